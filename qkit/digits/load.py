@@ -1,0 +1,182 @@
+"""Find the digits: real MNIST where it can be had, drawn stand-ins where it cannot, and always say which.
+
+MNIST is looked for in the file named by ``QKIT_MNIST``, in ``data/mnist.npz``, in Keras's own cache, and on
+the network (never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for the drawn digits outright.
+"""
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from qkit.digits.standin import VERSION, draw_digits
+from qkit.progress import progress
+from qkit.storage import Arrays, checkout, data_home, kept_arrays, read_arrays
+
+MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+MNIST_TEST_SHA256 = "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b"
+"""Of the bytes of x_test, then y_test: tells MNIST from other digits in the same layout."""
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Images of handwritten digits in the layout of MNIST.
+
+    Attributes
+    ----------
+    x_train, x_test : ndarray of uint8, shape (n, 28, 28)
+        Grey levels, 0 for paper and 255 for ink.
+    y_train, y_test : ndarray of uint8, shape (n,)
+        Labels 0 to 9.
+    name : str
+        ``"MNIST"``, ``"stand-in digits"`` or, for other digits in a file of yours, ``"your digits"``.
+    source : str
+        Where they came from, in words.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    name: str
+    source: str
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.name} ({self.source}): {len(self.x_train):,} training and {len(self.x_test):,} test images, "
+            "28 × 28 pixels, uint8"
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that change when any image or label does."""
+        return _sha256(self.x_train, self.y_train, self.x_test, self.y_test)[:8]
+
+
+def load_digits() -> Digits:
+    """Return MNIST from the first place that has it, else the stand-in digits.
+
+    Returns
+    -------
+    Digits
+
+    Raises
+    ------
+    ValueError
+        If the file named by ``QKIT_MNIST`` is missing, unreadable or not in MNIST's layout. The other
+        places are only warned about: the next one is tried.
+    """
+    named = os.environ.get("QKIT_MNIST", "")
+    if named == "stand-in":
+        return _stand_in("drawn by qkit, as QKIT_MNIST asks")
+    if named:
+        return read_digits(checkout() / named, "the file named by QKIT_MNIST")
+    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    for path, source in (
+        (data_home() / "mnist.npz", "data/mnist.npz"),
+        (keras_home / "datasets" / "mnist.npz", "Keras's cache"),
+    ):
+        if path.exists():
+            try:
+                return read_digits(path, source)
+            except ValueError as problem:
+                warnings.warn(f"{problem} Looking elsewhere.", stacklevel=2)
+    if os.environ.get("QKIT_OFFLINE") == "1":
+        return _stand_in("drawn by qkit: no MNIST on this machine, and QKIT_OFFLINE=1 forbids the network")
+    try:
+        return read_digits(download_mnist(data_home()), "downloaded to data/mnist.npz")
+    except (OSError, ValueError) as problem:
+        warnings.warn(
+            f"MNIST could not be downloaded ({type(problem).__name__}). You are working with STAND-IN digits, "
+            "drawn by qkit; every result will say so. To use MNIST, put mnist.npz into data/.",
+            stacklevel=2,
+        )
+        return _stand_in("drawn by qkit: MNIST could not be downloaded")
+
+
+def read_digits(path: Path, source: str) -> Digits:
+    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, cannot be read, or its arrays are not images and labels of digits.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.")
+    return _digits(read_arrays(path), source)
+
+
+def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
+    """Download MNIST into ``folder`` and return its path; a file is there only when it is whole and right.
+
+    Raises
+    ------
+    OSError
+        If the network does not answer, after three tries.
+    ValueError
+        If what arrives does not have the SHA-256 that it should have.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    bar = progress(total=1, description="MNIST", unit="B")
+    bar.unit_scale = True
+    store = pooch.create(
+        path=folder,
+        base_url="",
+        registry={"mnist.npz": f"sha256:{sha256}"},
+        urls={"mnist.npz": url},
+        retry_if_failed=2,
+    )
+    return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
+
+
+def _stand_in(source: str) -> Digits:
+    def draw() -> Arrays:
+        print("Drawing the stand-in digits, once (a few seconds).", flush=True)
+        x_train, y_train = draw_digits(60_000, split=0)
+        x_test, y_test = draw_digits(10_000, split=1)
+        return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+    path = data_home() / f"standin-{VERSION}.npz"
+    arrays = kept_arrays(path, draw, what="the stand-in digits", accept=_check_layout)
+    return Digits(**arrays, name="stand-in digits", source=source)
+
+
+def _digits(arrays: Arrays, source: str) -> Digits:
+    _check_layout(arrays)
+    is_mnist = _sha256(arrays["x_test"], arrays["y_test"]) == MNIST_TEST_SHA256
+    parts = {name: arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source)
+
+
+def _check_layout(arrays: Arrays) -> None:
+    for split in ("train", "test"):
+        try:
+            images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        except KeyError as missing:
+            raise ValueError(f"These are not digits: there is no array named {missing}.") from None
+        if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:
+            raise ValueError(
+                f"x_{split} must be uint8 images of shape (n, 28, 28), got {images.dtype} of shape {images.shape}."
+            )
+        if (
+            labels.shape != (len(images),)
+            or labels.dtype.kind not in "iu"
+            or not np.all((0 <= labels) & (labels <= 9))
+        ):
+            raise ValueError(f"y_{split} must hold one integer from 0 to 9 for each image.")
+
+
+def _sha256(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

@@ -1,0 +1,234 @@
+"""Draw digits that look like MNIST's, for machines that cannot have MNIST.
+
+``skeletons.json`` holds, for each digit, one to three ways of writing it; each way is a handful of extreme
+skeletons (strokes of control points, y down, height about 1) with the same strokes. An image is drawn in
+the steps that a hand would take::
+
+    blend extremes -> curve -> bend -> tilt -> fit into 20 x 20 -> ink -> centre -> paint 28 x 28
+
+Everything is computed in float64 from NumPy's frozen ``RandomState`` streams, so that every machine draws
+the same bytes. Images come in blocks with a seed each: image i does not depend on how many are asked for.
+"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.random import RandomState
+
+from qkit.progress import progress
+
+VERSION = 1
+"""Goes up when the same call draws other images."""
+
+BLOCK = 2_500
+SIDE = 28
+PEN_RADIUS, PEN_RADIUS_SPREAD = 1.22, 0.30
+"""Median radius in pixels, and the standard deviation of its logarithm."""
+JITTER, ELASTIC = 0.028, 0.028
+"""How far control points, and waves along the stroke, move: as a share of the digit's height."""
+MESSINESS = 0.42
+"""Standard deviation of the logarithm of a factor on JITTER and ELASTIC: some hands are neat, some are not."""
+ROTATION, SHEAR, ASPECT = 0.09, 0.24, 0.17
+"""Standard deviations: in radians, as a slope, of the logarithm of the width."""
+SLANT = (0.20, 0.26, 0.08, 0.10, 0.22, 0.18, 0.12, 0.06, 0.20, 0.10)
+"""Mean slope by digit: how far people lean each one to the right."""
+NIB, PRESSURE = 0.20, 0.12
+"""How much the ink depends on the direction of the stroke, and on the place along it."""
+EDGE, ROUGHNESS = 1.05, 0.10
+"""Grey levels per pixel at the edge of the ink (1 = full scale), and noise on the edge in pixels."""
+HALF_DARK = 0.25
+"""The height of a stroke's Gaussian field at the pen's radius."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """One way of writing a digit: ``extremes`` (e, k, 2), the spline ``basis`` (p, k), ``stroke`` of each point (p,),
+    and ``twin`` (k,), which control point each one's jitter comes from (coinciding points move together)."""
+
+    digit: int
+    extremes: np.ndarray
+    basis: np.ndarray
+    stroke: np.ndarray
+    twin: np.ndarray
+
+
+def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw ``count`` digits.
+
+    Parameters
+    ----------
+    count : int
+        At least 1. Fewer images are the first of more: ``draw_digits(10)`` starts ``draw_digits(60_000)``.
+    split : int
+        Different splits are different images; 0 is used for training and 1 for testing.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (count, 28, 28)
+    labels : ndarray of uint8, shape (count,)
+
+    Raises
+    ------
+    ValueError
+        If ``count`` is less than 1.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    blocks = range(-(-count // BLOCK))
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        drawn = threads.map(lambda block: _draw_block(split, block), blocks)
+        images, labels = zip(*progress(drawn, total=len(blocks), description="drawing digits"), strict=True)
+    return np.concatenate(images)[:count], np.concatenate(labels)[:count]
+
+
+def _draw_block(split: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = RandomState([split, block])
+    labels = rng.permutation(np.arange(BLOCK) % 10).astype(np.uint8)
+    images = np.empty((BLOCK, SIDE, SIDE), np.uint8)
+    for digit, (shares, ways) in enumerate(_alphabet()):
+        places = np.flatnonzero(labels == digit)
+        chosen = rng.choice(len(ways), len(places), p=shares)
+        for index, way in enumerate(ways):
+            here = places[chosen == index]
+            images[here] = _draw(rng, way, len(here))
+    return images, labels
+
+
+def _draw(rng: RandomState, way: _Way, n: int) -> np.ndarray:
+    messiness = np.exp(MESSINESS * rng.standard_normal((n, 1, 1)))
+    controls = _blend(rng, way, n, messiness)
+    points = np.einsum("pk,nkd->npd", way.basis, controls, optimize=True)
+    x, y = _tilt(rng, way.digit, _bend(rng, points, messiness))
+    radius = np.clip(PEN_RADIUS * np.exp(PEN_RADIUS_SPREAD * rng.standard_normal(n)), 0.55, 2.9)
+    x, y = _fit(x, y, radius)
+    ink = _ink(rng, x, y, way.stroke)
+    x, y = _centre(rng, x, ink), _centre(rng, y, ink)
+    return _paint(rng, x, y, ink, radius)
+
+
+def _blend(rng: RandomState, way: _Way, n: int, messiness: np.ndarray) -> np.ndarray:
+    weights = rng.gamma(0.8, size=(n, len(way.extremes))) + 1e-3
+    weights /= weights.sum(axis=1, keepdims=True)
+    controls = np.einsum("ne,ekd->nkd", weights, way.extremes)
+    # A wobbly 0 soon looks like a 6, so its points move less.
+    jitter = JITTER * (0.6 if way.digit == 0 else 1.0)
+    return controls + jitter * messiness * rng.standard_normal(controls.shape)[:, way.twin]
+
+
+def _bend(rng: RandomState, points: np.ndarray, messiness: np.ndarray) -> np.ndarray:
+    """Move the points by random plane waves of low frequency."""
+    n = len(points)
+    for octave in (1.0, 2.0):
+        wave = 3.0 * octave * rng.standard_normal((n, 2, 2))
+        phase = 2 * np.pi * rng.random_sample((n, 1, 2))
+        push = ELASTIC / octave * messiness * rng.standard_normal((n, 2, 2))
+        points = points + np.sin(points @ wave.transpose(0, 2, 1) + phase) @ push
+    return points
+
+
+def _tilt(rng: RandomState, digit: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n = len(points)
+    angle = ROTATION * rng.standard_normal((n, 1))
+    # People slant the 1 more freely than any other digit.
+    slope = SLANT[digit] + SHEAR * (1.2 if digit == 1 else 1.0) * rng.standard_normal((n, 1))
+    x, y = points[..., 0] * np.exp(ASPECT * rng.standard_normal((n, 1))), points[..., 1]
+    x = x - slope * y
+    return np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
+
+
+def _fit(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale the digit, pen included, into MNIST's 20 x 20 box."""
+    size = np.maximum(np.ptp(x, axis=1), np.ptp(y, axis=1))
+    scale = ((20.4 - 2 * radius) / size)[:, None]
+    return x * scale, y * scale
+
+
+def _ink(rng: RandomState, x: np.ndarray, y: np.ndarray, stroke: np.ndarray) -> np.ndarray:
+    """How much ink each point carries: the length of line it stands for, times nib and pressure."""
+    n, p = x.shape
+    length = np.hypot(np.diff(x), np.diff(y)) * (np.diff(stroke) == 0)
+    ink = np.zeros((n, p))
+    ink[:, :-1] += length / 2
+    ink[:, 1:] += length / 2
+    direction = np.arctan2(np.gradient(y, axis=1), np.gradient(x, axis=1))
+    nib_angle = 0.8 + 0.4 * rng.standard_normal((n, 1))
+    ink *= 1 + NIB * np.abs(rng.standard_normal((n, 1))) * np.cos(2 * (direction - nib_angle))
+    along = np.linspace(0, 1, p) * (3 + 4 * rng.random_sample((n, 1)))
+    return ink * (1 + PRESSURE * np.sin(along + 2 * np.pi * rng.random_sample((n, 1))))
+
+
+def _centre(rng: RandomState, coordinate: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Put the centre of mass within half a pixel of the middle, as MNIST does."""
+    centre = np.sum(coordinate * ink, axis=1) / ink.sum(axis=1)
+    return coordinate + (SIDE / 2 - centre + rng.random_sample(len(ink)) - 0.5)[:, None]
+
+
+def _paint(rng: RandomState, x: np.ndarray, y: np.ndarray, ink: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Draw the line as a sum of Gaussians, read it back as a distance from the line, and ink what is near.
+
+    A Gaussian is a product of one in x and one in y, so the sum over points is one matrix product. Along a
+    straight line the sum is exp(-d² / 2σ²) at distance d, which gives d back.
+    """
+    sigma = (radius / np.sqrt(2 * np.log(1 / HALF_DARK)))[:, None, None]
+    pixels = np.arange(SIDE, dtype=np.float64)
+    across = np.exp(-0.5 * ((pixels - x[..., None]) / sigma) ** 2)
+    down = np.exp(-0.5 * ((pixels - y[..., None]) / sigma) ** 2)
+    down *= ink[..., None] / (np.sqrt(2 * np.pi) * sigma)
+    field = down.transpose(0, 2, 1) @ across
+    distance = sigma * np.sqrt(-2 * np.log(np.clip(field, 1e-9, 1)))
+    distance += ROUGHNESS * rng.standard_normal(distance.shape)
+    sharpness = EDGE * np.exp(0.12 * rng.standard_normal((len(x), 1, 1)))
+    return np.round(255 * np.clip(0.5 + sharpness * (radius[:, None, None] - distance), 0, 1)).astype(np.uint8)
+
+
+@cache
+def _alphabet() -> list[tuple[np.ndarray, list[_Way]]]:
+    """For each digit: the share of each way of writing it, and the ways."""
+    data = json.loads(files("qkit.digits").joinpath("skeletons.json").read_text())
+    return [
+        (np.array([way["share"] for way in ways]), [_way(int(digit), way["extremes"]) for way in ways])
+        for digit, ways in data.items()
+    ]
+
+
+def _way(digit: int, extremes: list) -> _Way:
+    points, strokes = [], []
+    lengths = [len(stroke) for stroke in extremes[0]]
+    basis = np.zeros((0, sum(lengths)))
+    for index, length in enumerate(lengths):
+        shapes = np.array([extreme[index] for extreme in extremes])
+        path = np.linalg.norm(np.diff(shapes, axis=1), axis=2).sum(axis=1).mean()
+        samples = max(10, round(40 * path))
+        rows = np.zeros((samples, sum(lengths)))
+        start = sum(lengths[:index])
+        rows[:, start : start + length] = _catmull_rom(length, samples)
+        basis = np.concatenate([basis, rows])
+        points.append(shapes)
+        strokes += [index] * samples
+    controls = np.concatenate(points, axis=1) - 0.5
+    same = np.all(np.isclose(controls[:, :, None], controls[:, None]), axis=(0, 3))
+    return _Way(digit, controls, basis, np.array(strokes), twin=same.argmax(axis=1))
+
+
+def _catmull_rom(controls: int, samples: int) -> np.ndarray:
+    """Matrix (samples, controls) of the Catmull-Rom spline through the control points, ends mirrored."""
+    place = np.linspace(0, controls - 1, samples)
+    segment = np.minimum(place.astype(int), controls - 2)
+    t = place - segment
+    weights = (
+        -t / 2 + t**2 - t**3 / 2,
+        1 - 2.5 * t**2 + 1.5 * t**3,
+        t / 2 + 2 * t**2 - 1.5 * t**3,
+        (t**3 - t**2) / 2,
+    )
+    padded = np.zeros((samples, controls + 2))
+    for offset, weight in enumerate(weights):
+        padded[np.arange(samples), segment + offset] = weight
+    mirror = np.zeros((controls + 2, controls))
+    mirror[1:-1] = np.eye(controls)
+    mirror[0, :2] = mirror[-1, :-3:-1] = (2, -1)
+    return padded @ mirror

@@ -1,0 +1,137 @@
+"""Where qkit keeps what it downloads, draws and trains, and how it keeps it safely.
+
+A kept file is either whole or not there: it is written beside its place and then renamed. When several
+notebooks want the same file at once, one makes it and the others wait.
+"""
+
+import contextlib
+import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+Arrays = dict[str, np.ndarray]
+
+
+def checkout() -> Path:
+    """Return the folder that holds ``qkit/``, ``notebooks/`` and ``data/``."""
+    return Path(__file__).resolve().parents[1]
+
+
+def data_home() -> Path:
+    """Return the folder for downloads and results: ``QKIT_DATA``, else ``data/`` in the checkout."""
+    return Path(os.environ.get("QKIT_DATA") or checkout() / "data")
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read an ``.npz`` file; the checksum of every array is verified, nothing is ever unpickled.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole, readable ``.npz``; the message names the file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, AttributeError, ValueError, zipfile.BadZipFile, zlib.error) as problem:
+        raise ValueError(f"{path.name} cannot be read ({problem}).") from problem
+
+
+def kept_arrays(
+    path: Path,
+    make: Callable[[], Arrays],
+    *,
+    what: str,
+    accept: Callable[[Arrays], object] = lambda arrays: None,
+) -> Arrays:
+    """Return the arrays kept at ``path``; where there are none, make them once and keep them.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.npz`` file.
+    make : callable
+        Returns the arrays; called by one process at a time.
+    what : str
+        The name of the thing, for messages: ``"the deep network"``.
+    accept : callable
+        Raises ``ValueError`` for arrays that are readable but not what is wanted.
+
+    Notes
+    -----
+    A file that cannot be read or is not accepted is said, and replaced. A folder that cannot be written
+    (read-only, full) is said too; the arrays are then made, but not kept.
+    """
+    found = _read_if_good(path, accept)
+    if found is not None:
+        return found
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_alone(path, what))
+        except (OSError, NotImplementedError) as problem:
+            _say_not_kept(what, path, problem)
+            return make()
+        found = _read_if_good(path, accept, say=True)
+        if found is not None:
+            return found
+        arrays = make()
+        try:
+            _write_whole(path, arrays)
+        except OSError as problem:
+            _say_not_kept(what, path, problem)
+        return arrays
+
+
+def _read_if_good(path: Path, accept: Callable[[Arrays], object], say: bool = False) -> Arrays | None:
+    if not path.exists():
+        return None
+    try:
+        arrays = read_arrays(path)
+        accept(arrays)
+    except ValueError as problem:
+        if say:
+            warnings.warn(f"{problem} It is made again.", stacklevel=4)
+        return None
+    return arrays
+
+
+@contextlib.contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another notebook is making {what}; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_whole(path: Path, arrays: Arrays) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _say_not_kept(what: str, path: Path, problem: Exception) -> None:
+    warnings.warn(
+        f"{what} cannot be kept in {path.parent} ({problem}); it will be made anew next time. "
+        "Set QKIT_DATA to a folder that can be written.",
+        stacklevel=4,
+    )
