@@ -11,6 +11,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+__all__ = ["THREADS", "keras", "quiet", "tf"]
+
 THREADS = 2
 
 
