@@ -54,9 +54,7 @@ def add(lock):
     else:
         make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
         install_into = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    failed = (
-        f"The packages could not be installed, see above: is the network there, are {GIGABYTES_NEEDED} GB free?"
-    )
+    failed = f"The packages could not be installed, see above: is the network there, are {GIGABYTES_NEEDED} GB free?"
     if lock == COURSE:
         run_or_stop(
             make_venv,
@@ -91,10 +89,7 @@ def lab(words):
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     screen = (
-        os.name == "nt"
-        or sys.platform == "darwin"
-        or os.environ.get("DISPLAY")
-        or os.environ.get("WAYLAND_DISPLAY")
+        os.name == "nt" or sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
     if options.no_browser or not screen:
         command.append("--no-browser")
