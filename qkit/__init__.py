@@ -11,10 +11,19 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["digits", "network", "show"],
+    submodules=["digits", "network", "numeric", "show"],
     submod_attrs={
         "digits": ["load_digits"],
         "network": ["trained"],
+        "numeric": [
+            "QuantParams",
+            "QuantSpec",
+            "dequantize",
+            "fake_quantize",
+            "params_from_data",
+            "params_from_range",
+            "quantize",
+        ],
         "show": ["check"],
     },
 )

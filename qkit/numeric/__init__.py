@@ -1,0 +1,33 @@
+"""Quantization of arrays, in NumPy alone: the heart of the kit."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "affine": [
+            "QuantParams",
+            "QuantSpec",
+            "dequantize",
+            "fake_quantize",
+            "params_from_data",
+            "params_from_range",
+            "quantize",
+        ],
+        "errors": [
+            "cosine_similarity",
+            "effective_bits",
+            "max_error",
+            "mse",
+            "share_clipped",
+            "sqnr_db",
+        ],
+        "fixed_point": [
+            "FixedPointMultiplier",
+            "quantize_multiplier",
+            "rescale",
+            "rescale_float32",
+        ],
+        "histogram": ["Histogram", "Range", "histogram_of", "range_of"],
+    },
+)

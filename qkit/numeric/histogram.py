@@ -1,0 +1,205 @@
+"""Histograms of more data than fits in memory, batch by batch.
+
+Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never
+move (:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches
+and in whatever order these come, on one machine or merged from several. A single pass would have to widen the
+range when a larger value arrives, as TensorRT's calibrator does, and then the bins, and the threshold chosen
+from them, depend on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qkit.numeric.checks import as_reals
+
+
+@dataclass(frozen=True)
+class Range:
+    """The smallest and the largest value of some data."""
+
+    low: float
+    high: float
+
+    def merge(self, other: "Range") -> "Range":
+        """Return the range of both data together."""
+        return Range(min(self.low, other.low), max(self.high, other.high))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Histogram:
+    """How often values fall into each of ``bins`` equal bins.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (bins,)
+        Of all values, exact zeros included.
+    zeros : int
+        How many values are exactly 0; they lie in the bin ``zero_bin``. ReLU makes many, and every grid
+        represents them without error, so methods that choose thresholds must be able to leave them out.
+    start, stop : float
+        Where the first bin begins and the last one ends (that end belongs to it).
+    range : Range
+        The smallest and largest value of the data counted here, with their signs.
+    magnitude : bool
+        Whether ``|x|`` was counted, or ``x``.
+    """
+
+    counts: np.ndarray
+    zeros: int
+    start: float
+    stop: float
+    range: Range
+    magnitude: bool
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        return int(self.counts.sum())
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The borders of the bins: float64, shape (bins + 1,)."""
+        return np.linspace(self.start, self.stop, len(self.counts) + 1)
+
+    @property
+    def zero_bin(self) -> int:
+        """The index of the bin that 0 falls into."""
+        return min(int(np.searchsorted(self.edges, 0, side="right")), len(self.counts)) - 1
+
+    @property
+    def nonzero_counts(self) -> np.ndarray:
+        """The counts without the exact zeros."""
+        counts = self.counts.copy()
+        counts[self.zero_bin] -= self.zeros
+        return counts
+
+    def merge(self, other: "Histogram") -> "Histogram":
+        """Return the histogram of both data together.
+
+        Raises
+        ------
+        ValueError
+            If the two have different bins; count both ``within`` the same range.
+        """
+        if _bins(self) != _bins(other):
+            raise ValueError(
+                f"only histograms with the same bins can be merged, got {self} and {other}; "
+                "give both the same `within`, `bins` and `magnitude`"
+            )
+        return Histogram(
+            self.counts + other.counts,
+            self.zeros + other.zeros,
+            self.start,
+            self.stop,
+            self.range.merge(other.range),
+            self.magnitude,
+        )
+
+    def __repr__(self) -> str:
+        what = "|x|" if self.magnitude else "x"
+        return (
+            f"Histogram: {self.count} values of {what} ({self.zeros} exact zeros) in {len(self.counts)} bins "
+            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.range.low:.4g} to {self.range.high:.4g}"
+        )
+
+
+def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
+    """Return the smallest and the largest value: the first pass.
+
+    Parameters
+    ----------
+    batches : array, or iterable of arrays
+        Real numbers, any shapes; empty batches are allowed.
+
+    Returns
+    -------
+    Range
+
+    Raises
+    ------
+    ValueError
+        If there is no value at all, or one is not finite.
+    """
+    found = None
+    for x in _arrays(batches):
+        here = Range(float(x.min()), float(x.max()))
+        found = here if found is None else found.merge(here)
+    if found is None:
+        raise ValueError("batches must hold at least one value, got none; was an iterator read before?")
+    return found
+
+
+def histogram_of(
+    batches: np.ndarray | Iterable[np.ndarray],
+    bins: int = 2048,
+    magnitude: bool = True,
+    within: Range | None = None,
+) -> Histogram:
+    """Count values in equal bins: both passes, or the second one alone.
+
+    Parameters
+    ----------
+    batches : array, or iterable of arrays
+        Real numbers, any shapes; empty batches are allowed. Read twice, so not an iterator, unless ``within``
+        is given.
+    bins : int
+        At least 1.
+    magnitude : bool
+        Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest
+        or 0.
+    within : Range, optional
+        The range of all the data, from :func:`range_of`. Histograms that are to be merged need the same one.
+
+    Returns
+    -------
+    Histogram
+
+    Raises
+    ------
+    TypeError
+        If ``batches`` is an iterator and ``within`` is not given.
+    ValueError
+        If there is no value at all, one is not finite or outside ``within``, or ``bins`` is less than 1.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    if within is None:
+        if isinstance(batches, Iterator):
+            raise TypeError(
+                "an iterator can be read only once, and counting takes two passes; pass a list of batches, "
+                "or the range of all of them: within=range_of(...)"
+            )
+        within = range_of(batches)
+    start, stop = _ends(within, magnitude)
+    counts, zeros, found = np.zeros(bins, np.int64), 0, None
+    for x in _arrays(batches):
+        here = Range(float(x.min()), float(x.max()))
+        found = here if found is None else found.merge(here)
+        if found.merge(within) != within:
+            raise ValueError(f"all values must lie within {within}, got {here}; take range_of all batches first")
+        # NumPy corrects each bin against its edges, so that where a value goes depends on nothing else.
+        counts += np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
+        zeros += x.size - np.count_nonzero(x)
+    if found is None:
+        raise ValueError("batches must hold at least one value, got none; was an iterator read before?")
+    return Histogram(counts, int(zeros), start, stop, found, magnitude)
+
+
+def _arrays(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for batch in [batches] if isinstance(batches, np.ndarray) else batches:
+        x = as_reals(batch, "a batch")
+        if x.size:
+            yield x
+
+
+def _ends(within: Range, magnitude: bool) -> tuple[float, float]:
+    low, high = min(within.low, 0.0), max(within.high, 0.0)
+    start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
+    # Zeros alone have no width (and numbers around 1e-308 too little) to be cut into bins.
+    return (start, stop) if stop - start > 1e-300 else (0.0, 1.0)
+
+
+def _bins(histogram: Histogram) -> tuple:
+    return histogram.start, histogram.stop, len(histogram.counts), histogram.magnitude
