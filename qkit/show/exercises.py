@@ -12,7 +12,7 @@ from numbers import Real
 import numpy as np
 
 from qkit.show.style import ERROR, FLOAT, GOOD, GUIDE
-from qkit.show.words import EXERCISES, GENERAL, STATUS
+from qkit.show.words.exercises import EXERCISES, GENERAL, STATUS
 
 Problem = tuple[str, dict]
 """A key of ``words.GENERAL`` and what to fill into it."""

@@ -62,9 +62,7 @@ class Explorer:
 
         self._picture = widgets.HTML(layout={"margin": "0"})
         self._text = widgets.HTML(layout={"margin": "0", "min_height": "3em", "max_width": f"{size[0]}px"})
-        row = widgets.HBox(
-            list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"}
-        )
+        row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
         self._box = widgets.VBox([row, self._picture, self._text])
         self._draw()
         for control in self.controls.values():
@@ -166,9 +164,7 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
 
 def switch(label: str, tooltip: str, value: bool):
     """Return a box to tick."""
-    return widgets.Checkbox(
-        value=value, description=label, tooltip=tooltip, indent=False, layout={"width": "auto"}
-    )
+    return widgets.Checkbox(value=value, description=label, tooltip=tooltip, indent=False, layout={"width": "auto"})
 
 
 _WIDE = {"width": "400px"}

@@ -72,8 +72,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     return figure, (
-        f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} are "
-        f"wrong. The most frequent mistake: a {row} called {column}, {wrong[row, column]} times."
+        f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
+        f"are wrong. The most frequent mistake: a {row} called {column}, {wrong[row, column]} times."
     )
 
 
