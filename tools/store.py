@@ -30,18 +30,26 @@ def store(path: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
-            cell.outputs = [clean(output) for output in cell.outputs if output.get("name") != "stderr"]
-            cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
+            cell.outputs = clean(cell.outputs)
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
-def clean(output):
-    """Drop what only a live page can show."""
-    output.get("data", {}).pop(WIDGET, None)
-    if output.output_type == "stream":
-        lines = output.text.split("\n")
-        output.text = "\n".join(line.rsplit("\r", 1)[-1] for line in lines)
-    return output
+def clean(outputs: list) -> list:
+    """Drop what only a live page can show, and join what was printed in pieces."""
+    kept = []
+    for output in outputs:
+        output.get("data", {}).pop(WIDGET, None)
+        if output.get("name") == "stderr":
+            continue
+        if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    for output in kept:
+        if output.output_type == "stream":
+            # A carriage return draws a line anew; what stood there before is gone.
+            output.text = "\n".join(line.rsplit("\r", 1)[-1] for line in output.text.split("\n"))
+    return [output for output in kept if output.get("text") != ""]
 
 
 if __name__ == "__main__":

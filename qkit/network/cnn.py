@@ -113,6 +113,8 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.history = keras.callbacks.History()
     model.history.history = {key: values.tolist() for key, values in _with_prefix("history_", arrays).items()}
+    accuracy = model.history.history["val_accuracy"][-1]
+    print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {VALIDATION_IMAGES:,} validation images right")
     return model
 
 

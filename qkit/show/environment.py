@@ -23,11 +23,9 @@ def check_environment() -> pd.DataFrame:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate():
             rows.append(_package(requirement))
-    memory = psutil.virtual_memory().total / 1e9
-    rows.append(("memory", f"{MEMORY_NEEDED} GB", f"{memory:.0f} GB", _enough(memory >= MEMORY_NEEDED)))
+    rows.append(_room("memory", MEMORY_NEEDED, psutil.virtual_memory().total / 1e9))
     home = data_home()
-    disk = shutil.disk_usage(home if home.exists() else home.parent).free / 1e9
-    rows.append(("free disk", f"{DISK_NEEDED} GB", f"{disk:.0f} GB", _enough(disk >= DISK_NEEDED)))
+    rows.append(_room("free disk", DISK_NEEDED, shutil.disk_usage(home if home.exists() else home.parent).free / 1e9))
     return pd.DataFrame(rows, columns=["what", "needed", "here", "enough"]).set_index("what")
 
 
@@ -37,6 +35,11 @@ def _package(requirement: Requirement) -> tuple[str, str, str, str]:
     except PackageNotFoundError:
         return requirement.name, str(requirement.specifier), "not installed", "NO: run make lab"
     return requirement.name, str(requirement.specifier), here, _enough(requirement.specifier.contains(here))
+
+
+def _room(name: str, needed: float, here: float) -> tuple[str, str, str, str]:
+    said = f"{here:.1f} GB" if here < 10 else "more than 10 GB"
+    return name, f"{needed} GB", said, _enough(here >= needed)
 
 
 def _enough(is_enough: bool) -> str:

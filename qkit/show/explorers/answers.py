@@ -37,7 +37,9 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
     def build(figure):
         left, right = figure.subplots(1, 2, width_ratios=[1, 2.4])
         picture = left.imshow(images[0], cmap="Greys", vmin=0, vmax=images.max(), interpolation="nearest")
-        left.set(xticks=[], yticks=[])
+        height, width = images[0].shape
+        # Room for the frame: the moving image is drawn over it.
+        left.set(xticks=[], yticks=[], xlim=(-1, width), ylim=(height, -1))
         bars = right.bar(np.arange(classes), np.zeros(classes), color=FLOAT)
         right.set(
             xlim=(-0.6, classes - 0.4), ylim=(0, 1.12), xticks=range(classes), xlabel="digit", ylabel="probability"

@@ -19,7 +19,7 @@ GENERAL = {
     "returns nothing": "Your function returns nothing yet: put its result in place of the dots after return.",
     "cannot be checked": "Your answer stopped the check with {error}.",
     "wrong result": "For {case} your function returns {got}.",
-    "no guess": "Measured: {measured}. You did not guess: the number says more when you did.",
+    "no guess": "Measured: {measured}. (You made no guess.)",
     "guess": "You guessed {guess}; measured: {measured}. {gap}",
     "guess right": "Spot on.",
     "guess close": "Close.",
