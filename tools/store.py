@@ -7,6 +7,7 @@ progress bars) is not stored. The notebooks start from an empty data folder, as 
 """
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -46,6 +47,8 @@ def clean(outputs: list) -> list:
         else:
             kept.append(output)
     for output in kept:
+        if "text/plain" in output.get("data", {}):
+            output.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", output.data["text/plain"])
         if output.output_type == "stream":
             # A carriage return draws a line anew; what stood there before is gone.
             output.text = "\n".join(line.rsplit("\r", 1)[-1] for line in output.text.split("\n"))

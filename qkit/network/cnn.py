@@ -60,8 +60,8 @@ def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed:
     """Train on all but the last 5,000 training images, and watch the accuracy on those.
 
     Adam on the cross-entropy, batches of 128, the learning rate falling from 0.002 to 0 along a cosine.
-    Afterwards ``model.history.history`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one
-    number an epoch.
+    Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an
+    epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or ``predict``.)
     """
     keras.utils.set_random_seed(seed)
     x, y = digits.x_train[:-VALIDATION_IMAGES], digits.y_train[:-VALIDATION_IMAGES]
@@ -79,6 +79,7 @@ def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed:
         verbose=0,
         callbacks=[_Progress()],
     )
+    model.curves = model.history.history
 
 
 def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "keras.Sequential":
@@ -101,7 +102,7 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "
         print(f"Training {name} on {digits.name}.", flush=True)
         train(model, digits, epochs, seed)
         weights = {f"weights_{index}": array for index, array in enumerate(model.get_weights())}
-        return weights | {f"history_{key}": np.array(values) for key, values in model.history.history.items()}
+        return weights | {f"curve_{key}": np.array(values) for key, values in model.curves.items()}
 
     def accept(arrays: Arrays) -> None:
         if [array.shape for array in _with_prefix("weights_", arrays).values()] != shapes:
@@ -111,9 +112,8 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "
     arrays = kept_arrays(path, make, what=f"the {name} network", accept=accept)
     model.set_weights(list(_with_prefix("weights_", arrays).values()))
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.history = keras.callbacks.History()
-    model.history.history = {key: values.tolist() for key, values in _with_prefix("history_", arrays).items()}
-    accuracy = model.history.history["val_accuracy"][-1]
+    model.curves = {key: values.tolist() for key, values in _with_prefix("curve_", arrays).items()}
+    accuracy = model.curves["val_accuracy"][-1]
     print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {VALIDATION_IMAGES:,} validation images right")
     return model
 

@@ -84,7 +84,7 @@ def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
     if guess is ... or guess is None:
         return Feedback("measured", GENERAL["no guess"].format(measured=said))
     if not _is_number(measured) or not _is_number(guess):
-        same = str(guess).strip().lower() == str(measured).lower()
+        same = isinstance(guess, str) and guess.strip().lower() == str(measured).lower()
         gap = GENERAL["guess right" if same else "guess other"]
     elif measured == guess:
         gap = GENERAL["guess right"]
