@@ -24,7 +24,7 @@ print(f"{seconds:.1f} s, peak memory {peak_megabytes():.0f} MB")
 def main(seeds: int) -> None:
     """Print both tables."""
     drawn = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, text=True, check=True).stdout
-    print(f"70,000 stand-in digits drawn: {drawn}")
+    print(f"70,000 stand-in digits drawn: {drawn.strip()}")
     mnist = load_digits()
     if mnist.name != "MNIST":
         sys.exit(f"MNIST is needed to compare with, and there is none here: {mnist}")
