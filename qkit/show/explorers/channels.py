@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric.affine import QuantParams, dequantize, params_from_data, quantize
 from qkit.numeric.errors import sqnr_db
@@ -27,7 +28,7 @@ def channels(
     per_channel: bool = False,
     channel: int = 0,
 ) -> Explorer:
-    """Show the range of every output channel, the levels inside it, and how many bits it really uses.
+    """Show the range of every output channel, the levels inside it, and how many bits it can really use.
 
     Parameters
     ----------
@@ -78,14 +79,14 @@ class Channels:
     ----------
     params : QuantParams
         One grid for all channels, or one for each.
-    used : ndarray of int, shape (channels,)
-        On how many different levels the channel's weights stand.
+    reach : ndarray of int, shape (channels,)
+        How many levels there are from the channel's smallest weight to its largest.
     sqnr : ndarray of float, shape (channels,)
         In dB.
     """
 
     params: QuantParams
-    used: np.ndarray
+    reach: np.ndarray
     sqnr: np.ndarray
 
 
@@ -96,7 +97,7 @@ def judge(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> Ch
     back = dequantize(q, params)
     return Channels(
         params,
-        np.array([np.unique(row).size for row in q]),
+        q.max(axis=1).astype(int) - q.min(axis=1) + 1,
         np.array([sqnr_db(row, row_back) for row, row_back in zip(rows, back, strict=True)]),
     )
 
@@ -105,20 +106,19 @@ def say(rows: np.ndarray, now: Channels, other: Channels, channel: int) -> str:
     """Say in words what the picture shows, and what the other granularity would do to the chosen channel."""
     spec = now.params.spec
     shared = spec.axis is None
-    poorest = int(np.argmin(now.used))
+    poorest = int(np.argmin(now.reach))
     layout = CHANNELS["one_grid" if shared else "many_grids"].format(
         bits=spec.bits,
-        count=len(rows),
         widest=np.argmax(np.max(np.abs(rows), axis=1)),
         poorest=poorest,
-        used=now.used[poorest],
+        reach=now.reach[poorest],
         levels=spec.levels,
     )
     one = CHANNELS["one"].format(
         channel=channel,
         low=number(rows[channel].min()),
         high=number(rows[channel].max()),
-        used=now.used[channel],
+        reach=now.reach[channel],
         sqnr=decibels(now.sqnr[channel]),
         other=decibels(other.sqnr[channel]),
         instead=CHANNELS["instead_own" if shared else "instead_shared"],
@@ -127,7 +127,7 @@ def say(rows: np.ndarray, now: Channels, other: Channels, channel: int) -> str:
 
 
 class Parts:
-    """The artists: a bar for the range of each channel, crossed by its levels, and its bits in use below."""
+    """The artists: a bar for the range of each channel, crossed by its levels, and the bits it can use below."""
 
     def __init__(self, figure, rows: np.ndarray):
         self.low, self.high = rows.min(axis=1), rows.max(axis=1)
@@ -135,9 +135,9 @@ class Parts:
         reach = 1.06 * (np.max(np.abs(rows)) or 1.0)
         self.view = (-reach, reach)
 
-        top = figure.add_axes((0.09, 0.40, 0.89, 0.52))
-        top.set(xlim=(-0.5, count - 0.5), ylim=self.view, xticks=[], ylabel=CHANNELS["ranges"])
-        top.set_title(CHANNELS["float"], fontsize=11)
+        top = figure.add_axes((0.1, 0.4, 0.88, 0.52))
+        top.set(xlim=(-0.5, count - 0.5), ylim=self.view, xticks=[])
+        top.set_title(CHANNELS["title"], fontsize=11)
         plain_ticks(top.yaxis)
         values, edges, baseline = _bars(self.high, self.low)
         top.stairs(values, edges, baseline=baseline, fill=True, color=FLOAT, alpha=0.35)
@@ -145,9 +145,10 @@ class Parts:
         self.levels = Pixels(top)
         self.frame = top.axvspan(0, 1, facecolor="none", edgecolor="black", linewidth=1.5)
 
-        below = figure.add_axes((0.09, 0.12, 0.89, 0.24))
+        below = figure.add_axes((0.1, 0.12, 0.88, 0.24))
         below.set(xlim=(-0.5, count - 0.5), ylim=(0, MOST_BITS + 0.3), yticks=range(0, MOST_BITS + 1, 2))
-        below.set(xlabel=CHANNELS["channel"], ylabel=CHANNELS["bits_left"])
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        below.set(xlabel=CHANNELS["channel"], ylabel=CHANNELS["usable"])
         self.limit = below.axhline(0, color="black", linestyle=":", linewidth=1.2)
         values, edges, _ = _bars(np.zeros(count))
         self.bars = below.stairs(values, edges, fill=True, color=QUANTIZED)
@@ -165,7 +166,7 @@ class Parts:
         drawn &= (np.abs(place - 0.5) <= 0.4)[:, None]
         # Pixels count from the top, numbers from below.
         self.levels.rgba = level_colours(drawn.T[::-1])
-        self.bars.set_data(*_bars(np.log2(now.used)))
+        self.bars.set_data(*_bars(np.log2(now.reach)))
         self.limit.set_ydata([now.params.spec.bits] * 2)
         for frame in (self.frame, self.below_frame):
             frame.set(x=channel - 0.5, width=1)

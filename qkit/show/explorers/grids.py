@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, params_from_data, quantize
-from qkit.numeric.checks import as_reals
 from qkit.numeric.errors import sqnr_db
+from qkit.show.explorers.parts import as_drawable
 
 
 def as_channels(x: np.ndarray, axis: int | None, name: str) -> np.ndarray:
@@ -21,9 +21,7 @@ def as_channels(x: np.ndarray, axis: int | None, name: str) -> np.ndarray:
     name
         What to call ``x`` when it is refused.
     """
-    x = as_reals(x, name)
-    if x.size == 0:
-        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
+    x = as_drawable(x, name)
     if axis is None or x.ndim < 2:
         return x.reshape(1, -1)
     if not -x.ndim <= axis < x.ndim:

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data
-from qkit.numeric.checks import as_reals
 from qkit.numeric.errors import sqnr_db
 from qkit.show.explorer import Explorer, slider, switch
-from qkit.show.explorers.parts import Pixels
+from qkit.show.explorers.parts import Pixels, as_drawable
 from qkit.show.stage import DPI, Stage
 from qkit.show.style import ERROR, FLOAT, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels
@@ -232,28 +231,28 @@ def _range(x: np.ndarray) -> tuple[float, float]:
 
 
 def _as_image(image: np.ndarray) -> np.ndarray:
-    image = as_reals(image, "image")
+    image = as_drawable(image, "image")
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
-    if image.ndim != 2 or image.size == 0:
+    if image.ndim != 2:
         raise ValueError(f"image must have shape (height, width) or (height, width, 1), got {image.shape}")
     return image
 
 
 def _as_maps(maps: np.ndarray) -> np.ndarray:
-    maps = as_reals(maps, "feature_maps")
-    if maps.ndim != 3 or maps.size == 0:
+    maps = as_drawable(maps, "feature_maps")
+    if maps.ndim != 3:
         raise ValueError(f"feature_maps must have shape (height, width, maps), got {maps.shape}")
     return maps
 
 
 def _as_layer(kernel: np.ndarray, bias: np.ndarray | None, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    kernel = as_reals(kernel, "kernel")
-    if kernel.ndim != 4 or kernel.size == 0 or kernel.shape[2] != 1:
+    kernel = as_drawable(kernel, "kernel")
+    if kernel.ndim != 4 or kernel.shape[2] != 1:
         raise ValueError(f"kernel must have shape (rows, columns, 1, maps), got {kernel.shape}")
     if kernel.shape[0] > image.shape[0] or kernel.shape[1] > image.shape[1]:
         raise ValueError(f"kernel of shape {kernel.shape} does not fit into an image of shape {image.shape}")
-    bias = np.zeros(kernel.shape[-1]) if bias is None else as_reals(bias, "bias")
+    bias = np.zeros(kernel.shape[-1]) if bias is None else as_drawable(bias, "bias")
     if bias.shape != kernel.shape[-1:]:
         raise ValueError(f"bias must have shape {kernel.shape[-1:]}, got {bias.shape}")
     return kernel, bias

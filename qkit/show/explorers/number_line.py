@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, quantize
-from qkit.numeric.checks import as_reals
 from qkit.numeric.errors import share_clipped, sqnr_db
 from qkit.show.explorer import Explorer, slider, span, switch
-from qkit.show.explorers.parts import clipped_patch, named_numbers, plain_ticks
+from qkit.show.explorers.parts import as_drawable, clipped_patch, named_numbers, plain_ticks
 from qkit.show.stage import Stage
 from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels, number, share
@@ -53,7 +52,7 @@ def number_line(
     ValueError
         If a value is not finite, or a control does not offer what it should start with.
     """
-    values = as_reals(values, "values").ravel()
+    values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     if range is None:
         range = (min(values.min(), 0.0), max(values.max(), 0.0)) if values.any() else (-1.0, 1.0)
     view = _view(1.25 * max(np.max(np.abs(values), initial=0), *np.abs(range)))

@@ -3,14 +3,28 @@
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric.affine import QuantParams
+from qkit.numeric.checks import as_reals
 from qkit.show.style import CLIPPED, GUIDE, QUANTIZED
 from qkit.show.words.engine import number
+
+SMALLEST = 1e-250
+"""Numbers closer to 0 are drawn as 0: ticks and densities of an axis so short do not fit into a float."""
+
+
+def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
+    """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
+    x = as_reals(x, name)
+    if x.size == 0:
+        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
+    return np.where(np.abs(x) < SMALLEST, 0.0, x)
 
 
 def named_numbers(
@@ -34,8 +48,9 @@ def clipped_patch(axes: Axes) -> Rectangle:
     return axes.axvspan(0, 1, facecolor="none", edgecolor=CLIPPED, hatch="//", linewidth=0, alpha=0.8)
 
 
-def plain_ticks(axis) -> None:
-    """Write ticks as the sentences do, without an exponent in the corner of the picture."""
+def plain_ticks(axis: Axis) -> None:
+    """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
+    axis.set_major_locator(MaxNLocator(6))
     axis.set_major_formatter(lambda value, position: number(value))
 
 

@@ -92,7 +92,6 @@ def say(rows: np.ndarray, grids: Grids, curve: list[float]) -> str:
     layout = TENSOR["many_grids" if grids.grids > 1 else "one_grid"].format(
         bits=spec.bits,
         levels=spec.levels,
-        count=grids.grids,
         scale=number(scale.max()),
         smallest=number(scale.min()),
         largest=number(scale.max()),
@@ -135,14 +134,14 @@ class Parts:
         ]
 
     def _histogram(self, figure) -> None:
-        axes = figure.add_axes((0.055, 0.425, 0.6, 0.415))
+        axes = figure.add_axes((0.055, 0.41, 0.6, 0.38))
         density = np.histogram(self.rows, self.edges)[0] / np.diff(self.edges)
         axes.set(xlim=self.edges[[0, -1]], ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
         axes.spines["left"].set_visible(False)
         axes.stairs(density, self.edges, fill=True, color=FLOAT, alpha=0.45, label=TENSOR["float"])
         fine = np.linspace(*self.edges[[0, -1]], 6 * BINS + 1)
         self.bars = axes.stairs(np.zeros(6 * BINS), fine, color=QUANTIZED, linewidth=2, label=TENSOR["quantized"])
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower left", bbox_to_anchor=(0.3, 1), ncols=2, borderaxespad=0)
 
     def _levels(self, figure) -> None:
         axes = figure.add_axes((0.055, 0.115, 0.6, 0.295))

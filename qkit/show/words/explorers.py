@@ -43,23 +43,21 @@ TENSOR = {
     "rule": "6.02 dB per bit",
     "used": "{used} of {levels}",
     "one_grid": "{bits} bits give {levels} levels, the same for all channels, a step of {scale} apart.",
-    "many_grids": "{bits} bits give {levels} levels to each of {count} channels, "
-    "with steps from {smallest} to {largest}.",
+    "many_grids": "{bits} bits give {levels} levels to every channel, with steps from {smallest} to {largest}.",
     "result": "SQNR {sqnr}; {zeros} of the weights become exactly 0; {used} of {levels} levels are used; "
     "{packed} instead of {float32} as float32.",
     "next_bit": "One more bit would bring {gain}.",
 }
 
 CHANNELS = {
-    "ranges": "weights",
-    "bits_left": "bits\nin use",
+    "title": "weights: the range of every channel, and the levels inside it",
+    "usable": "usable\nbits",
     "channel": "output channel",
-    "float": "range of the channel, and the levels inside it",
-    "one_grid": "{bits} bits, one scale for {count} channels: channel {widest} sets it, "
-    "and channel {poorest} gets along with {used} of {levels} levels.",
-    "many_grids": "{bits} bits, a scale for each of {count} channels: "
-    "every channel spreads its own {levels} levels.",
-    "one": "Channel {channel} spans {low} to {high} and uses {used} levels: SQNR {sqnr}, {other} {instead}.",
+    "one_grid": "{bits} bits, one scale for all channels: channel {widest} sets it, "
+    "and {reach} of {levels} levels are left for channel {poorest}.",
+    "many_grids": "{bits} bits, a scale for every channel: each spreads its own {levels} levels.",
+    "one": "Channel {channel} spans {low} to {high}; levels within its range: {reach}; "
+    "SQNR {sqnr}, {other} {instead}.",
     "instead_own": "with a scale of its own",
     "instead_shared": "with the scale of all",
 }
