@@ -4,11 +4,13 @@ Drawing axes, ticks and labels costs most of the time of a matplotlib picture. A
 pixels, and afterwards draws only the artists that moved: 5 to 10 ms instead of 30 to 70.
 """
 
-import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -21,56 +23,74 @@ DPI = 100
 class Stage:
     """A figure of ``width`` by ``height`` inches with moving artists, drawn without pyplot.
 
-    Axes are made by ``build(figure)``, which returns whatever the caller needs to move later; it is kept as
-    ``parts``. Limits and ticks belong to the background: what an artist needs to stay visible must be set there.
+    Parameters
+    ----------
+    width, height
+        In inches, at 100 pixels per inch.
+    build
+        Draws on the empty figure it is given, with axes at fixed places (a layout engine would shift them while
+        a slider moves), and returns an object that remembers what the caller needs to move later. Its attribute
+        ``moving`` lists the artists that are drawn anew for every picture, in this order, over everything else.
+        Limits and ticks stand still.
+
+    Attributes
+    ----------
+    parts
+        What ``build`` returned.
 
     Examples
     --------
+    >>> from types import SimpleNamespace
     >>> def build(figure):
-    ...     axes = figure.subplots()
-    ...     axes.set(xlim=(0, 1), ylim=(0, 1))
-    ...     return axes.plot([], [])
+    ...     axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    ...     return SimpleNamespace(moving=axes.plot([], []))
     >>> stage = Stage(4, 2, build)
-    >>> stage.move(*stage.parts)
-    >>> stage.parts[0].set_data([0, 1], [1, 0])
+    >>> stage.parts.moving[0].set_data([0, 1], [1, 0])
     >>> stage.png()[1:4]
     b'PNG'
     """
 
-    def __init__(self, width: float, height: float, build):
-        # The style is read while artists are made; moving them later leaves matplotlib's settings alone, because
-        # another thread may be drawing a learner's own figure at that moment.
+    def __init__(self, width: float, height: float, build: Callable[[Figure], Any]):
+        # The style is read while artists and ticks are made. Moving them later leaves matplotlib's settings
+        # alone, because another thread may be drawing a learner's own figure at that moment.
         with matplotlib.rc_context(RC):
-            self.figure = Figure(figsize=(width, height), dpi=DPI)
+            self.figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
             self._canvas = FigureCanvasAgg(self.figure)
             self.parts = build(self.figure)
-            self.figure.draw_without_rendering()
-        # Laid out once: a picture that shifts by a pixel while a slider moves looks broken.
-        self.figure.set_layout_engine("none")
-        self._moving: list[Artist] = []
-        self._background = None
+            for artist in self.parts.moving:
+                artist.set_animated(True)
+            self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self.figure.bbox)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the picture in pixels."""
         return self._canvas.get_width_height()
 
-    def move(self, *artists: Artist) -> None:
-        """Let ``artists`` be drawn anew for every picture, in this order, over all that stands still."""
-        for artist in artists:
-            artist.set_animated(True)
-        self._moving.extend(artists)
-        self._background = None
-
     def png(self) -> bytes:
         """Draw the moving artists where they are now and return the picture as the bytes of a PNG file."""
-        if self._background is None:
-            self._canvas.draw()
-            self._background = self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._background)
-        for artist in self._moving:
+        for artist in self.parts.moving:
             (artist.axes or self.figure).draw_artist(artist)
-        file = io.BytesIO()
-        # The fastest compression: a learner waits for this picture, and it travels only from kernel to browser.
-        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(file, "png", compress_level=1)
-        return file.getvalue()
+        return encode(np.asarray(self._canvas.buffer_rgba()))
+
+
+def encode(rgba: np.ndarray) -> bytes:
+    """Return opaque pixels as the bytes of a PNG file.
+
+    Pillow tries five filters for every row. Each row minus the row above is nearly the best for pictures with
+    much empty space, and takes half the time: a learner waits for this picture.
+    """
+    pixels = np.asarray(Image.fromarray(rgba).convert("RGB"))
+    height, width, channels = pixels.shape
+    rows = pixels.reshape(height, width * channels)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = 2
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered, level=1)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )

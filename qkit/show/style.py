@@ -6,8 +6,7 @@ style, marker or hatch always says the same thing a second time.
 
 FLOAT = "#0072B2"
 QUANTIZED = "#E69F00"
-DARK_ORANGE = "#8A5F00"
-"""QUANTIZED, dark enough for text."""
+QUANTIZED_TEXT = "#8F6200"  # the same hue, dark enough to read
 CLIPPED = "#CC79A7"
 ERROR = "#D55E00"
 GOOD = "#009E73"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from qkit.show.explorer import Explorer, slider, span, switch
-from qkit.show.stage import Stage
 
 
 def draw(bits, gain, ends, loud):
@@ -132,51 +131,3 @@ def test_every_control_has_a_label_and_a_tooltip(explorer):
 
 def test_the_room_for_the_picture_is_kept(explorer):
     assert 'width="400" height="200"' in explorer._box.children[1].value
-
-
-@pytest.fixture
-def stage():
-    def build(figure):
-        axes = figure.subplots()
-        axes.set(xlim=(0, 1), ylim=(0, 1))
-        return axes.plot([], [], linewidth=5)[0], figure.text(0.5, 0.5, "")
-
-    stage = Stage(3, 2, build)
-    stage.move(*stage.parts)
-    return stage
-
-
-def test_a_stage_draws_what_a_whole_new_drawing_would(stage):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    line, text = stage.parts
-    for end in (0.2, 0.9, 0.5):
-        line.set_data([0, 1], [0, end])
-        text.set_text(f"{end}")
-        moved = pixels(stage.png())
-    for artist in stage.parts:
-        artist.set_animated(False)
-    canvas = FigureCanvasAgg(stage.figure)
-    canvas.draw()
-    whole = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
-    # The axes' frame is drawn over the line in one and under it in the other.
-    assert np.mean(np.abs(moved - whole) > 64) < 0.01
-    assert moved.shape[1::-1] == stage.size
-
-
-def test_a_stage_keeps_matplotlib_settings_and_pyplot_untouched(stage):
-    import matplotlib
-    from matplotlib import pyplot
-
-    settings = dict(matplotlib.rcParams)
-    stage.png()
-    assert dict(matplotlib.rcParams) == settings
-    assert pyplot.get_fignums() == []
-
-
-def pixels(png):
-    import io
-
-    from PIL import Image
-
-    return np.asarray(Image.open(io.BytesIO(png))).astype(int)

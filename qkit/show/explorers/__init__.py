@@ -1,11 +1,10 @@
-"""The explorers: one function each, arrays in, an :class:`qkit.show.explorer.Explorer` out."""
+"""The explorers of the course. Each takes any array of its kind."""
 
-import lazy_loader
+from qkit.show.explorers.answers import answers
+from qkit.show.explorers.channels import channels
+from qkit.show.explorers.images import images
+from qkit.show.explorers.number_line import number_line
+from qkit.show.explorers.tensor import tensor
+from qkit.show.explorers.two_accuracies import two_accuracies
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "answers": ["answers"],
-        "two_accuracies": ["two_accuracies"],
-    },
-)
+__all__ = ["answers", "channels", "images", "number_line", "tensor", "two_accuracies"]

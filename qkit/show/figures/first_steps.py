@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qkit.show.picture import picture
-from qkit.show.style import DARK_ORANGE, ERROR, FLOAT, GUIDE, QUANTIZED
+from qkit.show.style import QUANTIZED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED
 
 
 @picture
@@ -17,7 +17,7 @@ def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
     axes.hlines(0, *(shown[[0, -1]] * scale), color=GUIDE, lw=1)
     axes.vlines(shown * scale, -0.12, 0.12, color=QUANTIZED, lw=2)
     for mark in shown:
-        axes.text(mark * scale, -0.2, f"{mark}", ha="center", va="top", color=DARK_ORANGE, weight="bold")
+        axes.text(mark * scale, -0.2, f"{mark}", ha="center", va="top", color=QUANTIZED_TEXT, weight="bold")
     for value, mark in zip(values, marks, strict=True):
         arrow = dict(arrowstyle="-|>", color=ERROR, lw=1.3, shrinkA=4, shrinkB=1)
         axes.annotate("", (mark * scale, 0.12), (value, 1), arrowprops=arrow)
@@ -26,7 +26,7 @@ def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
     axes.set(ylim=(-0.55, 1.5), yticks=[], xlabel="real number")
     axes.spines["left"].set_visible(False)
     axes.text(shown[0] * scale, 1, "real values", color=FLOAT, va="center")
-    axes.text(shown[0] * scale, -0.5, "integers that are stored", color=DARK_ORANGE, va="center")
+    axes.text(shown[0] * scale, -0.5, "integers that are stored", color=QUANTIZED_TEXT, va="center")
     pairs = ", ".join(f"{value:g} to {mark}" for value, mark in zip(values, marks, strict=True))
     return figure, f"A ruler with marks {scale:g} apart. Each real value goes to its nearest mark: {pairs}."
 

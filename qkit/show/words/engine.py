@@ -1,4 +1,34 @@
-"""Words every explorer shares."""
+"""What every explorer shares: its words for trouble, and how it writes numbers."""
 
 PROBLEM = "This setting cannot be drawn: {error}. The picture still shows the setting before it."
 HINT = "(An explorer: run this notebook in JupyterLab and move {names}.)"
+
+
+def number(x: float) -> str:
+    """Write a number with a true minus: integers up to six digits in full, others with three digits."""
+    whole = x == int(x) and abs(x) < 10**6
+    return (f"{int(x)}" if whole else f"{x:.3g}").replace("-", "−")
+
+
+def share(x: float) -> str:
+    """Write a share as a percentage: 0 %, 0.4 %, 31 %. Only nothing is 0 % and only all is 100 %."""
+    percent = 100 * x
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99 < percent < 100:
+        return f"{min(percent, 99.9):.1f} %"
+    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+
+
+def decibels(x: float) -> str:
+    """Write a ratio in decibels; beyond 200 dB only the rounding of float64 itself is left of an error."""
+    return "∞ dB" if x > 200 else f"{x:.1f} dB".replace("-", "−")
+
+
+def size(count: int) -> str:
+    """Write a number of bytes as a learner's file manager does: 312 B, 4.6 kB, 1.6 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

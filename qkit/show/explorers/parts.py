@@ -1,0 +1,113 @@
+"""What several explorers draw: named numbers, clipped stretches, plain ticks, levels as pixels."""
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from qkit.numeric.affine import QuantParams
+from qkit.numeric.checks import as_reals
+from qkit.show.style import CLIPPED, GUIDE, QUANTIZED
+from qkit.show.words.engine import number
+
+SMALLEST = 1e-250
+"""Numbers closer to 0 are drawn as 0: ticks and densities of an axis so short do not fit into a float."""
+
+
+def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
+    """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
+    x = as_reals(x, name)
+    if x.size == 0:
+        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
+    return np.where(np.abs(x) < SMALLEST, 0.0, x)
+
+
+def named_numbers(
+    figure: Figure, columns: np.ndarray, top: float, names: tuple[str, ...], colours: list[str]
+) -> tuple[list[Text], list[Text]]:
+    """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
+    heads = [
+        figure.text(x, top, name, ha="center", va="top", color=GUIDE)
+        for x, name in zip(columns, names, strict=True)
+    ]
+    below = top - 0.25 / figure.get_figheight()
+    numbers = [
+        figure.text(x, below, "", ha="center", va="top", fontsize=14, weight="bold", color=colour)
+        for x, colour in zip(columns, colours, strict=True)
+    ]
+    return heads, numbers
+
+
+def clipped_patch(axes: Axes) -> Rectangle:
+    """Return a hatched stretch of the axis, for what is clipped; set its ``x`` and ``width``."""
+    return axes.axvspan(0, 1, facecolor="none", edgecolor=CLIPPED, hatch="//", linewidth=0, alpha=0.8)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
+    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_formatter(lambda value, position: number(value))
+
+
+class Pixels(Artist):
+    """Pixels laid on the figure as they are: an axes image of the same size takes five times as long.
+
+    Parameters
+    ----------
+    axes
+        The pixels fill its rectangle; ``width`` and ``height`` say how many they must be.
+    """
+
+    def __init__(self, axes: Axes):
+        super().__init__()
+        self.set_figure(axes.figure)
+        left, bottom, right, top = (round(edge) for edge in axes.bbox.extents)
+        self.width, self.height = right - left, top - bottom
+        self.rgba = np.zeros((self.height, self.width, 4), np.uint8)
+        self._corner = left, bottom
+
+    def draw(self, renderer) -> None:
+        """Lay the pixels over what has been drawn so far; called by the figure."""
+        gc = renderer.new_gc()
+        renderer.draw_image(gc, *self._corner, self.rgba[::-1])
+        gc.restore()
+
+
+def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line: float = 2.0) -> np.ndarray:
+    """Return which pixels of each channel, from ``low`` to ``high``, lie on a level.
+
+    Parameters
+    ----------
+    params
+        With one scale, or one for each channel.
+    low, high, pixels
+        The stretch of the real axis, and how many pixels it is wide.
+    line
+        How many pixels wide a level is drawn.
+
+    Returns
+    -------
+    ndarray of bool, shape (channels, pixels)
+    """
+    scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
+    centres = low + (high - low) * (np.arange(pixels) + 0.5) / pixels
+    half = line / 2 * (high - low) / pixels
+
+    def levels_below(x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
+            return np.clip(np.floor(x / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
+
+    return levels_below(centres + half) > levels_below(centres - half)
+
+
+def level_colours(on: np.ndarray) -> np.ndarray:
+    """Return the colours of :func:`level_pixels`: levels orange, the rest see-through; uint8 RGBA."""
+    rgba = np.zeros((*on.shape, 4), np.uint8)
+    rgba[..., :3] = np.round(255 * np.array(to_rgb(QUANTIZED)))
+    rgba[..., 3] = 255 * on
+    return rgba

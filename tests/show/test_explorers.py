@@ -1,0 +1,308 @@
+"""The four explorers: their numbers without the widgets, their words, and pictures that follow the controls."""
+
+import io
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data, params_from_range
+from qkit.numeric.errors import sqnr_db
+from qkit.show import explorers
+from qkit.show.explorers.channels import judge
+from qkit.show.explorers.grids import as_channels, lay_grids, packed_bytes, spread
+from qkit.show.explorers.images import relu_convolution
+from qkit.show.explorers.number_line import journey
+from qkit.show.explorers.parts import level_pixels
+from qkit.show.explorers.tensor import sqnr_by_bits
+from qkit.show.words.engine import decibels, number, share, size
+
+RNG = np.random.default_rng(7)
+WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
+IMAGE = RNG.random((12, 10))
+KERNEL = RNG.normal(size=(3, 3, 1, 9))
+
+MAKE = {
+    "number_line": lambda: explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1]),
+    "tensor": lambda: explorers.tensor(WEIGHTS),
+    "channels": lambda: explorers.channels(WEIGHTS),
+    "images": lambda: explorers.images(IMAGE, kernel=KERNEL),
+}
+MOVES = {
+    "number_line": {
+        "bits": 4,
+        "value": -0.31,
+        "range": (-1, 1),
+        "symmetric": True,
+        "signed": False,
+        "narrow_range": True,
+    },
+    "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
+    "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
+    "images": {"bits": 3, "kernels": True, "per_map": True},
+}
+CONTROLS = [(kind, name) for kind, moves in MOVES.items() for name in moves]
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_every_control_is_tried_here_and_explained(kind):
+    explorer = MAKE[kind]()
+    assert set(explorer.controls) == set(MOVES[kind])
+    for control in explorer.controls.values():
+        assert control.description
+        assert len(control.tooltip) > 20
+
+
+@pytest.mark.parametrize(("kind", "name"), CONTROLS)
+def test_every_control_changes_picture_and_words_and_back(kind, name):
+    explorer = MAKE[kind]()
+    before, words, start = explorer.png(), explorer.words, explorer.values[name]
+    explorer.controls[name].value = MOVES[kind][name]
+    assert explorer.error is None
+    assert (pixels(explorer.png()) != pixels(before)).any()
+    assert explorer.words != words
+    explorer.controls[name].value = start
+    assert (explorer.png(), explorer.words) == (before, words)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_moved_explorer_equals_one_that_starts_there(kind):
+    moves = {name: value for name, value in MOVES[kind].items() if name not in ("signed", "symmetric")}
+    moved = MAKE[kind]().set(**moves)
+    again = MAKE[kind]()
+    for name, value in moves.items():
+        again.controls[name].value = value
+    assert moved.png() == again.png()
+    assert moved.words == again.words
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_the_stored_output_is_a_png_with_its_words(kind):
+    explorer = MAKE[kind]()
+    data, metadata = explorer._repr_mimebundle_()
+    assert Image.open(io.BytesIO(data["image/png"])).size == explorer._size
+    assert metadata["image/png"]["alt"] == explorer.words == data["text/plain"].splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_words_are_finished(kind):
+    explorer = MAKE[kind]()
+    assert explorer.words.endswith(".")
+    assert not re.search(r"[{}]|nan|\b1 levels\b|-\d", explorer.words)
+
+
+def test_explorers_start_where_they_are_told():
+    line = explorers.number_line(bits=2, range=(-0.5, 1), value=0.4, symmetric=True, narrow_range=True)
+    assert line.values == {
+        "bits": 2,
+        "value": 0.4,
+        "range": (-0.5, 1),
+        "symmetric": True,
+        "signed": True,
+        "narrow_range": True,
+    }
+    assert explorers.tensor(WEIGHTS, bits=3, per_channel=True).values["per_channel"]
+    assert explorers.channels(WEIGHTS, channel=3).values["channel"] == 3
+    with pytest.raises(ValueError, match="bits must be a whole number from 2 to 16, got 17"):
+        explorers.tensor(WEIGHTS, bits=17)
+
+
+ARRAYS = {
+    "a number": 0.7,
+    "zero": 0.0,
+    "integers": np.arange(-5, 6),
+    "a constant": np.full((4, 3), 0.5),
+    "zeros": np.zeros((2, 3, 4)),
+    "one side": np.abs(WEIGHTS) + 1,
+    "tiny": WEIGHTS * 1e-30,
+    "denormal": np.array([[1e-310, -2e-310], [0, 5e-324]]),
+    "huge": WEIGHTS.astype(float) * 1e299,
+    "half precision": WEIGHTS.astype(np.float16),
+    "a dead channel": WEIGHTS * (np.arange(8) > 0),
+    "many channels": RNG.normal(size=(2, 1500)),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ARRAYS)
+def test_any_array_can_be_explored(name):
+    x = ARRAYS[name]
+    line, weights, ranges = explorers.number_line(x), explorers.tensor(x), explorers.channels(x)
+    picture = explorers.images(np.reshape(x, (len(np.atleast_1d(x)), -1)))
+    for explorer in (line, weights, ranges, picture):
+        for bits in (2, 8):
+            explorer.set(bits=bits)
+            assert "nan" not in explorer.words
+    for explorer in (weights, ranges):
+        explorer.set(per_channel=True, symmetric=False)
+    weights.set(bits=16)
+    line.set(bits=16, symmetric=True)
+
+
+@pytest.mark.parametrize("wrong", [[], np.zeros((0, 3)), [[1.0, np.nan]], [[np.inf, 0.0]]])
+def test_nothing_and_what_is_no_number_is_refused(wrong):
+    for explore in (explorers.tensor, explorers.channels, explorers.images):
+        with pytest.raises(ValueError, match=r"weights must|image must"):
+            explore(wrong)
+    if np.size(wrong):
+        with pytest.raises(ValueError, match="values must"):
+            explorers.number_line(wrong)
+
+
+def test_an_impossible_grid_is_explained_in_the_widget():
+    line = explorers.number_line()
+    line.controls["signed"].value = False
+    picture = line.png()
+    line.controls["symmetric"].value = True
+    assert "symmetric unsigned integers cannot stand for negative numbers" in repr(line)
+    assert line.png() == picture
+    line.controls["range"].value = (0, 1)
+    assert line.error is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image": np.zeros(5)}, "image must have shape"),
+        ({"image": IMAGE, "feature_maps": IMAGE}, "feature_maps must have shape"),
+        ({"image": IMAGE, "kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
+        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "does not fit"),
+        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias must have shape \(9,\)"),
+        ({"image": IMAGE, "kernel": KERNEL, "feature_maps": IMAGE[..., None]}, "either feature_maps or a kernel"),
+    ],
+)
+def test_images_says_what_shape_it_wants(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        explorers.images(**arguments)
+
+
+def test_images_takes_maps_as_an_array_and_a_keras_image():
+    explorer = explorers.images(IMAGE[..., None], RNG.normal(size=(5, 4, 2)))
+    assert set(explorer.controls) == {"bits", "per_map"}
+    assert set(explorers.images(IMAGE).controls) == {"bits"}
+
+
+@pytest.mark.parametrize("bits", [2, 3, 8])
+@pytest.mark.parametrize("x", [-3.0, -0.9, 0.0, 0.123, 0.5, 3.0])
+def test_a_journey_ends_where_fake_quantization_does(bits, x):
+    params = params_from_range(-1.0, 1.0, QuantSpec(bits))
+    trip = journey(x, params)
+    assert trip.x_hat == fake_quantize(x, params)
+    assert trip.error == trip.x_hat - x
+    assert trip.q == np.clip(trip.rounded, params.spec.qmin, params.spec.qmax)
+    assert trip.clipped == (abs(x) > 1.5)
+    assert trip.clipped or abs(trip.error) <= params.scale / 2 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("bits", [2, 5, 11])
+def test_grids_are_judged_as_by_definition(bits, symmetric, per_channel):
+    rows = as_channels(WEIGHTS, -1, "weights")
+    assert np.array_equal(rows[3], WEIGHTS[..., 3].ravel())
+    grids = lay_grids(rows, bits, symmetric, per_channel)
+    axis = 0 if per_channel else None
+    spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=axis)
+    back = fake_quantize(rows, params_from_data(rows, spec))
+    assert grids.sqnr == sqnr_db(rows, back) == sqnr_by_bits(rows, symmetric, per_channel)[bits - 2]
+    assert grids.zeros == np.mean(back == 0)
+    distinct = [np.unique(row).size for row in back] if per_channel else [np.unique(back).size]
+    assert grids.used == pytest.approx(np.mean(distinct))
+    assert grids.counts.sum() == rows.size
+
+
+def test_uniform_weights_gain_six_decibels_per_bit():
+    rows = RNG.uniform(-1, 1, (1, 20_000))
+    gains = np.diff(sqnr_by_bits(rows, False, False))
+    assert np.all(np.abs(gains[3:] - 6.02) < 0.2)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("bits", [2, 4, 12])
+def test_spread_keeps_every_weight_within_half_a_step(bits, per_channel):
+    rows = as_channels(WEIGHTS, -1, "weights")
+    grids = lay_grids(rows, bits, True, per_channel)
+    edges = np.linspace(-5, 5, 4001)
+    density = spread(grids, edges)
+    assert np.sum(density * np.diff(edges)) == pytest.approx(rows.size)
+    assert density.min() > -1e-6
+    # Against the definition: each weight's own little bar.
+    low, high = -0.4, 0.7
+    share_inside = np.clip((high - grids.levels) / grids.steps + 0.5, 0, 1)
+    share_inside -= np.clip((low - grids.levels) / grids.steps + 0.5, 0, 1)
+    assert spread(grids, np.array([low, high]))[0] * (high - low) == pytest.approx(
+        np.sum(grids.counts * share_inside)
+    )
+
+
+def test_packed_bytes_count_integers_scales_and_zero_points():
+    rows = np.ones((2, 5))
+    assert packed_bytes(rows, lay_grids(rows, 3, True, False).params) == 4 + 4
+    assert packed_bytes(rows, lay_grids(rows, 8, False, True).params) == 10 + 16
+
+
+def test_channels_with_a_shared_scale_keep_few_levels():
+    rows = np.array([[-1, 0.5, 1], [-0.07, 0, 0.07], [0, 0, 0]])
+    shared, own = judge(rows, 4, True, False), judge(rows, 4, True, True)
+    assert list(shared.reach) == [15, 1, 1]
+    assert list(own.reach) == [15, 15, 1]
+    assert own.sqnr[1] > shared.sqnr[1] == 0
+    explorer = explorers.channels(rows.T, channel=1)
+    assert "channel 0 sets it" in explorer.words
+    assert "levels within its range: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
+
+
+def test_level_pixels_mark_each_level():
+    params = params_from_range(-1.0, 1.0, QuantSpec(3, symmetric=True, narrow_range=True))
+    (on,) = level_pixels(params, -1.1, 1.1, 660)
+    starts = np.flatnonzero(np.diff(on.astype(int)) == 1)
+    assert starts.size == 7
+    assert np.allclose(np.diff(starts), 100, atol=1)
+    (dense,) = level_pixels(params_from_range(-1.0, 1.0, QuantSpec(16)), -1.1, 1.1, 660)
+    assert dense[40:620].all()
+    assert not dense[:25].any()
+
+
+def test_relu_convolution_is_the_one_of_keras():
+    bias = RNG.normal(size=9)
+    maps = relu_convolution(IMAGE, KERNEL, bias)
+    assert maps.shape == (10, 8, 9)
+    for row, column, m in [(0, 0, 0), (9, 7, 8), (4, 2, 5)]:
+        patch = IMAGE[row : row + 3, column : column + 3]
+        assert maps[row, column, m] == pytest.approx(max(0, np.sum(patch * KERNEL[:, :, 0, m]) + bias[m]))
+
+
+def test_numbers_are_written_for_readers():
+    assert [number(x) for x in (-0.03123, 3.0, -32768, 1234567.0, 0)] == [
+        "−0.0312",
+        "3",
+        "−32768",
+        "1.23e+06",
+        "0",
+    ]
+    assert [share(x) for x in (0, 1e-6, 0.004, 0.314, 0.9999, 1)] == [
+        "0 %",
+        "< 0.1 %",
+        "0.4 %",
+        "31 %",
+        "99.9 %",
+        "100 %",
+    ]
+    assert [decibels(x) for x in (-3.21, 320.0, np.inf)] == ["−3.2 dB", "∞ dB", "∞ dB"]
+    assert [size(x) for x in (12, 4608, 1_605_632, 2e9)] == ["12 B", "4.61 kB", "1.61 MB", "2 GB"]
+
+
+def test_explorers_load_neither_pyplot_nor_tensorflow():
+    code = (
+        "import sys; from qkit.show import explorers; explorers.number_line().set(bits=2);"
+        "print(sorted({'matplotlib.pyplot', 'tensorflow', 'tf_keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
