@@ -7,7 +7,8 @@ exactly on the grid (its integer is the zero-point): padding and ReLU's zeros mu
 range is widened until it holds 0, and shifted by at most half a step, "nudged", until 0 falls on a grid point.
 A nudged range misses at most half a step at one end, so what lies there is off by no more than rounding is.
 
-Everything is computed in float64. Files such as LiteRT's keep the scale in float32: ``np.float32(params.scale)``.
+The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit; that of Python
+floats and float64 data is a float64. Everything else is computed in float64.
 
 References
 ----------
@@ -193,8 +194,9 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     Returns
     -------
     QuantParams
-        Asymmetric: ``scale = (high - low) / (qmax - qmin)``, and the zero-point is rounded to the nearest
-        integer, up at a tie, so that the signed grid for -1 to 1 has zero-point 0.
+        Asymmetric: ``scale = (high - low) / (qmax - qmin)``, and the zero-point ``qmin - low / scale`` is
+        rounded to the nearest integer. A range such as -1 to 1 always ends in a tie, which goes up: the signed
+        zero-point is 0. (TensorFlow's fake-quant op agrees, LiteRT's converter writes -1.)
         Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
         A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``.
 
@@ -209,6 +211,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     >>> params_from_range(-1.0, 3.0, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.067 to 2.933, step 0.2667, real 0 is 4
     """
+    dtype = np.result_type(np.asarray(low).dtype, np.asarray(high).dtype, np.float32)
     low, high = as_reals(low, "low"), as_reals(high, "high")
     if low.shape != high.shape or low.ndim != (spec.axis is not None):
         wanted = "single numbers (spec.axis is None)" if spec.axis is None else "arrays of shape (channels,)"
@@ -223,12 +226,12 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
         )
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     if spec.symmetric:
-        scale = np.maximum(-low, high) / spec.qmax
+        scale = _stored(np.maximum(-low, high) / spec.qmax, dtype)
         zero_point = np.zeros(scale.shape, np.int64)
     else:
         steps = spec.qmax - spec.qmin
         width = high - low
-        scale = width / steps
+        scale = _stored(_stored(width, dtype) / steps, dtype)
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
         zero_point = spec.qmin + np.floor(share_below * steps + 0.5).astype(np.int64)
@@ -255,9 +258,10 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     ValueError
         If ``x`` is empty, holds NaN or infinity, or has no axis ``spec.axis``; and as :func:`params_from_range`.
     """
-    x = as_reals(x)
+    x = np.asarray(x)
     if x.size == 0:
         raise ValueError(f"x must hold at least one value to have a range, got shape {x.shape}")
+    as_reals(x)
     others = None
     if spec.axis is not None:
         axis = _axis_of(x, spec)
@@ -349,6 +353,14 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
     q = quantize(x, params, rounding)
     largest = np.finfo(dtype).max
     return np.clip(dequantize(q, params), -largest, largest).astype(dtype)
+
+
+def _stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round to ``dtype``, but leave what would overflow or lose digits there as it is."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(dtype)
+    normal = (rounded >= np.finfo(dtype).tiny) & (rounded <= np.finfo(dtype).max)
+    return np.where(normal, rounded, values)
 
 
 def _rounded(steps: np.ndarray, rounding: Rounding) -> np.ndarray:

@@ -84,7 +84,7 @@ def effective_bits(sqnr_db: float) -> float:
     float
         Negative below 1.76 dB; infinities stay what they are.
     """
-    return (sqnr_db - 10 * np.log10(1.5)) / (20 * np.log10(2))
+    return float((sqnr_db - 10 * np.log10(1.5)) / (20 * np.log10(2)))
 
 
 def cosine_similarity(x: np.ndarray, x_hat: np.ndarray) -> float:
@@ -141,7 +141,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     scale, zero_point = params.beside(x)
     with np.errstate(over="ignore"):  # a huge x over a tiny scale is clipped like any other
         q = x / scale + zero_point
-    slack = 0.5 + spec.levels * 2.0**-50  # half a step, and what rounding to float64 may have added
+    slack = 0.5 + spec.levels * 2.0**-23  # half a step, and what rounding the scale to float32 may have added
     return float(np.mean((q < spec.qmin - slack) | (q > spec.qmax + slack)))
 
 

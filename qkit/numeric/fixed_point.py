@@ -36,7 +36,7 @@ class FixedPointMultiplier:
     m0 : int, or ndarray of int64, shape (channels,)
         From 2^30 to 2^31 - 1; 0 for a real number below 2^-32.
     shift : int, or ndarray of int64, shape (channels,)
-        From -31 to 30; negative in practice, where M is well below 1.
+        From -31 to 31; negative in practice, where M is well below 1.
     """
 
     m0: int | np.ndarray
