@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from qkit.numeric.checks import as_reals
+from qkit.numeric.checks import float64s
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 
@@ -66,7 +66,7 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     ValueError
         If a multiplier is not a finite number above 0 and at most 2^30, or the array has more than one axis.
     """
-    real = as_reals(real, "real")
+    real = float64s(real, "real")
     if real.ndim > 1:
         raise ValueError(f"real must be a number or have shape (channels,), got shape {real.shape}")
     if not np.all((real > 0) & (real <= 2**30)):
@@ -155,9 +155,10 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     TypeError, ValueError, OverflowError
         As :func:`rescale`.
     """
-    scale = as_reals(scale, "scale").astype(np.float32)
+    scale = float64s(scale, "scale").astype(np.float32)
     acc = _int32_values(acc, scale.shape)
-    return _int32(np.rint(acc.astype(np.float32) * scale))
+    product = acc.astype(np.float32) * scale
+    return _int32(np.rint(product).astype(np.float64))  # float32 cannot tell 2^31 - 1 from 2^31
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
