@@ -341,6 +341,18 @@ def test_tiny_float32_range_keeps_its_precision():
     assert params_from_data(x, QuantSpec(signed=False)).scale == float(x[2]) / 255
 
 
+def test_range_too_small_for_a_precise_step_is_widened():
+    x = np.arange(301) * 5e-324  # a 255th of 300 such units would be rounded to one unit
+    params = params_from_data(x, QuantSpec())
+    assert np.max(np.abs(fake_quantize(x, params) - x)) <= params.scale / 2
+
+
+def test_float32_is_divided_in_float64():
+    x = np.random.default_rng(0).uniform(-1, 1, 50_000).astype(np.float32)
+    params = params_from_range(-1.0, 1.0, QuantSpec(16))
+    np.testing.assert_array_equal(quantize(x, params), quantize(x.astype(np.float64), params))
+
+
 def test_types_of_results():
     params = params_from_range(0, 255, QuantSpec(signed=False))
     for dtype, result in [("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i4", "f8")]:

@@ -40,6 +40,11 @@ def test_cosine_does_not_see_a_factor():
     assert cosine_similarity(x, -x) == pytest.approx(-1)
 
 
+def test_cosine_is_never_above_one():
+    for x in np.random.default_rng(0).normal(size=(100, 5)):
+        assert 1 - 1e-15 <= cosine_similarity(x, x) <= 1
+
+
 def test_no_error_and_no_signal():
     x, zeros = np.array([1.0, 2.0]), np.zeros(2)
     assert [measure(x, x) for measure in MEASURES] == [0, 0, np.inf, pytest.approx(1)]
@@ -92,6 +97,13 @@ def test_share_clipped_per_channel():
 def test_minmax_clips_nothing(values, bits, symmetric, dtype):
     x = np.array(values, dtype)
     assert share_clipped(x, params_from_data(x, QuantSpec(bits, symmetric=symmetric))) == 0
+
+
+def test_minmax_clips_nothing_half_a_step_away():
+    """A symmetric range is nudged by exactly half a step, give or take the rounding of its scale."""
+    for high in np.random.default_rng(0).uniform(0, 10, 50).astype(np.float32):
+        x = np.array([-high, high])
+        assert share_clipped(x, params_from_data(x, QuantSpec(16))) == 0
 
 
 @pytest.mark.parametrize("measure", MEASURES)
