@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from qkit.numeric.checks import float64s, reals
+from qkit.numeric.checks import reals
 from qkit.numeric.grid import QuantParams, QuantSpec
 
 Rounding = Literal["half_even", "half_up", "half_away"]
@@ -41,23 +41,25 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     QuantParams
         Asymmetric: ``scale = (high - low) / (qmax - qmin)``, and the zero-point ``qmin - low / scale`` is
         rounded to the nearest integer. A range such as -1 to 1 always ends in a tie, which goes up: the signed
-        zero-point is 0. (TensorFlow's fake-quant op agrees, LiteRT's converter writes -1.)
+        zero-point is 0. (TensorFlow's fake-quant op leaves the tie to float32's rounding errors, and LiteRT's
+        converter goes away from 0: it writes -1.)
         Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
         A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``.
 
     Raises
     ------
     ValueError
-        If ``low`` is above ``high``, a number is not finite, the shapes do not agree with each other or with
-        ``spec.axis``, or the range has negative numbers and the spec is symmetric and unsigned.
+        If ``low`` is above ``high``, a number is not finite or beyond 1e300, the shapes do not agree with each
+        other or with ``spec.axis``, or the range has negative numbers and the spec is symmetric and unsigned.
 
     Examples
     --------
     >>> params_from_range(-1.0, 3.0, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.067 to 2.933, step 0.2667, real 0 is 4
     """
-    dtype = np.result_type(np.asarray(low).dtype, np.asarray(high).dtype, np.float32)
-    low, high = float64s(low, "low"), float64s(high, "high")
+    low, high = reals(low, "low"), reals(high, "high")
+    dtype = np.result_type(low.dtype, high.dtype, np.float32)
+    low, high = low.astype(np.float64), high.astype(np.float64)
     if low.shape != high.shape or low.ndim != (spec.axis is not None):
         wanted = "single numbers (spec.axis is None)" if spec.axis is None else "arrays of shape (channels,)"
         raise ValueError(f"low and high must be {wanted}, got shapes {low.shape} and {high.shape}")
@@ -102,6 +104,8 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     ------
     ValueError
         If ``x`` is empty, holds NaN or infinity, or has no axis ``spec.axis``; and as :func:`params_from_range`.
+    TypeError
+        If ``x`` does not hold real numbers.
     """
     x = reals(x)
     if x.size == 0:
@@ -200,7 +204,8 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
     ValueError, TypeError
         As :func:`quantize`.
     """
-    dtype = np.result_type(np.asarray(x).dtype, np.float32)
+    x = reals(x)
+    dtype = np.result_type(x.dtype, np.float32)
     x_hat = dequantize(quantize(x, params, rounding), params)
     largest = np.finfo(dtype).max
     return np.clip(x_hat, -largest, largest, out=x_hat).astype(dtype)
@@ -215,7 +220,7 @@ def _stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _round(steps: np.ndarray, rounding: Rounding) -> None:
-    """Round in place. Adding 0.5 and cutting off is not enough: 0.49999999999999994 + 0.5 is already 1."""
+    """Round in place. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
     if rounding == "half_even":
         np.rint(steps, out=steps)
     elif rounding == "half_up":

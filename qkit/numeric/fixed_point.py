@@ -184,5 +184,5 @@ def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
 
 def _int32(x: np.ndarray) -> np.ndarray:
     if x.size and not (x.min() >= _INT32.min and x.max() <= _INT32.max):
-        raise OverflowError(f"{x.min()} to {x.max()} does not fit into int32; the scales are out of proportion")
+        raise OverflowError(f"{x.min():.0f} to {x.max():.0f} is more than an int32 holds; check the scales")
     return x.astype(np.int32)

@@ -185,6 +185,14 @@ def test_equals_activations_of_litert(convert, low, high):
     assert (np.float32(params.scale), params.zero_point) == (scale[0], zero_point[0])
 
 
+def test_litert_breaks_the_tie_of_symmetric_activations_the_other_way(convert):
+    inputs = np.linspace(-1, 1, 36, dtype=np.float32).reshape(1, 6, 6, 1)
+    scale, zero_point, _ = convert(inputs)["input"]
+    params = params_from_data(inputs, QuantSpec())
+    assert np.float32(params.scale) == scale[0]
+    assert (params.zero_point, zero_point[0]) == (0, -1)
+
+
 @pytest.mark.parametrize("layer", ["conv", "dense"])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_equals_weights_of_litert(convert, kernels, layer, per_channel):
@@ -475,9 +483,11 @@ def test_nan_and_infinity_are_refused(bad):
 @pytest.mark.parametrize("x", [np.array(["1"]), np.array([True]), np.array([1j]), np.array([None])], ids=repr)
 def test_other_than_numbers_are_refused(x):
     params = params_from_range(0.0, 1.0, QuantSpec())
-    for act in (lambda: params_from_data(x, QuantSpec()), lambda: quantize(x, params)):
+    for act in (params_from_data, quantize, fake_quantize):
         with pytest.raises(TypeError, match="x must hold integers or floats"):
-            act()
+            act(x, QuantSpec() if act is params_from_data else params)
+    with pytest.raises(TypeError, match="low must hold integers or floats"):
+        params_from_range(x[0], x[0], QuantSpec())
     with pytest.raises(TypeError, match=r"q must hold integers.*quantize\(x, params\) makes them"):
         dequantize(x, params)
 
