@@ -45,7 +45,7 @@ class FixedPointMultiplier:
     @property
     def real(self) -> float | np.ndarray:
         """The real number that is actually multiplied by."""
-        return np.ldexp(np.float64(self.m0), np.subtract(self.shift, 31))
+        return np.ldexp(np.asarray(self.m0, np.float64), np.subtract(self.shift, 31))
 
 
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
@@ -129,7 +129,7 @@ def rescale(
         raise ValueError(f"rounding must be 'single', 'double' or 'double_up', got {rounding!r}")
     left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
     # gemmlowp's SaturatingRoundingDoublingHighMul. Its saturation, for INT32_MIN squared, is not needed here.
-    high = _divide_up(_int32(acc << left) * np.int64(m0), 31)
+    high = _divide_up(_int32(acc << left).astype(np.int64) * m0, 31)
     return _int32(_divide_up(high, right) if rounding == "double_up" else _divide_away(high, right))
 
 

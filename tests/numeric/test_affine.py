@@ -143,10 +143,10 @@ def test_equals_fake_quant_with_min_max_vars(tf, bits, narrow_range):
         ours = fake_quantize(x, params, "half_up")
         assert ours.dtype == np.float32
         # Likewise it finds x / scale with up to four roundings to float32, of numbers up to `steps`.
-        where = np.float64(x) / scale
+        where = x.astype(np.float64) / scale
         near_tie = np.abs(where - np.floor(where) - 0.5) <= 4 * steps * 2.0**-24
         np.testing.assert_array_equal(ours[~near_tie], theirs[~near_tie])
-        assert np.max(np.abs(np.rint(np.float64(ours) / scale) - np.rint(np.float64(theirs) / scale))) <= 1
+        assert np.max(np.abs(np.rint((ours.astype(np.float64) - theirs) / scale))) <= 1
 
 
 def test_equals_fake_quant_at_exact_ties(tf):
@@ -243,7 +243,7 @@ def test_error_of_float32_is_at_most_half_a_step(x, spec, rounding):
     """The float32 scale, and the float32 result, cost up to two roundings more."""
     params = params_from_data(x, spec)
     x_hat = fake_quantize(x, params, rounding)
-    assert np.max(np.abs(np.float64(x) - x_hat)) <= (0.5 + spec.levels * 2.0**-22) * params.scale
+    assert np.max(np.abs(x.astype(np.float64) - x_hat)) <= (0.5 + spec.levels * 2.0**-22) * params.scale
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), specs, roundings, st.data())

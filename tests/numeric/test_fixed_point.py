@@ -157,6 +157,9 @@ def test_scalars_and_empty_arrays():
     assert rescale(np.zeros((0, 2), np.int32), m).shape == (0, 2)
     assert rescale_float32(np.zeros((0, 2), np.int32), [0.5, 0.25]).dtype == np.int32
     assert np.shape(rescale(8, quantize_multiplier(0.5))) == ()
+    one_channel = quantize_multiplier([0.5])
+    assert one_channel.real.shape == (1,)
+    assert rescale([[8], [9]], one_channel).tolist() == [[4], [5]]
 
 
 def test_rescale_refuses():
