@@ -46,8 +46,12 @@ HALF_DARK = 0.25
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """One way of writing a digit: ``extremes`` (e, k, 2), the spline ``basis`` (p, k), ``stroke`` of each point (p,),
-    and ``twin`` (k,), which control point each one's jitter comes from (coinciding points move together)."""
+    """One way of writing a digit, as a spline through control points.
+
+    ``extremes`` (e, k, 2) are the shapes between which a hand varies, ``basis`` (p, k) turns control points
+    into points of the curve, ``stroke`` (p,) says which stroke each point is on, and ``twin`` (k,) whose
+    jitter each control point takes: points that coincide move together.
+    """
 
     digit: int
     extremes: np.ndarray

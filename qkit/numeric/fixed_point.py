@@ -82,9 +82,7 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     return FixedPointMultiplier(m0, shift)
 
 
-def rescale(
-    acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double"
-) -> np.ndarray:
+def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double") -> np.ndarray:
     """Multiply int32 sums by a fixed-point multiplier, and round.
 
     Parameters

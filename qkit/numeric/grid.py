@@ -126,9 +126,7 @@ class QuantParams:
         ndim = 0 if spec.axis is None else 1
         if scale.ndim != ndim or scale.shape != zero_point.shape:
             wanted = "single numbers (spec.axis is None)" if ndim == 0 else "arrays of shape (channels,)"
-            raise ValueError(
-                f"scale and zero_point must be {wanted}, got shapes {scale.shape} and {zero_point.shape}"
-            )
+            raise ValueError(f"scale and zero_point must be {wanted}, got shapes {scale.shape} and {zero_point.shape}")
         if not np.all(scale > 0):
             raise ValueError(f"scale must be positive, got {scale.min():g}")
         low, high = (0, 0) if spec.symmetric else (spec.qmin, spec.qmax)

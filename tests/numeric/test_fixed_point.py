@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from qkit.numeric import FixedPointMultiplier, quantize_multiplier, rescale, rescale_float32
 
 reals = st.floats(2.0**-31, 0.999)  # no shift to the left
-int32s = st.one_of(
-    st.integers(-(2**31), 2**31 - 1), st.integers(-300, 300), st.sampled_from([-(2**31), 2**31 - 1])
-)
+int32s = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-300, 300), st.sampled_from([-(2**31), 2**31 - 1]))
 
 
 def towards_zero(a: int, b: int) -> int:

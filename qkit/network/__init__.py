@@ -1,0 +1,12 @@
+"""Quantization of whole Keras networks. TensorFlow enters qkit here and nowhere below."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "accuracy": ["Accuracy"],
+        "cnn": ["NETWORKS", "build", "predict", "train", "trained"],
+        "cost": ["layer_costs"],
+    },
+)

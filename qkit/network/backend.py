@@ -1,0 +1,54 @@
+"""The one place where TensorFlow is loaded and set up, and where the flavour of Keras is decided.
+
+tensorflow-model-optimization understands tf_keras (Keras 2), not the Keras 3 that TensorFlow 2.16 and later
+bring, so qkit imports ``keras`` from here. Two threads and deterministic kernels make a run repeatable on
+one machine; another processor may still differ in the last digits.
+"""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+__all__ = ["THREADS", "keras", "quiet", "tf"]
+
+THREADS = 2
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide what TensorFlow's C++ code writes to the process's standard error, past Python."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with quiet(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tensorflow as tf
+    import tf_keras as keras
+
+try:
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+except RuntimeError:
+    warnings.warn(
+        "TensorFlow was used before qkit.network was imported: the number of threads cannot be fixed any more, "
+        "so results may differ in the last digits. Restart the kernel and import qkit first.",
+        stacklevel=2,
+    )
+# The same arithmetic for everyone; and where there is no graphics card, looking for one prints errors.
+with quiet():
+    tf.config.set_visible_devices([], "GPU")
+tf.config.experimental.enable_op_determinism()
+# With determinism on, TensorFlow refuses to draw random numbers without a seed.
+tf.random.set_seed(0)

@@ -1,0 +1,200 @@
+"""Controls with a picture and a sentence that follow them: what every explorer of the course is made of.
+
+A control moves, a function turns the values of all controls into a picture and words, and both replace the old
+ones in place. JupyterLab runs this on a thread of its own while cells go on, so nothing here touches pyplot, and
+each explorer has a lock. The same output holds a PNG and the words, for GitHub, nbconvert and the first look
+before anything has run.
+"""
+
+import base64
+import html
+from collections.abc import Callable
+from numbers import Real
+from threading import RLock
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+
+from qkit.show.words.engine import HINT, PROBLEM
+
+Update = Callable[..., tuple[bytes, str]]
+"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it."""
+
+
+class Explorer:
+    """Controls above a picture above the words that say what the picture shows.
+
+    Parameters
+    ----------
+    controls
+        Widgets by name, made with :func:`slider`, :func:`span` and :func:`switch`. The names are the keywords
+        of ``update`` and of :meth:`set`.
+    update
+        Called with the value of every control; returns the bytes of a PNG and the words for it.
+    size
+        Width and height of the picture in pixels; the room is kept, so nothing jumps.
+
+    Attributes
+    ----------
+    words : str
+        What the picture shows, in words; also its alternative text.
+    error : Exception or None
+        What went wrong at the last move, if anything did. The picture and the words before it stay.
+
+    Examples
+    --------
+    >>> bits = slider("bits", "How many", 4, 2, 8)
+    >>> explorer = Explorer({"bits": bits}, lambda bits: (b"", f"{bits} bits"), (9, 9))
+    >>> explorer.set(bits=3)
+    3 bits
+    """
+
+    def __init__(self, controls: dict[str, widgets.ValueWidget], update: Update, size: tuple[int, int]):
+        self.controls = dict(controls)
+        self.words = ""
+        self.error: Exception | None = None
+        self._update = update
+        self._size = size
+        self._png = b""
+        self._lock = RLock()
+        self._waiting = False
+
+        self._picture = widgets.HTML(layout={"margin": "0"})
+        self._text = widgets.HTML(layout={"margin": "0", "min_height": "3em", "max_width": f"{size[0]}px"})
+        row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
+        self._box = widgets.VBox([row, self._picture, self._text])
+        self._draw()
+        for control in self.controls.values():
+            control.observe(self._moved, "value")
+
+    def __repr__(self) -> str:
+        return self.words if self.error is None else f"{_problem(self.error)} {self.words}"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of every control by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def png(self) -> bytes:
+        """Return the picture as the bytes of a PNG file."""
+        return self._png
+
+    def set(self, **values: Any) -> "Explorer":
+        """Move controls from code: all of them, then one picture. Returns the explorer, so that a cell shows it.
+
+        Raises
+        ------
+        ValueError
+            When there is no such control or it does not offer such a value; then nothing moves.
+        """
+        for name in values:
+            if name not in self.controls:
+                raise ValueError(f"there is no control {name!r}; this explorer has {', '.join(self.controls)}")
+        values = {name: _accept(name, self.controls[name], value) for name, value in values.items()}
+        with self._lock:
+            before = self.values
+            self._waiting = True
+            try:
+                self._put(values)
+                self._draw()
+            except Exception:
+                self._put(before)
+                raise
+            finally:
+                self._waiting = False
+        return self
+
+    def _put(self, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            self.controls[name].value = value
+
+    def _moved(self, change=None) -> None:
+        with self._lock:
+            if self._waiting:
+                return
+            try:
+                self._draw()
+            except Exception as error:
+                # Raised from here, nobody would see it: the front end shows no errors of callbacks.
+                self.error = error
+                self._text.value = f'<div class="qkit-problem" role="alert">{html.escape(_problem(error))}</div>'
+
+    def _draw(self) -> None:
+        self._png, self.words = self._update(**self.values)
+        self.error = None
+        words = html.escape(self.words, quote=True)
+        width, height = self._size
+        data = base64.b64encode(self._png).decode()
+        self._picture.value = (
+            f'<img class="qkit-picture" alt="{words}" width="{width}" height="{height}" '
+            f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
+        )
+        self._text.value = f'<div class="qkit-words" style="line-height:1.4">{words}</div>'
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        with self._lock:
+            data = dict(self._box._repr_mimebundle_())
+            data["image/png"] = self._png
+            data["text/plain"] = f"{self!r}\n{HINT.format(names=', '.join(self.controls))}"
+            return data, {"image/png": {"alt": self.words}}
+
+
+def slider(label: str, tooltip: str, value: float, low: float, high: float, step: float | None = None):
+    """Return a slider over the integers from ``low`` to ``high``, or over reals when a ``step`` is given."""
+    common = {"value": value, "min": low, "max": high, "description": label, "tooltip": tooltip, "layout": _WIDE}
+    if step is None:
+        return widgets.IntSlider(**common)
+    return widgets.FloatSlider(step=step, readout_format=".3g", **common)
+
+
+def span(label: str, tooltip: str, value: tuple[float, float], low: float, high: float, step: float):
+    """Return a slider with two handles, the ends of a range of reals."""
+    return widgets.FloatRangeSlider(
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        readout_format=".3g",
+        description=label,
+        tooltip=tooltip,
+        layout=_WIDE,
+    )
+
+
+def switch(label: str, tooltip: str, value: bool):
+    """Return a box to tick."""
+    return widgets.Checkbox(value=value, description=label, tooltip=tooltip, indent=False, layout={"width": "auto"})
+
+
+_WIDE = {"width": "400px"}
+
+
+def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
+    """Return the value as the control holds it; refuse what the widget itself would silently clip or round."""
+    if isinstance(control, widgets.Checkbox):
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+        return bool(value)
+    between = f"from {control.min:g} to {control.max:g}"
+    if isinstance(control, widgets.FloatRangeSlider):
+        low, high = value if np.shape(value) == (2,) else (None, None)
+        if not (_inside(control, low) and _inside(control, high) and low <= high):
+            raise ValueError(f"{name} must be a pair (low, high) {between}, got {value!r}")
+        return float(low), float(high)
+    if isinstance(control, widgets.IntSlider):
+        if not _inside(control, value) or value != int(value):
+            raise ValueError(f"{name} must be a whole number {between}, got {value!r}")
+        return int(value)
+    if not _inside(control, value):
+        raise ValueError(f"{name} must be a number {between}, got {value!r}")
+    return float(value)
+
+
+def _inside(control: widgets.ValueWidget, value: Any) -> bool:
+    real = isinstance(value, (Real, np.number)) and not isinstance(value, bool)
+    return real and control.min <= value <= control.max
+
+
+def _problem(error: Exception) -> str:
+    return PROBLEM.format(error=str(error) or type(error).__name__)

@@ -1,0 +1,49 @@
+"""A figure together with the words that say what it shows."""
+
+import io
+from collections.abc import Callable
+from functools import wraps
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from qkit.show.style import RC
+
+
+class Picture:
+    """A finished matplotlib ``figure`` and ``words`` for it.
+
+    In JupyterLab, on GitHub and in a rendered page it is a PNG; the words are its text for people who do not
+    see it. It is built without pyplot, so that drawing in one thread cannot disturb another.
+    """
+
+    def __init__(self, figure: Figure, words: str):
+        self.figure = figure
+        self.words = words
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def png(self) -> bytes:
+        """Return the picture as the bytes of a PNG file."""
+        file = io.BytesIO()
+        FigureCanvasAgg(self.figure).print_png(file, metadata={"Software": None})
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        return {"image/png": self.png(), "text/plain": self.words}, {"image/png": {"alt": self.words}}
+
+
+def picture(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
+    """Turn a function that returns a figure and words into one that returns a :class:`Picture` in qkit's style."""
+
+    @wraps(draw)
+    def drawn(*args, **kwargs) -> Picture:
+        with matplotlib.rc_context(RC):
+            made = Picture(*draw(*args, **kwargs))
+            # Layout and fonts are settled here, while the style holds.
+            made.figure.draw_without_rendering()
+        return made
+
+    return drawn

@@ -1,0 +1,182 @@
+"""The engine: controls move, a picture and words follow, mistakes are said and never lost."""
+
+import base64
+import html
+import re
+
+import numpy as np
+import pytest
+
+from qkit.show.explorer import Explorer, slider, span, switch
+from qkit.show.stage import Stage
+
+
+def draw(bits, gain, ends, loud):
+    """A stand-in for an explorer's picture: the words are the values, and three bits cannot be drawn."""
+    if bits == 3:
+        raise ValueError('three <b>bits</b> are "odd"')
+    words = f"{bits} bits & {gain:g} from {ends[0]:g} to {ends[1]:g} <{'loud' if loud else 'quiet'}>"
+    return b"\x89PNG" + words.encode(), words
+
+
+@pytest.fixture
+def explorer():
+    controls = {
+        "bits": slider("bits", "how many bits", 4, 2, 8),
+        "gain": slider("gain", "how much", 0.5, 0, 2, step=0.1),
+        "ends": span("ends", "from where to where", (-1, 1), -2, 2, step=0.1),
+        "loud": switch("loud", "or quiet", False),
+    }
+    return Explorer(controls, draw, (400, 200))
+
+
+def shown(explorer):
+    """The picture's address and alternative text, and the line under it, as the browser gets them."""
+    picture, text = explorer._box.children[1].value, explorer._box.children[2].value
+    data = base64.b64decode(re.search('base64,([^"]+)"', picture)[1])
+    return data, html.unescape(re.search('alt="([^"]*)"', picture)[1]), html.unescape(re.sub("<[^>]*>", "", text))
+
+
+def test_picture_words_and_alternative_text_say_the_same(explorer):
+    words = "4 bits & 0.5 from -1 to 1 <quiet>"
+    assert explorer.words == repr(explorer) == words
+    assert shown(explorer) == (b"\x89PNG" + words.encode(), words, words)
+    assert explorer.png() == shown(explorer)[0]
+
+
+def test_every_control_moves_the_picture(explorer):
+    seen = {explorer.words}
+    for name, value in {"bits": 5, "gain": 1.5, "ends": (0, 1), "loud": True}.items():
+        explorer.controls[name].value = value
+        assert shown(explorer)[1] == explorer.words
+        seen.add(explorer.words)
+    assert len(seen) == 5
+
+
+def test_set_moves_all_controls_and_draws_once(explorer):
+    drawn = []
+    explorer._update = lambda **values: (drawn.append(values), draw(**values))[1]
+    assert explorer.set(bits=np.int64(8), gain=np.float32(2), ends=[0, 2], loud=np.True_) is explorer
+    assert drawn == [{"bits": 8, "gain": 2, "ends": (0, 2), "loud": True}]
+    assert explorer.values == drawn[0]
+    assert explorer.words == "8 bits & 2 from 0 to 2 <loud>"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bit": 4}, "there is no control 'bit'; this explorer has bits, gain, ends, loud"),
+        ({"bits": 9}, "bits must be a whole number from 2 to 8, got 9"),
+        ({"bits": 2.5}, "bits must be a whole number from 2 to 8, got 2.5"),
+        ({"bits": True}, "bits must be a whole number from 2 to 8, got True"),
+        ({"bits": "4"}, "bits must be a whole number from 2 to 8, got '4'"),
+        ({"gain": -0.1}, "gain must be a number from 0 to 2, got -0.1"),
+        ({"gain": float("nan")}, "gain must be a number from 0 to 2, got nan"),
+        ({"ends": 1}, "ends must be a pair (low, high) from -2 to 2, got 1"),
+        ({"ends": (1, -1)}, "ends must be a pair (low, high) from -2 to 2, got (1, -1)"),
+        ({"ends": (-3, 1)}, "ends must be a pair (low, high) from -2 to 2, got (-3, 1)"),
+        ({"ends": ("a", "b")}, "ends must be a pair (low, high) from -2 to 2, got ('a', 'b')"),
+        ({"loud": 1}, "loud must be True or False, got 1"),
+    ],
+)
+def test_set_refuses_what_a_control_does_not_offer(explorer, values, message):
+    before = explorer.values
+    with pytest.raises(ValueError, match=re.escape(message)):
+        explorer.set(gain=1, **values) if "gain" not in values else explorer.set(**values)
+    assert explorer.values == before
+
+
+def test_an_error_in_a_callback_is_shown_and_the_picture_stays(explorer):
+    before = shown(explorer)
+    explorer.controls["bits"].value = 3
+    picture, alternative, text = shown(explorer)
+    assert (picture, alternative) == before[:2]
+    assert text.startswith('This setting cannot be drawn: three <b>bits</b> are "odd".')
+    assert 'role="alert"' in explorer._box.children[2].value
+    assert "<b>" not in explorer._box.children[2].value
+    assert isinstance(explorer.error, ValueError)
+    assert "cannot be drawn" in repr(explorer)
+    explorer.controls["bits"].value = 4
+    assert shown(explorer) == before
+    assert explorer.error is None
+
+
+def test_an_error_in_set_is_raised_and_nothing_moves(explorer):
+    before, values = shown(explorer), explorer.values
+    with pytest.raises(ValueError, match="odd"):
+        explorer.set(bits=3, loud=True)
+    assert (shown(explorer), explorer.values) == (before, values)
+    explorer.controls["loud"].value = True
+    assert explorer.words.endswith("<loud>")
+
+
+def test_an_error_while_building_is_raised():
+    with pytest.raises(ValueError, match="odd"):
+        Explorer({"bits": slider("bits", "", 3, 2, 8)}, lambda bits: draw(bits, 0, (0, 0), False), (1, 1))
+
+
+def test_one_output_holds_widget_picture_and_text(explorer):
+    data, metadata = explorer._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    assert data["image/png"] == explorer.png()
+    assert data["text/plain"].splitlines()[0] == explorer.words
+    assert "bits, gain, ends, loud" in data["text/plain"]
+    assert metadata == {"image/png": {"alt": explorer.words}}
+
+
+def test_every_control_has_a_label_and_a_tooltip(explorer):
+    for control in explorer.controls.values():
+        assert control.description
+        assert control.tooltip
+
+
+def test_the_room_for_the_picture_is_kept(explorer):
+    assert 'width="400" height="200"' in explorer._box.children[1].value
+
+
+@pytest.fixture
+def stage():
+    def build(figure):
+        axes = figure.subplots()
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        return axes.plot([], [], linewidth=5)[0], figure.text(0.5, 0.5, "")
+
+    stage = Stage(3, 2, build)
+    stage.move(*stage.parts)
+    return stage
+
+
+def test_a_stage_draws_what_a_whole_new_drawing_would(stage):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    line, text = stage.parts
+    for end in (0.2, 0.9, 0.5):
+        line.set_data([0, 1], [0, end])
+        text.set_text(f"{end}")
+        moved = pixels(stage.png())
+    for artist in stage.parts:
+        artist.set_animated(False)
+    canvas = FigureCanvasAgg(stage.figure)
+    canvas.draw()
+    whole = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    # The axes' frame is drawn over the line in one and under it in the other.
+    assert np.mean(np.abs(moved - whole) > 64) < 0.01
+    assert moved.shape[1::-1] == stage.size
+
+
+def test_a_stage_keeps_matplotlib_settings_and_pyplot_untouched(stage):
+    import matplotlib
+    from matplotlib import pyplot
+
+    settings = dict(matplotlib.rcParams)
+    stage.png()
+    assert dict(matplotlib.rcParams) == settings
+    assert pyplot.get_fignums() == []
+
+
+def pixels(png):
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
