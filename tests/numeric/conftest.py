@@ -1,7 +1,5 @@
 """TensorFlow and LiteRT as oracles: loaded when a test asks for them."""
 
-import contextlib
-import os
 import warnings
 
 import numpy as np
@@ -14,12 +12,9 @@ settings.load_profile("numeric")
 
 @pytest.fixture(scope="session")
 def tf():
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    with quiet():
-        import tensorflow
+    from qkit.network import backend
 
-        tensorflow.constant(0)
-    return tensorflow
+    return backend.tf
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +33,16 @@ def kernels():
 @pytest.fixture(scope="session")
 def convert(tf, kernels):
     """Convert a network with these kernels to int8: a function of its inputs, to details by tensor shape."""
-    import tf_keras
     from ai_edge_litert.interpreter import Interpreter
 
-    network = tf_keras.Sequential(
+    from qkit.network.backend import keras, quiet
+
+    network = keras.Sequential(
         [
-            tf_keras.layers.Input((6, 6, 1)),
-            tf_keras.layers.Conv2D(6, 3, activation="relu"),
-            tf_keras.layers.Flatten(),
-            tf_keras.layers.Dense(10),
+            keras.layers.Input((6, 6, 1)),
+            keras.layers.Conv2D(6, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
         ]
     )
     network.set_weights([kernels["conv"], np.ones(6), kernels["dense"], np.ones(10)])
@@ -58,7 +54,8 @@ def convert(tf, kernels):
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
         converter._experimental_disable_per_channel = not per_channel
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             interpreter = Interpreter(model_content=converter.convert())
         shapes = {(1, 6, 6, 1): "input", (6, 3, 3, 1): "conv", (10, 96): "dense"}
         found = {}
@@ -71,18 +68,3 @@ def convert(tf, kernels):
         return found
 
     return run
-
-
-@contextlib.contextmanager
-def quiet():
-    """Hide what TensorFlow's C++ writes to the terminal, and its warnings."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
