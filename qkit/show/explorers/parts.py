@@ -32,8 +32,7 @@ def named_numbers(
 ) -> tuple[list[Text], list[Text]]:
     """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
     heads = [
-        figure.text(x, top, name, ha="center", va="top", color=GUIDE)
-        for x, name in zip(columns, names, strict=True)
+        figure.text(x, top, name, ha="center", va="top", color=GUIDE) for x, name in zip(columns, names, strict=True)
     ]
     below = top - 0.25 / figure.get_figheight()
     numbers = [

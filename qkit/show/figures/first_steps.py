@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qkit.show.picture import picture
-from qkit.show.style import QUANTIZED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED
+from qkit.show.style import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 
 
 @picture
