@@ -11,9 +11,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["THREADS", "keras", "quiet", "tf"]
+from qkit.network.recipe import THREADS
 
-THREADS = 2
+__all__ = ["keras", "quiet", "tf"]
 
 
 @contextlib.contextmanager
