@@ -57,7 +57,7 @@ def clipping_and_rounding(
     axes.plot(thresholds, total, "-", color=ERROR, lw=2.5, label="sum")
     axes.plot(thresholds[best], total[best], "o", color=ERROR, ms=10, mfc="white", mew=2)
     axes.set(xlabel="end of the range", ylabel="mean squared error", ylim=(0, 3 * total[best]))
-    axes.legend(loc="upper right")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, (
         f"The narrower the range, the more is clipped; the wider, the coarser the steps. The sum is smallest, "
         f"{total[best]:.3g}, when the range ends at {thresholds[best]:.3g} instead of at {thresholds[-1]:.3g}."
