@@ -7,8 +7,6 @@ notebooks want the same file at once, one makes it and the others wait.
 import contextlib
 import os
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,8 +22,8 @@ def checkout() -> Path:
 
 
 def data_home() -> Path:
-    """Return the folder for downloads and results: ``QKIT_DATA``, else ``data/`` in the checkout."""
-    return Path(os.environ.get("QKIT_DATA") or checkout() / "data")
+    """Return the folder for downloads and results: ``QKIT_DATA`` (relative to the checkout), else ``data/``."""
+    return checkout() / Path(os.environ.get("QKIT_DATA") or "data").expanduser()
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -39,7 +37,8 @@ def read_arrays(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, EOFError, AttributeError, ValueError, zipfile.BadZipFile, zlib.error) as problem:
+    except Exception as problem:
+        # A damaged zip file makes NumPy and zipfile raise almost anything.
         raise ValueError(f"{path.name} cannot be read ({problem}).") from problem
 
 
@@ -74,7 +73,7 @@ def kept_arrays(
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_alone(path, what))
+            stack.enter_context(alone(path, what))
         except (OSError, NotImplementedError) as problem:
             _say_not_kept(what, path, problem)
             return make()
@@ -89,6 +88,27 @@ def kept_arrays(
         return arrays
 
 
+@contextlib.contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Keep other processes from making ``path`` at the same time: they say that they wait, and wait.
+
+    Raises
+    ------
+    OSError, NotImplementedError
+        If there can be no lock in this folder.
+    """
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another notebook is making {what}; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _read_if_good(path: Path, accept: Callable[[Arrays], object], say: bool = False) -> Arrays | None:
     if not path.exists():
         return None
@@ -100,20 +120,6 @@ def _read_if_good(path: Path, accept: Callable[[Arrays], object], say: bool = Fa
             warnings.warn(f"{problem} It is made again.", stacklevel=4)
         return None
     return arrays
-
-
-@contextlib.contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"Another notebook is making {what}; waiting for it.", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _write_whole(path: Path, arrays: Arrays) -> None:

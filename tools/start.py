@@ -22,26 +22,37 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 GIGABYTES_NEEDED = 4
 COURSE = "requirements.lock"
 LEARNER, DEVELOPER = [COURSE], [COURSE, "requirements-dev.lock"]
-FIRST_PAGE = "00_start_here.ipynb"
+FIRST_PAGE = "notebooks/00_start_here.ipynb"
 
 
 def install(locks):
     """Make .venv and install each lock file into it, unless it already holds just this."""
     for lock in locks:
-        said = (ROOT / lock).read_text(encoding="utf-8") + sys.version + str(ROOT)
-        wanted = hashlib.sha256(said.encode()).hexdigest()
-        stamp = VENV / f"installed-{lock}"
-        if not (PYTHON.exists() and stamp.exists() and stamp.read_text() == wanted):
+        if not installed(lock):
             add(lock)
-            stamp.write_text(wanted)
+            (VENV / f"installed-{lock}").write_text(stamp(lock), encoding="utf-8")
+
+
+def installed(lock):
+    """Say whether .venv was made by this script from this very lock file."""
+    path = VENV / f"installed-{lock}"
+    return PYTHON.exists() and path.exists() and path.read_text(encoding="utf-8") == stamp(lock)
+
+
+def stamp(lock):
+    """Return what tells one installation from another. A virtual environment cannot be moved: hence ROOT."""
+    said = (ROOT / lock).read_text(encoding="utf-8") + str(ROOT)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def add(lock):
     """Install one lock file; for the course's own, into a fresh .venv and with qkit itself."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         stop(
-            "qkit needs Python {}.{} to {}.{}, and this is Python {}. Install one of those and name it: "
-            "make lab PYTHON=python3.12".format(*OLDEST, *NEWEST, sys.version.split()[0])
+            "qkit needs Python {}.{} to {}.{}, and this is Python {}. Install one of those and start with it: "
+            "python3.12 tools/start.py lab, or make lab PYTHON=python3.12".format(
+                *OLDEST, *NEWEST, sys.version.split()[0]
+            )
         )
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if lock == COURSE and free < GIGABYTES_NEEDED and not VENV.exists():
@@ -49,12 +60,12 @@ def add(lock):
     print(f"Installing {lock} into .venv (one or two minutes, the first time only) ...", flush=True)
     uv = shutil.which("uv")
     if uv:
-        make_venv = [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)]
+        make_venv = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
         install_into = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(PYTHON)]
     else:
         make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
         install_into = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    failed = f"The packages could not be installed, see above: is the network there, are {GIGABYTES_NEEDED} GB free?"
+    failed = "The packages could not be installed; the first ERROR above says why. Is the network there, the disk full?"
     if lock == COURSE:
         run_or_stop(
             make_venv,
@@ -72,20 +83,10 @@ def lab(words):
     options.add_argument("--no-browser", action="store_true", help="only print the address")
     options = options.parse_args(words)
     install(LEARNER)
-    with contextlib.closing(socket.socket()) as probe:
-        # Without this a port that was closed a moment ago still counts as taken on Linux and macOS.
-        if os.name != "nt":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", options.port))
-        except OSError:
-            stop(
-                f"Port {options.port} is taken, perhaps by another JupyterLab. "
-                f"Take the next one: make lab PORT={options.port + 1}"
-            )
-    command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT / 'notebooks'}"]
+    check_port(options.port)
+    command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += [f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ip=127.0.0.1", f"--port={options.port}"]
-    command += ["--ServerApp.port_retries=0"]
+    command += ["--ServerApp.port_retries=0", "--ServerApp.answer_yes=True"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     screen = (
@@ -94,24 +95,24 @@ def lab(words):
     if options.no_browser or not screen:
         command.append("--no-browser")
         print("Open the address below that begins with http://127.0.0.1 in a browser.", flush=True)
-    return subprocess.call(command)
+    hand_over(command)
 
 
 def test(words):
     """Run every test and every notebook."""
     install(DEVELOPER)
-    return subprocess.call([str(PYTHON), "-m", "pytest", *words], cwd=str(ROOT))
+    hand_over([str(PYTHON), "-m", "pytest", *words])
 
 
 def notebooks(words):
     """Run every notebook, from the first cell to the last."""
-    return test(["notebooks", *words])
+    test(["notebooks", *words])
 
 
 def store(words):
     """Run the notebooks and store their outputs, clean, in the files."""
     install(DEVELOPER)
-    return subprocess.call([str(PYTHON), str(ROOT / "tools/store.py"), *words], cwd=str(ROOT))
+    hand_over([str(PYTHON), str(ROOT / "tools/store.py"), *words])
 
 
 def book(words):
@@ -119,10 +120,40 @@ def book(words):
     install(LEARNER)
     pages = [str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     command = [str(PYTHON), "-m", "nbconvert", "--to", "html", "--output-dir", str(ROOT / "book"), *pages, *words]
-    return subprocess.call(command)
+    hand_over(command)
 
 
 COMMANDS = {command.__name__: command for command in (lab, test, notebooks, store, book)}
+
+
+def check_port(port):
+    """End with one clear sentence where JupyterLab could not open this port."""
+    another = f"python tools/start.py lab --port {port + 1}" if os.name == "nt" else f"make lab PORT={port + 1}"
+    with contextlib.closing(socket.socket()) as probe:
+        # Without this a port that was closed a moment ago still counts as taken on Linux and macOS.
+        if os.name != "nt":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OverflowError:
+            stop(f"There is no port {port}; they go from 1 to 65535. Leave it out to take 8888.")
+        except PermissionError:
+            stop(f"Port {port} is not for you to open. Take one above 1024, or leave it out to take 8888.")
+        except OSError:
+            stop(f"Port {port} is taken, perhaps by another JupyterLab. Take the next one: {another}")
+
+
+def hand_over(command):
+    """Let the command go on in place of this script, so that Ctrl-C reaches it and nothing else."""
+    os.chdir(str(ROOT))
+    if os.name != "nt":
+        os.execv(command[0], command)
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            sys.exit(process.wait())
+        except KeyboardInterrupt:
+            pass  # It has had the same Ctrl-C, and decides for itself when to end.
 
 
 def run_or_stop(command, sentence):
@@ -141,6 +172,6 @@ if __name__ == "__main__":
         print(__doc__)
         sys.exit("\n".join(f"{name:10} {command.__doc__}" for name, command in COMMANDS.items()))
     try:
-        sys.exit(COMMANDS[sys.argv[1]](sys.argv[2:]))
+        COMMANDS[sys.argv[1]](sys.argv[2:])
     except KeyboardInterrupt:
-        sys.exit(0)
+        sys.exit(130)

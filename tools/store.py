@@ -1,13 +1,14 @@
 """Run the notebooks and store their outputs in the files, so that a second run gives the same bytes.
 
-What is random or belongs to one machine (widget ids and states, timings, standard error, redrawn lines of
-progress bars) is not stored. The notebooks start from an empty data folder, as a learner does.
+What is random or belongs to one machine (widget ids and states, timings, redrawn lines of
+progress bars) is not stored. The notebooks start from a data folder that holds at most MNIST.
 
     python tools/store.py [notebook ...]
 """
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -41,7 +42,7 @@ def clean(outputs: list) -> list:
     for output in outputs:
         output.get("data", {}).pop(WIDGET, None)
         if output.get("name") == "stderr":
-            continue
+            raise SystemExit(f"A cell wrote to standard error, which a reader should not see:\n{output.text}")
         if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
             kept[-1].text += output.text
         else:
@@ -57,8 +58,11 @@ def clean(outputs: list) -> list:
 
 if __name__ == "__main__":
     paths = [Path(word) for word in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb"))
-    with tempfile.TemporaryDirectory() as empty:
-        os.environ["QKIT_DATA"] = empty
+    with tempfile.TemporaryDirectory() as folder:
+        named = os.environ.pop("QKIT_MNIST", "")
+        if named:
+            shutil.copy(NOTEBOOKS.parent / named, Path(folder, "mnist.npz"))
+        os.environ["QKIT_DATA"] = folder
         for path in paths:
             print(path.name, flush=True)
             store(path)

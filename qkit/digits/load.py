@@ -7,6 +7,7 @@ the network (never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for th
 import hashlib
 import os
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +16,12 @@ import numpy as np
 
 from qkit.digits.standin import VERSION, draw_digits
 from qkit.progress import progress
-from qkit.storage import Arrays, checkout, data_home, kept_arrays, read_arrays
+from qkit.storage import Arrays, alone, checkout, data_home, kept_arrays, read_arrays
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-MNIST_TEST_SHA256 = "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b"
-"""Of the bytes of x_test, then y_test: tells MNIST from other digits in the same layout."""
+MNIST_SHA256_OF_PARTS = "c5abf2a1a20805a281d928073bf82786dd8ec75d7583c2bf7be2c4b06dffa5ad"
+"""Of the bytes of x_test, y_test and y_train: tells MNIST from other digits in the same layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ def load_digits() -> Digits:
     if named == "stand-in":
         return _stand_in("drawn by qkit, as QKIT_MNIST asks")
     if named:
-        return read_digits(checkout() / named, "the file named by QKIT_MNIST")
+        return read_digits(checkout() / Path(named).expanduser(), "the file named by QKIT_MNIST")
     keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     for path, source in (
         (data_home() / "mnist.npz", "data/mnist.npz"),
@@ -90,10 +91,11 @@ def load_digits() -> Digits:
         return _stand_in("drawn by qkit: no MNIST on this machine, and QKIT_OFFLINE=1 forbids the network")
     try:
         return read_digits(download_mnist(data_home()), "downloaded to data/mnist.npz")
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, NotImplementedError) as problem:
         warnings.warn(
-            f"MNIST could not be downloaded ({type(problem).__name__}). You are working with STAND-IN digits, "
-            "drawn by qkit; every result will say so. To use MNIST, put mnist.npz into data/.",
+            f"MNIST could not be downloaded to {data_home()} ({_short(problem)}). You are working with "
+            "STAND-IN digits, drawn by qkit; every result will say so. To use MNIST, put mnist.npz into data/; "
+            "QKIT_OFFLINE=1 spares the attempt.",
             stacklevel=2,
         )
         return _stand_in("drawn by qkit: MNIST could not be downloaded")
@@ -135,7 +137,9 @@ def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA25
         urls={"mnist.npz": url},
         retry_if_failed=2,
     )
-    return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / "mnist.npz", "the copy of MNIST"), closing(bar):
+        return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
 
 
 def _stand_in(source: str) -> Digits:
@@ -152,8 +156,8 @@ def _stand_in(source: str) -> Digits:
 
 def _digits(arrays: Arrays, source: str) -> Digits:
     _check_layout(arrays)
-    is_mnist = _sha256(arrays["x_test"], arrays["y_test"]) == MNIST_TEST_SHA256
-    parts = {name: arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in ("x_train", "y_train", "x_test", "y_test")}
+    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
     return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source)
 
 
@@ -169,6 +173,10 @@ def _check_layout(arrays: Arrays) -> None:
             )
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not np.all((0 <= labels) & (labels <= 9)):
             raise ValueError(f"y_{split} must hold one integer from 0 to 9 for each image.")
+
+
+def _short(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}"[:120]
 
 
 def _sha256(*arrays: np.ndarray) -> str:

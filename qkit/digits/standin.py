@@ -192,7 +192,7 @@ def _paint(rng: RandomState, x: np.ndarray, y: np.ndarray, ink: np.ndarray, radi
 @cache
 def _alphabet() -> list[tuple[np.ndarray, list[_Way]]]:
     """For each digit: the share of each way of writing it, and the ways."""
-    data = json.loads(files("qkit.digits").joinpath("skeletons.json").read_text())
+    data = json.loads(files("qkit.digits").joinpath("skeletons.json").read_text(encoding="utf-8"))
     return [
         (np.array([way["share"] for way in ways]), [_way(int(digit), way["extremes"]) for way in ways])
         for digit, ways in data.items()

@@ -38,17 +38,17 @@ with quiet(), warnings.catch_warnings():
     import tf_keras as keras
 
 try:
+    # The same arithmetic for everyone; and where there is no graphics card, looking for one prints errors.
+    with quiet():
+        tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 except RuntimeError:
     warnings.warn(
-        "TensorFlow was used before qkit.network was imported: the number of threads cannot be fixed any more, "
+        "TensorFlow was used before qkit.network was imported: threads and devices cannot be fixed any more, "
         "so results may differ in the last digits. Restart the kernel and import qkit first.",
         stacklevel=2,
     )
-# The same arithmetic for everyone; and where there is no graphics card, looking for one prints errors.
-with quiet():
-    tf.config.set_visible_devices([], "GPU")
 tf.config.experimental.enable_op_determinism()
 # With determinism on, TensorFlow refuses to draw random numbers without a seed.
 tf.random.set_seed(0)

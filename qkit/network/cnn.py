@@ -4,7 +4,7 @@ import numpy as np
 
 from qkit.digits import Digits
 from qkit.network import recipe
-from qkit.network.backend import keras, tf
+from qkit.network.backend import keras
 from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES
 from qkit.progress import progress
 from qkit.storage import Arrays, kept_arrays
@@ -18,11 +18,10 @@ def build(name: str, seed: int = 0) -> "keras.Sequential":
     ValueError
         If ``name`` is neither ``"shallow"`` nor ``"deep"``.
     """
-    layers = [_layer(*layer) for layer in recipe.layers_of(name)]
+    layers = [_layer(layer, size, 1000 * seed + place) for place, (layer, size) in enumerate(recipe.layers_of(name))]
     first_dense = next(place for place, layer in enumerate(layers) if isinstance(layer, keras.layers.Dense))
     layers.insert(first_dense, keras.layers.Flatten(name="flatten"))
     layers[-1].activation = keras.activations.softmax
-    keras.utils.set_random_seed(seed)
     return keras.Sequential([keras.layers.Input((28, 28, 1), name="image"), *layers], name=name)
 
 
@@ -32,24 +31,28 @@ def as_input(images: np.ndarray) -> np.ndarray:
 
 
 def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed: int = 0) -> None:
-    """Train on all but the last 5,000 training images, and watch the accuracy on those.
+    """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
     Adam on the cross-entropy, batches of 128, the learning rate falling from 0.002 to 0 along a cosine.
     Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an
     epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or ``predict``.)
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than ten training images.
     """
-    keras.utils.set_random_seed(seed)
-    x, y = digits.x_train[:-VALIDATION_IMAGES], digits.y_train[:-VALIDATION_IMAGES]
-    x_validation, y_validation = digits.x_train[-VALIDATION_IMAGES:], digits.y_train[-VALIDATION_IMAGES:]
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=seed).batch(BATCH_SIZE)
-    # Images become floats a batch at a time: all at once they would take 190 MB, twice.
-    batches = batches.map(lambda images, labels: (tf.cast(images[..., None], tf.float32) / 255, labels))
+    held_out = validation_images(digits)
+    if held_out == 0:
+        raise ValueError(f"at least ten training images are needed, got {len(digits.x_train)}")
+    batches = _Batches(digits.x_train[:-held_out], digits.y_train[:-held_out], seed)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, decay_steps=epochs * len(batches))
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    _compile(model, rate)
     model.fit(
         batches,
+        shuffle=False,
         epochs=epochs,
-        validation_data=(as_input(x_validation), y_validation),
+        validation_data=(as_input(digits.x_train[-held_out:]), digits.y_train[-held_out:]),
         validation_batch_size=1_000,
         verbose=0,
         callbacks=[_Progress()],
@@ -60,53 +63,87 @@ def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed:
 def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "keras.Sequential":
     """Return the network, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
-    What is kept depends on everything that could change it: architecture, digits, settings, library versions.
-    Two notebooks that ask at the same time train once; a damaged file is said, and the network trained again.
+    What is kept depends on everything that could change it: code, digits, settings, library versions. Two
+    notebooks that ask at the same time train once; a damaged file is said, and the network trained again.
     """
     model = build(name, seed)
 
     def make() -> Arrays:
         print(f"Training {name} on {digits.name}.", flush=True)
         train(model, digits, epochs, seed)
-        arrays = {f"curve/{key}": np.array(values) for key, values in model.curves.items()}
-        for layer in _learning(model):
-            arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
+        arrays = {f"curve/{curve}": np.array(model.curves[curve]) for curve in recipe.CURVES}
+        for layer in model.layers:
+            if layer.get_weights():
+                arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
         return arrays
 
-    def accept(arrays: Arrays) -> None:
-        kept = {layer: [array.shape for array in weights] for layer, weights in recipe.weights_in(arrays).items()}
-        if kept != {layer.name: [array.shape for array in layer.get_weights()] for layer in _learning(model)}:
-            raise ValueError(f"The file kept for {name} does not hold its weights.")
-
-    path = recipe.kept_path(name, digits, seed, epochs)
-    arrays = kept_arrays(path, make, what=f"the {name} network", accept=accept)
+    arrays = kept_arrays(
+        recipe.kept_path(name, digits, seed, epochs),
+        make,
+        what=f"the {name} network",
+        accept=lambda arrays: recipe.check_arrays(name, arrays),
+    )
     for layer, weights in recipe.weights_in(arrays).items():
         model.get_layer(layer).set_weights(weights)
-    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    curves = [key for key in arrays if key.startswith("curve/")]
-    model.curves = {key.removeprefix("curve/"): arrays[key].tolist() for key in curves}
+    _compile(model, LEARNING_RATE)
+    model.curves = {curve: arrays[f"curve/{curve}"].tolist() for curve in recipe.CURVES}
     accuracy = model.curves["val_accuracy"][-1]
-    print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {VALIDATION_IMAGES:,} validation images right")
+    print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {validation_images(digits):,} validation images right")
     return model
 
 
+def validation_images(digits: Digits) -> int:
+    """Return how many training images are held back: 5,000, or a tenth where that is less."""
+    return min(VALIDATION_IMAGES, len(digits.x_train) // 10)
+
+
 def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
-    """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28)."""
+    """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28).
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or the shape is another one.
+    """
+    images = np.asarray(images)
+    if images.ndim != 3 or len(images) == 0:
+        raise ValueError(f"images must have shape (n, 28, 28) with at least one image, got {images.shape}")
     parts = [model(as_input(images[start : start + 500]), training=False) for start in range(0, len(images), 500)]
     return np.concatenate(parts)
 
 
-def _layer(name: str, size: int) -> "keras.layers.Layer":
+def _layer(name: str, size: int, seed: int) -> "keras.layers.Layer":
+    # Seeds of their own, because a global one would also reset the random numbers of whoever calls this.
+    start = keras.initializers.GlorotUniform(seed)
     kind = name.rstrip("0123456789")
     if kind == "conv":
-        return keras.layers.Conv2D(size, 3, activation="relu", name=name)
+        return keras.layers.Conv2D(size, 3, activation="relu", kernel_initializer=start, name=name)
     if kind == "pool":
         return keras.layers.MaxPooling2D(size, name=name)
-    return keras.layers.Dense(size, activation="relu", name=name)
+    return keras.layers.Dense(size, activation="relu", kernel_initializer=start, name=name)
 
 
-def _learning(model: "keras.Sequential") -> list:
-    return [layer for layer in model.layers if layer.get_weights()]
+def _compile(model: "keras.Sequential", rate) -> None:
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+class _Batches(keras.utils.Sequence):
+    """Images as floats, a batch at a time: all at once they would take 190 MB, twice. Reordered every epoch."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
+        self.images, self.labels = images, labels
+        self.rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // BATCH_SIZE)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        these = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
+        return as_input(self.images[these]), self.labels[these]
+
+    def on_epoch_end(self) -> None:
+        self.order = self.rng.permutation(len(self.images))
 
 
 class _Progress(keras.callbacks.Callback):

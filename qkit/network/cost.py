@@ -20,7 +20,7 @@ def layer_costs(model) -> pd.DataFrame:
         rows.append(
             {
                 "layer": layer.name,
-                "output": " × ".join(map(str, output)),
+                "output": " × ".join(f"{side:,}" for side in output),
                 "parameters": layer.count_params(),
                 "multiply-accumulates": macs,
                 "bytes": 4 * layer.count_params(),

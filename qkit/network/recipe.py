@@ -5,7 +5,6 @@ that the course grew from.
 """
 
 import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +29,10 @@ THREADS = 2
 """Fixed, because the order in which threads add up changes the last digits."""
 
 
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+"""What is recorded after every epoch."""
+
+
 class Weights(NamedTuple):
     """What one layer has learned: ``kernel``, the last axis counting outputs, and ``bias``; float32."""
 
@@ -51,15 +54,15 @@ def layers_of(name: str) -> Layers:
 
 
 def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> Path:
-    """Return where a trained network is kept: another file for everything that could change its weights."""
-    recipe = [
-        layers_of(name),
-        [epochs, BATCH_SIZE, LEARNING_RATE, VALIDATION_IMAGES, THREADS, seed],
-        digits.fingerprint,
-        [version("tensorflow"), version("tf_keras")],
-    ]
-    key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-    return data_home() / "networks" / f"{name}-{key}.npz"
+    """Return where a trained network is kept: another file for everything that could change its weights.
+
+    That includes the code: after an edit of this module or of ``cnn.py`` the networks are trained again.
+    """
+    layers_of(name)
+    here = Path(__file__)
+    key = hashlib.sha256(here.read_bytes() + here.with_name("cnn.py").read_bytes())
+    key.update(repr([epochs, seed, digits.fingerprint, version("tensorflow"), version("tf_keras")]).encode())
+    return data_home() / "networks" / f"{name}-{key.hexdigest()[:12]}.npz"
 
 
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
@@ -68,15 +71,32 @@ def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weigh
     Where it has been trained before they are only read, and TensorFlow is not loaded: that saves its seconds
     and its 500 MB. Else :func:`qkit.network.trained` trains it.
     """
-    path = kept_path(name, digits, seed)
     try:
-        arrays = read_arrays(path)
+        arrays = read_arrays(kept_path(name, digits, seed))
+        check_arrays(name, arrays)
+        return weights_in(arrays)
     except ValueError:
         from qkit.network.cnn import trained
 
-        trained(name, digits, seed)
-        arrays = read_arrays(path)
-    return weights_in(arrays)
+        model = trained(name, digits, seed)
+        return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
+
+
+def check_arrays(name: str, arrays: Arrays) -> None:
+    """Refuse arrays that are not the weights and the curves of this network.
+
+    Raises
+    ------
+    ValueError
+        If a layer or a curve is missing, a kernel ends in another number of outputs, or a number is not finite.
+    """
+    outputs = {layer: size for layer, size in layers_of(name) if not layer.startswith("pool")}
+    weights = weights_in(arrays)
+    fits = {layer: w.kernel.shape[-1:] == w.bias.shape == (outputs.get(layer),) for layer, w in weights.items()}
+    if list(fits) != list(outputs) or not all(fits.values()) or not all(f"curve/{curve}" in arrays for curve in CURVES):
+        raise ValueError(f"The file kept for {name} does not hold its weights.")
+    if not all(np.all(np.isfinite(array)) for array in arrays.values()):
+        raise ValueError(f"The file kept for {name} holds numbers that are not finite.")
 
 
 def weights_in(arrays: Arrays) -> dict[str, Weights]:

@@ -2,11 +2,13 @@
 
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
 
 import pandas as pd
 import psutil
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from qkit.storage import data_home
 
@@ -18,14 +20,16 @@ DISK_NEEDED = 0.5
 
 def check_environment() -> pd.DataFrame:
     """Return a table: one row for each thing the course needs, what is here, and whether that is enough."""
-    rows = [("Python", "3.10 to 3.13", platform.python_version(), "yes")]
+    wanted, python = SpecifierSet(metadata("qkit")["Requires-Python"]), platform.python_version()
+    rows = [("Python", str(wanted), python, _enough(wanted.contains(python)))]
     for line in requires("qkit") or []:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate():
             rows.append(_package(requirement))
-    rows.append(_room("memory", MEMORY_NEEDED, psutil.virtual_memory().total / 1e9))
+    rows.append(_room("memory", MEMORY_NEEDED, _memory() / 1e9))
     home = data_home()
-    rows.append(_room("free disk", DISK_NEEDED, shutil.disk_usage(home if home.exists() else home.parent).free / 1e9))
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    rows.append(_room("free disk", DISK_NEEDED, shutil.disk_usage(there).free / 1e9))
     return pd.DataFrame(rows, columns=["what", "needed", "here", "enough"]).set_index("what")
 
 
@@ -35,6 +39,14 @@ def _package(requirement: Requirement) -> tuple[str, str, str, str]:
     except PackageNotFoundError:
         return requirement.name, str(requirement.specifier), "not installed", "NO: run make lab"
     return requirement.name, str(requirement.specifier), here, _enough(requirement.specifier.contains(here))
+
+
+def _memory() -> float:
+    """Return the bytes that this machine, or the container that a hub gives a learner, may use."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    contained = limit.read_text().strip() if limit.exists() else "max"
+    total = psutil.virtual_memory().total
+    return total if contained == "max" else min(total, int(contained))
 
 
 def _room(name: str, needed: float, here: float) -> tuple[str, str, str, str]:

@@ -3,11 +3,13 @@
 Nothing here ever raises, whatever the answer: Run All always reaches the end of a notebook.
 """
 
+import copy
 import html
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -20,6 +22,8 @@ Problem = tuple[str, dict]
 Verifier = Callable[[object], "Problem | None"]
 
 _COLOURS = {"right": GOOD, "wrong": ERROR, "unanswered": GUIDE, "measured": FLOAT}
+_FORM = ("not a number", "not a choice", "not a function", "function failed", "cannot be checked")
+"""Problems with the form of an answer: they say themselves what to do, and use up no hint."""
 _wrong_attempts: Counter = Counter()
 
 
@@ -63,13 +67,15 @@ def check(number: str, answer: object = ...) -> Feedback:
     words = EXERCISES[number]
     try:
         problem = _VERIFIERS[number](answer)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         problem = "cannot be checked", {"error": type(error).__name__ + _reason(error)}
     if problem is None:
         return Feedback("right", words["right"])
     key, details = problem
     if key == "returns nothing":
         return Feedback("unanswered", GENERAL[key])
+    if key in _FORM:
+        return Feedback("wrong", GENERAL[key].format(**details))
     hint = words["hints"][min(_wrong_attempts[number], len(words["hints"]) - 1)]
     _wrong_attempts[number] += 1
     return Feedback("wrong", f"{GENERAL[key].format(**details)} Hint: {hint}")
@@ -80,32 +86,32 @@ def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
 
     ``guess`` and ``measured`` are both numbers, or both words; ``...`` is "no guess".
     """
-    said = f"{measured:,}" if isinstance(measured, int) else f"{measured:.4g}" if _is_number(measured) else measured
-    said = f"{said} {unit}".strip()
+    value, guessed = _as_float(measured), _as_float(_parsed(guess))
+    number = "{:,}" if isinstance(measured, Integral) else "{:.4g}"
+    said = f"{measured if value is None else number.format(measured)} {unit}".strip()
     if guess is ... or guess is None:
         return Feedback("measured", GENERAL["no guess"].format(measured=said))
-    if not _is_number(measured) or not _is_number(guess):
+    if value is None or guessed is None:
         same = isinstance(guess, str) and guess.strip().lower() == str(measured).lower()
         gap = GENERAL["guess right" if same else "guess other"]
-    elif measured == guess:
+    elif value == guessed:
         gap = GENERAL["guess right"]
-    elif guess * measured <= 0:
+    elif value == 0 or guessed == 0 or (value < 0) != (guessed < 0):
         gap = GENERAL["guess other"]
     else:
-        factor = max(guess / measured, measured / guess)
+        factor = max(guessed / value, value / guessed)
         gap = GENERAL["guess close" if factor < 1.25 else "guess far"].format(factor=f"{factor:,.2g}")
     return Feedback("measured", GENERAL["guess"].format(guess=_short(guess), measured=said, gap=gap))
 
 
 def _number(expected: float, tolerance: float = 0.0) -> Verifier:
     def verify(answer: object) -> Problem | None:
-        if isinstance(answer, np.ndarray) and answer.size == 1:
-            answer = answer.item()
-        if not _is_number(answer) or not np.isfinite(answer):
+        value = _as_float(answer)
+        if value is None:
             return "not a number", {"got": _short(answer)}
-        if abs(answer - expected) <= tolerance:
+        if abs(value - expected) <= tolerance:
             return None
-        return "too small" if answer < expected else "too large", {"got": _short(answer)}
+        return "too small" if value < expected else "too large", {"got": _short(answer)}
 
     return verify
 
@@ -122,31 +128,50 @@ def _choice(right: str, choices: str) -> Verifier:
 
 def _function(reference: Callable, cases: list[tuple], tolerance: float = 0.0) -> Verifier:
     """Accept a function that agrees with ``reference`` on every case; name the first where it does not."""
+    names = list(inspect.signature(reference).parameters)
 
     def verify(answer: object) -> Problem | None:
         if not callable(answer):
             return "not a function", {"got": _short(answer)}
         for case in cases:
-            said = ", ".join(_short(argument) for argument in case)
+            said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
+            expected = reference(*case)
             try:
-                result = answer(*case)
-            except Exception as error:
+                result = answer(*copy.deepcopy(case))
+            except (Exception, SystemExit) as error:
                 return "function failed", {"case": said, "error": type(error).__name__ + _reason(error)}
             if result is ... or result is None:
                 return "returns nothing", {}
-            if _number(reference(*case), tolerance)(result) is not None:
+            if _number(expected, tolerance)(result) is not None:
                 return "wrong result", {"case": said, "got": _short(result)}
         return None
 
     return verify
 
 
+def _parsed(guess: object) -> object:
+    """Read a number that was written in quotes."""
+    try:
+        return float(guess) if isinstance(guess, str) else guess
+    except ValueError:
+        return guess
+
+
 def _reason(error: Exception) -> str:
     return f" ({error})" if str(error) else ""
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+def _as_float(value: object) -> float | None:
+    """Return a finite number as a float, and None for anything else."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        return None
+    try:
+        number = float(value)
+    except Exception:
+        return None
+    return number if np.isfinite(number) else None
 
 
 def _short(value: object) -> str:
@@ -178,7 +203,7 @@ _VERIFIERS: dict[str, Verifier] = {
     "0.2": _choice("a", "abc"),
     "1.1": _number(9),
     "1.2": _function(_convolve_once, _PATCHES, tolerance=1e-9),
-    "1.3": _function(lambda inputs, filters: (3 * 3 * inputs + 1) * filters, [(1, 32), (32, 64), (3, 16)]),
+    "1.3": _function(lambda channels_in, filters: (3 * 3 * channels_in + 1) * filters, [(1, 32), (32, 64), (3, 16)]),
     "1.4": _choice("c", "abc"),
     "1.5": _number(4.0, tolerance=0.05),
     "2.1": _function(lambda low, high, bits: (high - low) / (2**bits - 1), _RANGES, tolerance=1e-9),

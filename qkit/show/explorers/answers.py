@@ -11,7 +11,7 @@ from qkit.show.words import network as words
 
 
 def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> Explorer:
-    """Slide through images and the probabilities that a network gave them.
+    """Slide through images and the probabilities that a network gave them: all mistakes, and the closest calls.
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
     said = probabilities.argmax(axis=1)
     sure = probabilities.max(axis=1)
     order = np.argsort(np.where(said == labels, sure, -sure), kind="stable")
+    wrong = int(np.sum(said != labels))
+    shown = min(count, 2 * wrong + 50)
 
     def build(figure):
         left, right = figure.add_axes((0.01, 0.05, 0.28, 0.9)), figure.add_axes((0.38, 0.17, 0.61, 0.72))
@@ -65,12 +67,11 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
         return stage.png(), words.ANSWER.format(
             index=index,
             rank=rank,
-            count=count,
+            shown=shown,
             label=labels[index],
             said=said[index],
             sure=sure[index],
             verdict=words.RIGHT if right else words.WRONG,
         )
 
-    first_right = min(count, int(np.sum(said != labels)) + 1)
-    return Explorer({"rank": slider(*words.RANK, first_right, 1, count)}, update, stage.size)
+    return Explorer({"rank": slider(*words.RANK, 1, 1, shown)}, update, stage.size)

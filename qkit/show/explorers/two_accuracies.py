@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from qkit.network.accuracy import Accuracy
-from qkit.show.explorer import Explorer, slider
+from qkit.show.explorer import Explorer, log_slider, slider
 from qkit.show.stage import Stage
 from qkit.show.style import CLIPPED, FLOAT
 from qkit.show.words import network as words
@@ -29,7 +29,7 @@ def two_accuracies() -> Explorer:
     stage = Stage(8, 2.4, build)
 
     def update(images: float, a: float, b: float) -> tuple[bytes, str]:
-        total = round(10**images)
+        total = round(images)
         measured = [Accuracy(round(share / 100 * total), total) for share in (a, b)]
         for place, (line, accuracy) in enumerate(zip(stage.parts.moving, measured, strict=True)):
             low, high = accuracy.interval
@@ -37,11 +37,10 @@ def two_accuracies() -> Explorer:
         return stage.png(), _words(*measured)
 
     controls = {
-        "images": slider(*words.IMAGES, 3, 2.5, 6, step=0.25),
+        "images": log_slider(*words.IMAGES, 1_000, 300, 1_000_000),
         "a": slider(*words.ACCURACY_A, 98, 95, 100, step=0.05),
         "b": slider(*words.ACCURACY_B, 98.5, 95, 100, step=0.05),
     }
-    controls["images"].readout_format = ".2f"
     for name in "ab":
         controls[name].readout_format = ".2f"
     return Explorer(controls, update, stage.size)

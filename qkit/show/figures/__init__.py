@@ -1,4 +1,4 @@
-"""Figures: arrays in, a :class:`qkit.show.Picture` out, one function each. They draw and compute nothing."""
+"""Figures: arrays in, a :class:`qkit.show.Picture` out, one function each. The lesson's numbers come from outside."""
 
 import lazy_loader
 

@@ -61,10 +61,14 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, 
         axes.set_axis_on()
         _ink_on_paper(axes, images[index])
         sure = probabilities[index].max()
-        axes.set_title(f"says {said[index]} ({sure:.0%})", loc="center", color=ERROR)
+        axes.set_title(f"says {said[index]} ({_surely(sure)})", loc="center", color=ERROR)
         axes.set_xlabel(f"label {labels[index]}", color=GOOD)
-        lines.append(f"a {labels[index]} called {said[index]} ({sure:.0%})")
+        lines.append(f"a {labels[index]} called {said[index]} ({_surely(sure)})")
     return figure, f"The surest of {len(wrong)} mistakes: {'; '.join(lines)}."
+
+
+def _surely(probability: float) -> str:
+    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _ink_on_paper(axes, image: np.ndarray) -> None:

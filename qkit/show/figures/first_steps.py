@@ -12,7 +12,7 @@ def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
     """Draw each value above a ruler with marks ``scale`` apart, and an arrow to the mark nearest to it."""
     marks = np.round(values / scale).astype(int)
     shown = np.arange(marks.min() - 1, marks.max() + 2)
-    figure = Figure(figsize=(9, 2.6))
+    figure = Figure(figsize=(9, 2.8))
     axes = figure.subplots()
     axes.hlines(0, *(shown[[0, -1]] * scale), color=GUIDE, lw=1)
     axes.vlines(shown * scale, -0.12, 0.12, color=QUANTIZED, lw=2)
@@ -23,7 +23,7 @@ def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
         axes.annotate("", (mark * scale, 0.12), (value, 1), arrowprops=arrow)
         axes.text(value, 1.13, f"{value:g}", ha="center", va="bottom", color=FLOAT)
     axes.plot(values, np.ones(len(values)), "o", color=FLOAT)
-    axes.set(ylim=(-0.55, 1.5), yticks=[], xlabel="real number")
+    axes.set(ylim=(-0.85, 1.5), yticks=[], xlabel="real number")
     axes.spines["left"].set_visible(False)
     axes.text(shown[0] * scale, 1, "real values", color=FLOAT, va="center")
     axes.text(shown[0] * scale, -0.5, "integers that are stored", color=QUANTIZED_TEXT, va="center")

@@ -1,6 +1,7 @@
 """Pictures of a network: how it learned, how often it is right, what it weighs."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
     figure = Figure(figsize=(9, 3.5))
     left, right = figure.subplots(1, 2)
     sentences = []
-    for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
+    for (name, history), colour, marker in zip(histories.items(), cycle(("#56B4E9", FLOAT)), cycle("os")):
         epochs = np.arange(len(history["loss"])) + 1
         for axes, key in ((left, "loss"), (right, "accuracy")):
             axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
@@ -64,7 +65,7 @@ def accuracy_by_bits(
     axes.axhline(reference, color=FLOAT, lw=1.5, label="float")
     axes.axhline(chance, color=GUIDE, lw=1.5, ls=":", label="guessing")
     colours = (QUANTIZED, "#009E73", "#CC79A7", "#D55E00", "#000000")
-    for (name, values), colour, marker in zip(curves.items(), colours, "osD^v", strict=False):
+    for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^v")):
         axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
     axes.set(xlabel="bits of the weights", ylabel="test accuracy", xticks=list(bits), ylim=(0, 1.04))
     axes.invert_xaxis()
@@ -93,9 +94,10 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
             axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    most = f" The most frequent mistake: a {row} called {column}, {wrong[row, column]} times." if wrong.any() else ""
     return figure, (
         f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
-        f"are wrong. The most frequent mistake: a {row} called {column}, {wrong[row, column]} times."
+        f"are wrong.{most}"
     )
 
 

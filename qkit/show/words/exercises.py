@@ -23,7 +23,7 @@ GENERAL = {
     "guess": "You guessed {guess}; measured: {measured}. {gap}",
     "guess right": "Spot on.",
     "guess close": "Close.",
-    "guess other": "A different answer: find out why below.",
+    "guess other": "A different answer.",
     "guess far": "That is off by a factor of {factor}. What did you not think of?",
 }
 
@@ -32,7 +32,7 @@ EXERCISES = {
         "right": "An int8 takes one byte where a float32 takes four.",
         "hints": (
             "How many bits does a float32 have, and how many an int8?",
-            "32 bits against 8: how many times smaller?",
+            "32 bits before, 8 bits after: before divided by after is asked.",
         ),
     },
     "0.2": {
@@ -46,7 +46,7 @@ EXERCISES = {
         ),
     },
     "1.1": {
-        "right": "A window of 3 fits into 5 places at 3 positions, in each direction.",
+        "right": "3 positions across and 3 down: 9.",
         "hints": (
             "Slide the window by hand: where can its left edge stand?",
             "Its left edge can stand at 0, 1 and 2, so one row has three results. How many rows?",
@@ -55,15 +55,15 @@ EXERCISES = {
     "1.2": {
         "right": "Nine products, added up: a multiply-accumulate for each weight. In int8 it is the very same sum.",
         "hints": (
-            "Multiply number by number, not row by column; then add all nine up.",
-            "np.sum(patch * kernel) does it. Why would patch @ kernel be something else?",
+            "Multiply number by number; then add all nine up. (Neural networks do not flip the kernel first.)",
+            "np.sum(patch * kernel) does it; patch @ kernel is the matrix product, another thing.",
         ),
     },
     "1.3": {
         "right": "Each filter has a weight for every pixel of its window in every input channel, and one bias.",
         "hints": (
             "One filter looks at 3 × 3 pixels of all input channels at once. How many weights is that?",
-            "Weights: 3 · 3 · channels_in for each of the channels_out filters. And one bias for each filter.",
+            "Weights: 3 · 3 · channels_in for each of the filters. And one bias for each filter.",
         ),
     },
     "1.4": {
@@ -77,10 +77,10 @@ EXERCISES = {
         ),
     },
     "1.5": {
-        "right": "Weights go from four bytes to one. Scales and biases hardly matter beside them.",
+        "right": "Weights go from four bytes to one. The biases, which stay, hardly matter beside them.",
         "hints": (
             "How many bytes does one weight take before, and after?",
-            "Before: 4 bytes a parameter. After: 1 byte a weight; the few biases hardly matter. What is the ratio?",
+            "4 bytes a parameter before, 1 byte a weight after; the few biases hardly matter. Before divided by after?",
         ),
     },
     "2.1": {
