@@ -69,6 +69,9 @@ class Explorer:
         self._draw()
         for control in self.controls.values():
             control.observe(self._moved, "value")
+            # By default each message ends as a cell does, and at the end of a cell matplotlib's inline backend
+            # closes pyplot's figures: here also the one that a running cell is drawing on the other thread.
+            control.comm.handle_msg = control._handle_msg
 
     def __repr__(self) -> str:
         return self.words if self.error is None else f"{_problem(self.error)} {self.words}"
@@ -165,10 +168,15 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
 
 
 def switch(label: str, tooltip: str, value: bool):
-    """Return a box to tick."""
-    return widgets.Checkbox(
-        value=value, description=label, tooltip=tooltip, indent=False, layout={"width": "auto"}
-    )
+    """Return a button that is on or off; a box to tick would show no tooltip in JupyterLab."""
+    button = widgets.ToggleButton(value=value, tooltip=tooltip, layout={"width": "auto"})
+
+    def mark(change=None) -> None:
+        button.description = f"{'☑' if button.value else '☐'} {label}"
+
+    button.observe(mark, "value")
+    mark()
+    return button
 
 
 _WIDE = {"width": "400px"}
@@ -176,7 +184,7 @@ _WIDE = {"width": "400px"}
 
 def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
     """Return the value as the control holds it; refuse what the widget itself would silently clip or round."""
-    if isinstance(control, widgets.Checkbox):
+    if isinstance(control, widgets.ToggleButton):
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
