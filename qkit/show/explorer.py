@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from qkit.show.style import ERROR
 from qkit.show.words.engine import HINT, PROBLEM
 
 Update = Callable[..., tuple[bytes, str]]
@@ -123,7 +124,7 @@ class Explorer:
             except Exception as error:
                 # Raised from here, nobody would see it: the front end shows no errors of callbacks.
                 self.error = error
-                self._text.value = f'<div class="qkit-problem" role="alert">{html.escape(_problem(error))}</div>'
+                self._say("qkit-problem", f"border-left:4px solid {ERROR}; padding-left:8px", _problem(error))
 
     def _draw(self) -> None:
         self._png, self.words = self._update(**self.values)
@@ -135,7 +136,12 @@ class Explorer:
             f'<img class="qkit-picture" alt="{words}" width="{width}" height="{height}" '
             f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
         )
-        self._text.value = f'<div class="qkit-words" style="line-height:1.4">{words}</div>'
+        self._say("qkit-words", "", self.words)
+
+    def _say(self, kind: str, style: str, words: str) -> None:
+        self._text.value = (
+            f'<div class="{kind}" style="font-size:14px; line-height:1.4; {style}">{html.escape(words)}</div>'
+        )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         with self._lock:
@@ -179,7 +185,7 @@ def switch(label: str, tooltip: str, value: bool):
     return button
 
 
-_WIDE = {"width": "400px"}
+_WIDE = {"width": "290px"}
 
 
 def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
