@@ -167,11 +167,7 @@ def _check_layout(arrays: Arrays) -> None:
             raise ValueError(
                 f"x_{split} must be uint8 images of shape (n, 28, 28), got {images.dtype} of shape {images.shape}."
             )
-        if (
-            labels.shape != (len(images),)
-            or labels.dtype.kind not in "iu"
-            or not np.all((0 <= labels) & (labels <= 9))
-        ):
+        if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not np.all((0 <= labels) & (labels <= 9)):
             raise ValueError(f"y_{split} must hold one integer from 0 to 9 for each image.")
 
 

@@ -6,7 +6,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "accuracy": ["Accuracy"],
-        "cnn": ["NETWORKS", "build", "predict", "train", "trained"],
+        "cnn": ["build", "predict", "train", "trained"],
         "cost": ["layer_costs"],
+        "observe": ["activation_histograms", "channel_peaks"],
+        "recipe": ["NETWORKS", "trained_weights"],
+        "simulate": ["kernels_replaced"],
     },
 )

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ class Accuracy:
         ----------
         E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
         """
+        # Here, not above: it takes longer to load than all of qkit, and not every notebook needs it.
+        from scipy.stats import binomtest
+
         interval = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
         return interval.low, interval.high
 

@@ -11,7 +11,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-THREADS = 2
+from qkit.network.recipe import THREADS
+
+__all__ = ["keras", "quiet", "tf"]
 
 
 @contextlib.contextmanager

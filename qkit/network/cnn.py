@@ -1,24 +1,13 @@
-"""The two digit classifiers of the course: built, trained once, kept.
-
-``shallow`` is Conv32-Pool-Dense10 and ``deep`` is Conv32-Pool-Conv64-Pool-Dense128-Dense10, as in the
-articles that the course grew from.
-"""
-
-import hashlib
-import json
+"""The two digit classifiers of the course: built, trained once, kept."""
 
 import numpy as np
 
 from qkit.digits import Digits
-from qkit.network.backend import THREADS, keras, tf
+from qkit.network import recipe
+from qkit.network.backend import keras, tf
+from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES
 from qkit.progress import progress
-from qkit.storage import Arrays, data_home, kept_arrays
-
-NETWORKS = ("shallow", "deep")
-EPOCHS = 4
-BATCH_SIZE = 128
-LEARNING_RATE = 2e-3
-VALIDATION_IMAGES = 5_000
+from qkit.storage import Arrays, kept_arrays
 
 
 def build(name: str, seed: int = 0) -> "keras.Sequential":
@@ -29,26 +18,12 @@ def build(name: str, seed: int = 0) -> "keras.Sequential":
     ValueError
         If ``name`` is neither ``"shallow"`` nor ``"deep"``.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"name must be one of {', '.join(NETWORKS)}, got {name!r}")
+    layers = [_layer(*layer) for layer in recipe.layers_of(name)]
+    first_dense = next(place for place, layer in enumerate(layers) if isinstance(layer, keras.layers.Dense))
+    layers.insert(first_dense, keras.layers.Flatten(name="flatten"))
+    layers[-1].activation = keras.activations.softmax
     keras.utils.set_random_seed(seed)
-    layers = keras.layers
-    middle = [
-        layers.Conv2D(64, 3, activation="relu", name="conv2"),
-        layers.MaxPooling2D(name="pool2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(128, activation="relu", name="dense1"),
-    ]
-    return keras.Sequential(
-        [
-            layers.Input((28, 28, 1), name="image"),
-            layers.Conv2D(32, 3, activation="relu", name="conv1"),
-            layers.MaxPooling2D(name="pool1"),
-            *(middle if name == "deep" else [layers.Flatten(name="flatten")]),
-            layers.Dense(10, activation="softmax", name="dense2" if name == "deep" else "dense1"),
-        ],
-        name=name,
-    )
+    return keras.Sequential([keras.layers.Input((28, 28, 1), name="image"), *layers], name=name)
 
 
 def as_input(images: np.ndarray) -> np.ndarray:
@@ -60,8 +35,8 @@ def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed:
     """Train on all but the last 5,000 training images, and watch the accuracy on those.
 
     Adam on the cross-entropy, batches of 128, the learning rate falling from 0.002 to 0 along a cosine.
-    Afterwards ``model.history.history`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one
-    number an epoch.
+    Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an
+    epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or ``predict``.)
     """
     keras.utils.set_random_seed(seed)
     x, y = digits.x_train[:-VALIDATION_IMAGES], digits.y_train[:-VALIDATION_IMAGES]
@@ -79,6 +54,7 @@ def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed:
         verbose=0,
         callbacks=[_Progress()],
     )
+    model.curves = model.history.history
 
 
 def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "keras.Sequential":
@@ -88,31 +64,29 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "
     Two notebooks that ask at the same time train once; a damaged file is said, and the network trained again.
     """
     model = build(name, seed)
-    recipe = {
-        "network": [layer.get_config() for layer in model.layers],
-        "digits": digits.fingerprint,
-        "training": [epochs, BATCH_SIZE, LEARNING_RATE, VALIDATION_IMAGES, seed, THREADS],
-        "versions": [tf.__version__, keras.__version__],
-    }
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()[:12]
-    shapes = [weights.shape for weights in model.get_weights()]
 
     def make() -> Arrays:
         print(f"Training {name} on {digits.name}.", flush=True)
         train(model, digits, epochs, seed)
-        weights = {f"weights_{index}": array for index, array in enumerate(model.get_weights())}
-        return weights | {f"history_{key}": np.array(values) for key, values in model.history.history.items()}
+        arrays = {f"curve/{key}": np.array(values) for key, values in model.curves.items()}
+        for layer in _learning(model):
+            arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
+        return arrays
 
     def accept(arrays: Arrays) -> None:
-        if [array.shape for array in _with_prefix("weights_", arrays).values()] != shapes:
+        kept = {layer: [array.shape for array in weights] for layer, weights in recipe.weights_in(arrays).items()}
+        if kept != {layer.name: [array.shape for array in layer.get_weights()] for layer in _learning(model)}:
             raise ValueError(f"The file kept for {name} does not hold its weights.")
 
-    path = data_home() / "networks" / f"{name}-{key}.npz"
+    path = recipe.kept_path(name, digits, seed, epochs)
     arrays = kept_arrays(path, make, what=f"the {name} network", accept=accept)
-    model.set_weights(list(_with_prefix("weights_", arrays).values()))
+    for layer, weights in recipe.weights_in(arrays).items():
+        model.get_layer(layer).set_weights(weights)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.history = keras.callbacks.History()
-    model.history.history = {key: values.tolist() for key, values in _with_prefix("history_", arrays).items()}
+    curves = [key for key in arrays if key.startswith("curve/")]
+    model.curves = {key.removeprefix("curve/"): arrays[key].tolist() for key in curves}
+    accuracy = model.curves["val_accuracy"][-1]
+    print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {VALIDATION_IMAGES:,} validation images right")
     return model
 
 
@@ -122,8 +96,17 @@ def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _with_prefix(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def _layer(name: str, size: int) -> "keras.layers.Layer":
+    kind = name.rstrip("0123456789")
+    if kind == "conv":
+        return keras.layers.Conv2D(size, 3, activation="relu", name=name)
+    if kind == "pool":
+        return keras.layers.MaxPooling2D(size, name=name)
+    return keras.layers.Dense(size, activation="relu", name=name)
+
+
+def _learning(model: "keras.Sequential") -> list:
+    return [layer for layer in model.layers if layer.get_weights()]
 
 
 class _Progress(keras.callbacks.Callback):

@@ -6,8 +6,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "affine": [
-            "QuantParams",
-            "QuantSpec",
             "dequantize",
             "fake_quantize",
             "params_from_data",
@@ -28,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rescale",
             "rescale_float32",
         ],
+        "grid": ["QuantParams", "QuantSpec"],
         "histogram": ["Histogram", "Range", "histogram_of", "range_of"],
     },
 )

@@ -6,8 +6,8 @@ LARGEST = 1e300
 """Larger numbers are refused, so that the width of a range, and the ends of its grid, never overflow."""
 
 
-def as_reals(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return ``x`` as a float64 array, and refuse what is not a finite real number.
+def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return ``x`` as an array of its own type, and refuse what is not a finite real number.
 
     Raises
     ------
@@ -19,17 +19,17 @@ def as_reals(x: np.ndarray, name: str = "x") -> np.ndarray:
     array = np.asarray(x)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
-    array = array.astype(np.float64, copy=False)
-    # Written so that NaN fails it too.
-    if array.size and not (array.min() >= -LARGEST and array.max() <= LARGEST):
-        _refuse(array, name)
+    # Written so that NaN fails it too, and with float(), because a float16 would turn LARGEST into infinity.
+    if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
+        wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
+        raise ValueError(
+            f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
+            f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
+            "or leave them out with x[np.isfinite(x)]"
+        )
     return array
 
 
-def _refuse(array: np.ndarray, name: str) -> None:
-    wrong = ~(np.abs(array) <= LARGEST)
-    raise ValueError(
-        f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
-        f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
-        "or leave them out with x[np.isfinite(x)]"
-    )
+def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return :func:`reals` as float64; not a copy if they are that already."""
+    return reals(x, name).astype(np.float64, copy=False)

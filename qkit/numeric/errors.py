@@ -5,8 +5,8 @@ All sums are in float64. An average over nothing has no value, so empty arrays a
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams
-from qkit.numeric.checks import as_reals
+from qkit.numeric.checks import float64s
+from qkit.numeric.grid import QuantParams
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
@@ -84,7 +84,7 @@ def effective_bits(sqnr_db: float) -> float:
     float
         Negative below 1.76 dB; infinities stay what they are.
     """
-    return (sqnr_db - 10 * np.log10(1.5)) / (20 * np.log10(2))
+    return float((sqnr_db - 10 * np.log10(1.5)) / (20 * np.log10(2)))
 
 
 def cosine_similarity(x: np.ndarray, x_hat: np.ndarray) -> float:
@@ -136,17 +136,17 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     ValueError
         If ``x`` is empty or not finite, or its channels are not those of ``params``.
     """
-    x = _some(as_reals(x), "x")
+    x = _some(float64s(x), "x")
     spec = params.spec
     scale, zero_point = params.beside(x)
     with np.errstate(over="ignore"):  # a huge x over a tiny scale is clipped like any other
         q = x / scale + zero_point
-    slack = 0.5 + spec.levels * 2.0**-50  # half a step, and what rounding to float64 may have added
+    slack = 0.5 + spec.levels * 2.0**-23  # half a step, and what rounding the scale to float32 may have added
     return float(np.mean((q < spec.qmin - slack) | (q > spec.qmax + slack)))
 
 
 def _pair(x: np.ndarray, x_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, x_hat = as_reals(x, "x"), as_reals(x_hat, "x_hat")
+    x, x_hat = float64s(x, "x"), float64s(x_hat, "x_hat")
     if x.shape != x_hat.shape:
         raise ValueError(f"x and x_hat must have the same shape, got {x.shape} and {x_hat.shape}")
     return _some(x, "x"), x_hat

@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from qkit.numeric.checks import as_reals
+from qkit.numeric.checks import float64s
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 
@@ -36,7 +36,7 @@ class FixedPointMultiplier:
     m0 : int, or ndarray of int64, shape (channels,)
         From 2^30 to 2^31 - 1; 0 for a real number below 2^-32.
     shift : int, or ndarray of int64, shape (channels,)
-        From -31 to 30; negative in practice, where M is well below 1.
+        From -31 to 31; negative in practice, where M is well below 1.
     """
 
     m0: int | np.ndarray
@@ -45,7 +45,7 @@ class FixedPointMultiplier:
     @property
     def real(self) -> float | np.ndarray:
         """The real number that is actually multiplied by."""
-        return np.ldexp(np.float64(self.m0), np.subtract(self.shift, 31))
+        return np.ldexp(np.asarray(self.m0, np.float64), np.subtract(self.shift, 31))
 
 
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
@@ -66,7 +66,7 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     ValueError
         If a multiplier is not a finite number above 0 and at most 2^30, or the array has more than one axis.
     """
-    real = as_reals(real, "real")
+    real = float64s(real, "real")
     if real.ndim > 1:
         raise ValueError(f"real must be a number or have shape (channels,), got shape {real.shape}")
     if not np.all((real > 0) & (real <= 2**30)):
@@ -82,9 +82,7 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     return FixedPointMultiplier(m0, shift)
 
 
-def rescale(
-    acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double"
-) -> np.ndarray:
+def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double") -> np.ndarray:
     """Multiply int32 sums by a fixed-point multiplier, and round.
 
     Parameters
@@ -129,7 +127,7 @@ def rescale(
         raise ValueError(f"rounding must be 'single', 'double' or 'double_up', got {rounding!r}")
     left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
     # gemmlowp's SaturatingRoundingDoublingHighMul. Its saturation, for INT32_MIN squared, is not needed here.
-    high = _divide_up(_int32(acc << left) * np.int64(m0), 31)
+    high = _divide_up(_int32(acc << left).astype(np.int64) * m0, 31)
     return _int32(_divide_up(high, right) if rounding == "double_up" else _divide_away(high, right))
 
 
@@ -155,9 +153,10 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     TypeError, ValueError, OverflowError
         As :func:`rescale`.
     """
-    scale = as_reals(scale, "scale").astype(np.float32)
+    scale = float64s(scale, "scale").astype(np.float32)
     acc = _int32_values(acc, scale.shape)
-    return _int32(np.rint(acc.astype(np.float32) * scale))
+    product = acc.astype(np.float32) * scale
+    return _int32(np.rint(product).astype(np.float64))  # float32 cannot tell 2^31 - 1 from 2^31
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
@@ -183,5 +182,5 @@ def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
 
 def _int32(x: np.ndarray) -> np.ndarray:
     if x.size and not (x.min() >= _INT32.min and x.max() <= _INT32.max):
-        raise OverflowError(f"{x.min()} to {x.max()} does not fit into int32; the scales are out of proportion")
+        raise OverflowError(f"{x.min():.0f} to {x.max():.0f} is more than an int32 holds; check the scales")
     return x.astype(np.int32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qkit.numeric.checks import as_reals
+from qkit.numeric.checks import float64s
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def histogram_of(
 
 def _arrays(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
-        x = as_reals(batch, "a batch")
+        x = float64s(batch, "a batch")
         if x.size:
             yield x
 

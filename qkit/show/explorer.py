@@ -63,9 +63,7 @@ class Explorer:
 
         self._picture = widgets.HTML(layout={"margin": "0"})
         self._text = widgets.HTML(layout={"margin": "0", "min_height": "3em", "max_width": f"{size[0]}px"})
-        row = widgets.HBox(
-            list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"}
-        )
+        row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
         self._box = widgets.VBox([row, self._picture, self._text])
         self._draw()
         for control in self.controls.values():

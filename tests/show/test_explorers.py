@@ -237,9 +237,7 @@ def test_spread_keeps_every_weight_within_half_a_step(bits, per_channel):
     low, high = -0.4, 0.7
     share_inside = np.clip((high - grids.levels) / grids.steps + 0.5, 0, 1)
     share_inside -= np.clip((low - grids.levels) / grids.steps + 0.5, 0, 1)
-    assert spread(grids, np.array([low, high]))[0] * (high - low) == pytest.approx(
-        np.sum(grids.counts * share_inside)
-    )
+    assert spread(grids, np.array([low, high]))[0] * (high - low) == pytest.approx(np.sum(grids.counts * share_inside))
 
 
 def test_packed_bytes_count_integers_scales_and_zero_points():

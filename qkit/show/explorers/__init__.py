@@ -1,8 +1,10 @@
 """The explorers of the course. Each takes any array of its kind."""
 
+from qkit.show.explorers.answers import answers
 from qkit.show.explorers.channels import channels
 from qkit.show.explorers.images import images
 from qkit.show.explorers.number_line import number_line
 from qkit.show.explorers.tensor import tensor
+from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = ["channels", "images", "number_line", "tensor"]
+__all__ = ["answers", "channels", "images", "number_line", "tensor", "two_accuracies"]

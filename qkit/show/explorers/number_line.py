@@ -211,9 +211,7 @@ class Parts:
     def show(self, trip: Journey) -> None:
         """Move every artist to where this journey has it."""
         self._show_grid(trip.params)
-        self.path.set_data(
-            [trip.x, trip.x, trip.x_hat, trip.x_hat], [self.REAL, self.INTEGER, self.INTEGER, self.REAL]
-        )
+        self.path.set_data([trip.x, trip.x, trip.x_hat, trip.x_hat], [self.REAL, self.INTEGER, self.INTEGER, self.REAL])
         self.gap.set_data([trip.x, trip.x_hat], [self.REAL, self.REAL])
         self.start.set_data([trip.x], [self.REAL])
         self.landing.set_data([trip.x_hat, trip.x_hat], [self.INTEGER, self.REAL])
@@ -265,6 +263,4 @@ def _view(largest: float) -> float:
     if largest == 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(largest))
-    return next(
-        float(f * power) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * power >= largest * (1 - 1e-12)
-    )
+    return next(float(f * power) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * power >= largest * (1 - 1e-12))

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric.affine import QuantParams
-from qkit.numeric.checks import as_reals
+from qkit.numeric.checks import reals
 from qkit.show.style import CLIPPED, GUIDE, QUANTIZED
 from qkit.show.words.engine import number
 
@@ -21,7 +21,7 @@ SMALLEST = 1e-250
 
 def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
     """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
-    x = as_reals(x, name)
+    x = reals(x, name)
     if x.size == 0:
         raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
     return np.where(np.abs(x) < SMALLEST, 0.0, x)
@@ -32,8 +32,7 @@ def named_numbers(
 ) -> tuple[list[Text], list[Text]]:
     """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
     heads = [
-        figure.text(x, top, name, ha="center", va="top", color=GUIDE)
-        for x, name in zip(columns, names, strict=True)
+        figure.text(x, top, name, ha="center", va="top", color=GUIDE) for x, name in zip(columns, names, strict=True)
     ]
     below = top - 0.25 / figure.get_figheight()
     numbers = [

@@ -79,9 +79,7 @@ def sqnr_by_bits(rows: np.ndarray, symmetric: bool, per_channel: bool) -> list[f
     """Return the SQNR in dB at 2 to 16 bits."""
 
     def sqnr(bits: int) -> float:
-        return sqnr_db(
-            rows, fake_quantize(rows, params_from_data(rows, weight_spec(bits, symmetric, per_channel)))
-        )
+        return sqnr_db(rows, fake_quantize(rows, params_from_data(rows, weight_spec(bits, symmetric, per_channel))))
 
     return [sqnr(bits) for bits in BITS]
 

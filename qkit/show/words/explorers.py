@@ -56,8 +56,7 @@ CHANNELS = {
     "one_grid": "{bits} bits, one scale for all channels: channel {widest} sets it, "
     "and {reach} of {levels} levels are left for channel {poorest}.",
     "many_grids": "{bits} bits, a scale for every channel: each spreads its own {levels} levels.",
-    "one": "Channel {channel} spans {low} to {high}; levels within its range: {reach}; "
-    "SQNR {sqnr}, {other} {instead}.",
+    "one": "Channel {channel} spans {low} to {high}; levels within its range: {reach}; SQNR {sqnr}, {other} {instead}.",
     "instead_own": "with a scale of its own",
     "instead_shared": "with the scale of all",
 }

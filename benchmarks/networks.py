@@ -1,0 +1,35 @@
+"""The two networks: training time, test accuracy and peak memory, each in a process of its own.
+
+python -m benchmarks.networks [seeds]
+"""
+
+import subprocess
+import sys
+
+TRAIN = """
+import sys, time
+from benchmarks.peak import peak_megabytes
+from qkit import load_digits
+from qkit.network import Accuracy, build, predict, train
+name, seed = sys.argv[1], int(sys.argv[2])
+digits = load_digits()
+model = build(name, seed)
+start = time.perf_counter()
+train(model, digits, seed=seed)
+seconds = time.perf_counter() - start
+accuracy = Accuracy.of(predict(model, digits.x_test).argmax(axis=1), digits.y_test)
+print(f"{name:8} seed {seed}  {seconds:5.1f} s  {accuracy}  peak {peak_megabytes():,.0f} MB  [{digits.name}]")
+"""
+
+
+def main(seeds: int) -> None:
+    """Print one row for each network and seed."""
+    for name in ("shallow", "deep"):
+        for seed in range(seeds):
+            command = [sys.executable, "-c", TRAIN, name, str(seed)]
+            result = subprocess.run(command, capture_output=True, text=True, check=True)
+            print(result.stdout.splitlines()[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

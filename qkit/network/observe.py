@@ -1,0 +1,66 @@
+"""What flows through a network: the activations of every layer, batch by batch, kept only as histograms."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qkit.network.backend import keras
+from qkit.network.cnn import as_input
+from qkit.numeric.histogram import Histogram, histogram_of, range_of
+from qkit.progress import progress
+
+BATCH = 250
+
+
+def activation_histograms(
+    model: "keras.Sequential", images: np.ndarray, bins: int = 2048, magnitude: bool = False
+) -> dict[str, Histogram]:
+    """Count the activations of every layer over ``images``, in two passes.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+    images : ndarray of uint8, shape (n, 28, 28)
+    bins : int
+    magnitude : bool
+        Count the absolute values.
+
+    Returns
+    -------
+    dict of str to Histogram
+        By layer, from ``"image"`` (the input) to the output; ``flatten``, which changes no number, is left out.
+        The result does not depend on how the images are cut into batches.
+    """
+    ranges: dict = {}
+    for outputs in _outputs(model, images, "ranges"):
+        for name, values in outputs.items():
+            here = range_of(values)
+            ranges[name] = ranges[name].merge(here) if name in ranges else here
+    histograms: dict = {}
+    for outputs in _outputs(model, images, "histograms"):
+        for name, values in outputs.items():
+            here = histogram_of(values, bins, magnitude, within=ranges[name])
+            histograms[name] = histograms[name].merge(here) if name in histograms else here
+    return histograms
+
+
+def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
+
+    A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it.
+    """
+    peaks: dict = {}
+    for outputs in _outputs(model, images, "channels"):
+        for name, values in outputs.items():
+            here = values.reshape(-1, values.shape[-1]).max(axis=0)
+            peaks[name] = np.maximum(peaks[name], here) if name in peaks else here
+    return peaks
+
+
+def _outputs(model: "keras.Sequential", images: np.ndarray, what: str) -> Iterator[dict[str, np.ndarray]]:
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Flatten)]
+    probe = keras.Model(model.inputs, {layer.name: layer.output for layer in layers})
+    for start in progress(range(0, len(images), BATCH), description=what, unit=" batches"):
+        batch = as_input(images[start : start + BATCH])
+        outputs = {name: np.asarray(values) for name, values in probe(batch, training=False).items()}
+        yield {"image": batch} | {layer.name: outputs[layer.name] for layer in layers}

@@ -1,0 +1,177 @@
+"""Exercises that answer back: ``check("1.2", answer)`` says at once whether an answer is right, and if not, why.
+
+Nothing here ever raises, whatever the answer: Run All always reaches the end of a notebook.
+"""
+
+import html
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+
+from qkit.show.style import ERROR, FLOAT, GOOD, GUIDE
+from qkit.show.words.exercises import EXERCISES, GENERAL, STATUS
+
+Problem = tuple[str, dict]
+"""A key of ``words.GENERAL`` and what to fill into it."""
+Verifier = Callable[[object], "Problem | None"]
+
+_COLOURS = {"right": GOOD, "wrong": ERROR, "unanswered": GUIDE, "measured": FLOAT}
+_wrong_attempts: Counter = Counter()
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a learner reads: ``status`` is ``"right"``, ``"wrong"``, ``"unanswered"`` or ``"measured"``."""
+
+    status: str
+    message: str
+
+    def __repr__(self) -> str:
+        return f"{STATUS[self.status]} {self.message}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<div role="status" style="border-left: 5px solid {_COLOURS[self.status]}; padding: 4px 12px">'
+            f"<b>{STATUS[self.status]}</b> {html.escape(self.message)}</div>"
+        )
+
+
+def check(number: str, answer: object = ...) -> Feedback:
+    """Check the answer to an exercise.
+
+    Parameters
+    ----------
+    number : str
+        The number of the exercise: ``"1.2"``.
+    answer : object
+        A number, an array, a letter or a function, as the exercise asks; ``...`` is "not yet".
+
+    Returns
+    -------
+    Feedback
+        Why it is right; or the case that fails with a hint, a stronger one from the second time on.
+    """
+    number = str(number)
+    if number not in _VERIFIERS:
+        return Feedback("unanswered", GENERAL["unknown"].format(number=number, known=", ".join(_VERIFIERS)))
+    if answer is ... or answer is None:
+        return Feedback("unanswered", GENERAL["unanswered"])
+    words = EXERCISES[number]
+    try:
+        problem = _VERIFIERS[number](answer)
+    except Exception as error:
+        problem = "cannot be checked", {"error": type(error).__name__ + _reason(error)}
+    if problem is None:
+        return Feedback("right", words["right"])
+    key, details = problem
+    if key == "returns nothing":
+        return Feedback("unanswered", GENERAL[key])
+    hint = words["hints"][min(_wrong_attempts[number], len(words["hints"]) - 1)]
+    _wrong_attempts[number] += 1
+    return Feedback("wrong", f"{GENERAL[key].format(**details)} Hint: {hint}")
+
+
+def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
+    """Set a guess made before a run beside what the run measured.
+
+    ``guess`` and ``measured`` are both numbers, or both words; ``...`` is "no guess".
+    """
+    said = f"{measured:,}" if isinstance(measured, int) else f"{measured:.4g}" if _is_number(measured) else measured
+    said = f"{said} {unit}".strip()
+    if guess is ... or guess is None:
+        return Feedback("measured", GENERAL["no guess"].format(measured=said))
+    if not _is_number(measured) or not _is_number(guess):
+        same = isinstance(guess, str) and guess.strip().lower() == str(measured).lower()
+        gap = GENERAL["guess right" if same else "guess other"]
+    elif measured == guess:
+        gap = GENERAL["guess right"]
+    elif guess * measured <= 0:
+        gap = GENERAL["guess other"]
+    else:
+        factor = max(guess / measured, measured / guess)
+        gap = GENERAL["guess close" if factor < 1.25 else "guess far"].format(factor=f"{factor:,.2g}")
+    return Feedback("measured", GENERAL["guess"].format(guess=_short(guess), measured=said, gap=gap))
+
+
+def _number(expected: float, tolerance: float = 0.0) -> Verifier:
+    def verify(answer: object) -> Problem | None:
+        if isinstance(answer, np.ndarray) and answer.size == 1:
+            answer = answer.item()
+        if not _is_number(answer) or not np.isfinite(answer):
+            return "not a number", {"got": _short(answer)}
+        if abs(answer - expected) <= tolerance:
+            return None
+        return "too small" if answer < expected else "too large", {"got": _short(answer)}
+
+    return verify
+
+
+def _choice(right: str, choices: str) -> Verifier:
+    def verify(answer: object) -> Problem | None:
+        letter = answer.strip().lower() if isinstance(answer, str) else ""
+        if letter not in tuple(choices):
+            return "not a choice", {"choices": " ".join(choices), "got": _short(answer)}
+        return None if letter == right else ("wrong choice", {"got": repr(letter)})
+
+    return verify
+
+
+def _function(reference: Callable, cases: list[tuple], tolerance: float = 0.0) -> Verifier:
+    """Accept a function that agrees with ``reference`` on every case; name the first where it does not."""
+
+    def verify(answer: object) -> Problem | None:
+        if not callable(answer):
+            return "not a function", {"got": _short(answer)}
+        for case in cases:
+            said = ", ".join(_short(argument) for argument in case)
+            try:
+                result = answer(*case)
+            except Exception as error:
+                return "function failed", {"case": said, "error": type(error).__name__ + _reason(error)}
+            if result is ... or result is None:
+                return "returns nothing", {}
+            if _number(reference(*case), tolerance)(result) is not None:
+                return "wrong result", {"case": said, "got": _short(result)}
+        return None
+
+    return verify
+
+
+def _reason(error: Exception) -> str:
+    return f" ({error})" if str(error) else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _short(value: object) -> str:
+    try:
+        text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _convolve_once(patch: np.ndarray, kernel: np.ndarray) -> float:
+    return float(np.sum(patch * kernel))
+
+
+_PATCHES = [
+    (np.array([[0, 0, 9], [0, 0, 9], [0, 0, 9]]), np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])),
+    (np.arange(9).reshape(3, 3), np.eye(3, dtype=int)),
+    (np.array([[1, 2, 0], [0, 5, 1], [3, 0, 2]]), np.array([[0, 1, 0], [2, 0, 0], [0, 0, -1]])),
+]
+
+_VERIFIERS: dict[str, Verifier] = {
+    "0.1": _number(4),
+    "0.2": _choice("a", "abc"),
+    "1.1": _number(9),
+    "1.2": _function(_convolve_once, _PATCHES, tolerance=1e-9),
+    "1.3": _function(lambda inputs, filters: (3 * 3 * inputs + 1) * filters, [(1, 32), (32, 64), (3, 16)]),
+    "1.4": _choice("c", "abc"),
+    "1.5": _number(4.0, tolerance=0.05),
+}

@@ -1,0 +1,52 @@
+"""Two accuracies with their intervals: what it takes to say that they differ."""
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from qkit.network.accuracy import Accuracy
+from qkit.show.explorer import Explorer, slider
+from qkit.show.stage import Stage
+from qkit.show.style import CLIPPED, FLOAT
+from qkit.show.words import network as words
+
+
+def two_accuracies() -> Explorer:
+    """Move the number of images and two accuracies; see the 95 % intervals move apart or overlap."""
+
+    def build(figure):
+        axes = figure.subplots()
+        axes.set(xlim=(0.915, 1.003), ylim=(1.6, -0.6), yticks=[0, 1], yticklabels=["A", "B"])
+        axes.set_xticks(np.arange(92, 101) / 100)
+        axes.set_xlabel("accuracy, with 95 % interval")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid(axis="x", color="#dddddd")
+        looks = (dict(color=FLOAT, marker="o"), dict(color=CLIPPED, marker="s"))
+        return [axes.plot([], [], lw=4, mfc="white", mew=2, ms=10, **look, markevery=[1])[0] for look in looks]
+
+    stage = Stage(8, 2.4, build)
+    stage.move(*stage.parts)
+
+    def update(images: float, a: float, b: float) -> tuple[bytes, str]:
+        total = round(10**images)
+        measured = [Accuracy(round(share / 100 * total), total) for share in (a, b)]
+        for place, (line, accuracy) in enumerate(zip(stage.parts, measured, strict=True)):
+            low, high = accuracy.interval
+            line.set_data([low, accuracy.value, high], np.full(3, place))
+        return stage.png(), _words(*measured)
+
+    controls = {
+        "images": slider(*words.IMAGES, 3, 2.5, 6, step=0.25),
+        "a": slider(*words.ACCURACY_A, 98, 95, 100, step=0.05),
+        "b": slider(*words.ACCURACY_B, 98.5, 95, 100, step=0.05),
+    }
+    controls["images"].readout_format = ".2f"
+    for name in "ab":
+        controls[name].readout_format = ".2f"
+    return Explorer(controls, update, stage.size)
+
+
+def _words(a: Accuracy, b: Accuracy) -> str:
+    first, second = sorted((a.interval, b.interval))
+    verdict = words.OVERLAP if second[0] <= first[1] else words.APART
+    said = ["{:.2%} ({:.2%} to {:.2%})".format(accuracy.value, *accuracy.interval) for accuracy in (a, b)]
+    return words.TWO_ACCURACIES.format(images=a.total, a=said[0], b=said[1], verdict=verdict)

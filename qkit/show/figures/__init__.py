@@ -1,0 +1,12 @@
+"""Figures: arrays in, a :class:`qkit.show.Picture` out, one function each. They draw and compute nothing."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "digits": ["digit_grid", "mistakes", "pixel_values"],
+        "first_steps": ["convolution", "ruler"],
+        "network": ["accuracy_intervals", "bytes_by_layer", "confusion", "training_curves"],
+    },
+)

@@ -1,0 +1,97 @@
+"""Pictures of a network: how it learned, how often it is right, what it weighs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from qkit.show.picture import picture
+from qkit.show.style import FLOAT, GUIDE, QUANTIZED
+
+
+@picture
+def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
+    """Draw loss and accuracy by epoch.
+
+    Parameters
+    ----------
+    histories : mapping from a network's name to its Keras history
+        With ``loss``, ``val_loss``, ``accuracy`` and ``val_accuracy``, one number an epoch.
+    """
+    figure = Figure(figsize=(9, 3.5))
+    left, right = figure.subplots(1, 2)
+    sentences = []
+    for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
+        epochs = np.arange(len(history["loss"])) + 1
+        for axes, key in ((left, "loss"), (right, "accuracy")):
+            axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
+            axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
+        sentences.append(
+            f"{name}: validation accuracy {history['val_accuracy'][0]:.2%} after one epoch, "
+            f"{history['val_accuracy'][-1]:.2%} after {len(epochs)}"
+        )
+    left.set(xlabel="epoch", ylabel="loss (cross-entropy, nats)", ylim=(0, None), xticks=epochs)
+    right.set(xlabel="epoch", ylabel="accuracy", xticks=epochs)
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    right.legend(loc="lower right", fontsize=10)
+    return figure, f"Training curves. {'; '.join(sentences)}."
+
+
+@picture
+def accuracy_intervals(rows: Sequence[tuple[str, float, tuple[float, float]]]) -> tuple[Figure, str]:
+    """Draw accuracies with their 95 % intervals, one row each: (name, value, (low, high))."""
+    figure = Figure(figsize=(9, 0.55 * len(rows) + 1.2))
+    axes = figure.subplots()
+    for place, (_, value, (low, high)) in enumerate(rows):
+        axes.plot([low, high], [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
+        axes.plot([value], [place], "o", color=FLOAT, mfc="white", ms=9, mew=2)
+    axes.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], xlabel="accuracy, with 95 % interval")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="x", color="#dddddd")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    said = "; ".join(f"{name}: {value:.2%}, {low:.2%} to {high:.2%}" for name, value, (low, high) in rows)
+    return figure, f"Accuracies with 95 % intervals. {said}."
+
+
+@picture
+def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
+    """Draw how often each digit is called each name; the right answers on the diagonal are greyed."""
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (labels, predicted), 1)
+    wrong = counts * (1 - np.eye(10, dtype=int))
+    figure = Figure(figsize=(6.6, 5.8))
+    axes = figure.subplots()
+    axes.imshow(wrong, cmap="Oranges", vmax=max(1, wrong.max()))
+    for (row, column), count in np.ndenumerate(counts):
+        if row == column:
+            axes.text(column, row, str(count), ha="center", va="center", color=GUIDE, fontsize=9)
+        elif count:
+            dark = count > 0.6 * wrong.max()
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+    axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
+    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    return figure, (
+        f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
+        f"are wrong. The most frequent mistake: a {row} called {column}, {wrong[row, column]} times."
+    )
+
+
+@picture
+def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[int]) -> tuple[Figure, str]:
+    """Draw the bytes of each layer's parameters as float32 and with 8-bit weights."""
+    figure = Figure(figsize=(9, 0.75 * len(names) + 1.1))
+    axes = figure.subplots()
+    place = np.arange(len(names))
+    bars = [
+        axes.barh(place - 0.2, np.array(before) / 1e3, 0.38, color=FLOAT, label="float32"),
+        axes.barh(place + 0.2, np.array(after) / 1e3, 0.38, color=QUANTIZED, hatch="///", label="8 bit", ec="white"),
+    ]
+    for group in bars:
+        axes.bar_label(group, fmt="%.1f", padding=3)
+    axes.set(yticks=place, yticklabels=names, xlabel="kilobytes")
+    axes.margins(x=0.1)
+    axes.invert_yaxis()
+    axes.legend(loc="upper right")
+    said = "; ".join(f"{n}: {b:,} bytes, {a:,} at 8 bit" for n, b, a in zip(names, before, after, strict=True))
+    return figure, f"Bytes of the parameters by layer. {said}."

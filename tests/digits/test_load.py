@@ -1,0 +1,194 @@
+"""Where digits come from: the order of the sources, and what happens when one of them is bad."""
+
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+from qkit.digits import download_mnist, draw_digits, load, load_digits, read_digits
+
+
+@pytest.fixture(autouse=True)
+def draw_little(request, monkeypatch):
+    """Draw few stand-in digits, except in the test that counts them."""
+    if "all_of_the_stand_in" not in request.keywords:
+        monkeypatch.setattr(load, "draw_digits", lambda count, split: draw_digits(20, split))
+
+
+def save(path, arrays):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)
+    return path
+
+
+def test_named_file_comes_first(tmp_path, data_home, mnist_like, monkeypatch):
+    save(data_home / "mnist.npz", mnist_like | {"y_train": np.zeros(60, np.uint8)})
+    monkeypatch.setenv("QKIT_MNIST", str(save(tmp_path / "mine.npz", mnist_like)))
+    digits = load_digits()
+    assert digits.source == "the file named by QKIT_MNIST"
+    np.testing.assert_array_equal(digits.y_train, mnist_like["y_train"])
+
+
+def test_data_folder_comes_before_the_cache_of_keras(tmp_path, data_home, mnist_like):
+    save(tmp_path / "keras" / "datasets" / "mnist.npz", mnist_like)
+    assert load_digits().source == "Keras's cache"
+    save(data_home / "mnist.npz", mnist_like)
+    assert load_digits().source == "data/mnist.npz"
+
+
+def test_only_mnist_is_called_mnist(data_home, mnist_like, monkeypatch):
+    save(data_home / "mnist.npz", mnist_like)
+    assert load_digits().name == "your digits"
+    monkeypatch.setattr(load, "MNIST_TEST_SHA256", load._sha256(mnist_like["x_test"], mnist_like["y_test"]))
+    assert load_digits().name == "MNIST"
+
+
+@pytest.mark.all_of_the_stand_in
+def test_without_network_the_stand_in_is_used_and_named():
+    digits = load_digits()
+    assert digits.name == "stand-in digits"
+    assert digits.x_train.shape == (60_000, 28, 28)
+    assert digits.x_test.shape == (10_000, 28, 28)
+    assert repr(digits).startswith("stand-in digits (drawn by qkit: no MNIST on this machine")
+
+
+def test_a_failed_download_is_said_loudly(monkeypatch):
+    monkeypatch.delenv("QKIT_OFFLINE")
+
+    def no_network(folder):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(load, "download_mnist", no_network)
+    with pytest.warns(UserWarning, match="STAND-IN digits"):
+        assert load_digits().name == "stand-in digits"
+
+
+def test_offline_never_downloads(monkeypatch):
+    monkeypatch.setattr(load, "download_mnist", lambda folder: pytest.fail("the network was used"))
+    assert load_digits().name == "stand-in digits"
+
+
+def test_stand_in_by_name(data_home, mnist_like, monkeypatch):
+    save(data_home / "mnist.npz", mnist_like)
+    monkeypatch.setenv("QKIT_MNIST", "stand-in")
+    assert load_digits().name == "stand-in digits"
+
+
+def test_a_missing_named_file_is_an_error(monkeypatch):
+    monkeypatch.setenv("QKIT_MNIST", "/no/such/mnist.npz")
+    with pytest.raises(ValueError, match=r"mnist\.npz does not exist\. Name an mnist\.npz"):
+        load_digits()
+
+
+def test_a_truncated_file_is_skipped_with_a_warning(data_home, mnist_like):
+    path = save(data_home / "mnist.npz", mnist_like)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.warns(UserWarning, match=r"mnist\.npz cannot be read .* Looking elsewhere"):
+        assert load_digits().name == "stand-in digits"
+
+
+def test_a_flipped_bit_is_noticed(tmp_path, mnist_like):
+    path = save(tmp_path / "mnist.npz", mnist_like)
+    data = bytearray(path.read_bytes())
+    data[20_000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_digits(path, "a test")
+
+
+def test_pickles_are_refused(tmp_path, mnist_like):
+    path = save(tmp_path / "evil.npz", mnist_like | {"x_test": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_digits(path, "a test")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_train": np.zeros((60, 28, 27), np.uint8)}, "x_train must be uint8 images of shape"),
+        ({"x_test": np.zeros((10, 28, 28), np.float32)}, "x_test must be uint8 images .* got float32"),
+        ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, np.uint8)}, "x_train must be"),
+        ({"y_train": np.zeros(59, np.uint8)}, "y_train must hold one integer"),
+        ({"y_test": np.full(10, 10, np.uint8)}, "y_test must hold one integer from 0 to 9"),
+        ({"y_test": np.full(10, -1)}, "y_test must hold one integer from 0 to 9"),
+        ({"y_test": np.zeros(10)}, "y_test must hold one integer"),
+    ],
+)
+def test_other_arrays_are_not_digits(tmp_path, mnist_like, change, message):
+    path = save(tmp_path / "other.npz", mnist_like | change)
+    with pytest.raises(ValueError, match=message):
+        read_digits(path, "a test")
+
+
+def test_missing_arrays_are_named(tmp_path, mnist_like):
+    del mnist_like["y_test"]
+    with pytest.raises(ValueError, match="no array named 'y_test'"):
+        read_digits(save(tmp_path / "part.npz", mnist_like), "a test")
+
+
+def test_fingerprint_sees_one_label(tmp_path, mnist_like):
+    first = read_digits(save(tmp_path / "a.npz", mnist_like), "a test").fingerprint
+    mnist_like["y_test"][3] = (mnist_like["y_test"][3] + 1) % 10
+    assert first != read_digits(save(tmp_path / "a.npz", mnist_like), "a test").fingerprint
+
+
+@pytest.fixture
+def server(tmp_path, mnist_like):
+    """A web server that serves, in turn, the answers put into its ``answers``: (bytes, announced length)."""
+    payload = save(tmp_path / "served.npz", mnist_like).read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body, length = self.server.answers[min(self.server.asked, len(self.server.answers) - 1)]
+            self.server.asked += 1
+            self.send_response(200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.payload, httpd.asked, httpd.answers = payload, 0, [(payload, len(payload))]
+        httpd.url = f"http://127.0.0.1:{httpd.server_port}/mnist.npz"
+        httpd.sha256 = hashlib.sha256(payload).hexdigest()
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield httpd
+        httpd.shutdown()
+
+
+def left_behind(folder):
+    return [path.name for path in folder.glob("*") if path.is_file()]
+
+
+def test_download(server, data_home):
+    path = download_mnist(data_home, server.url, server.sha256)
+    assert path.read_bytes() == server.payload
+    assert left_behind(data_home) == ["mnist.npz"]
+
+
+def test_a_truncated_download_is_tried_again(server, data_home):
+    half = server.payload[: len(server.payload) // 2]
+    server.answers = [(half, len(server.payload)), (server.payload, len(server.payload))]
+    assert download_mnist(data_home, server.url, server.sha256).read_bytes() == server.payload
+    assert server.asked == 2
+
+
+def test_a_wrong_download_leaves_nothing(server, data_home):
+    wrong = server.payload[:-1] + b"?"
+    server.answers = [(wrong, len(wrong))]
+    with pytest.raises(ValueError, match="hash"):
+        download_mnist(data_home, server.url, server.sha256)
+    assert server.asked == 3
+    assert left_behind(data_home) == []
+
+
+def test_no_server_leaves_nothing(server, data_home):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(OSError):
+        download_mnist(data_home, server.url, server.sha256)
+    assert left_behind(data_home) == []

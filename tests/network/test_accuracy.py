@@ -1,0 +1,43 @@
+"""Accuracies and their intervals, against published numbers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkit.network import Accuracy
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [
+        # R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3 (Wilson without continuity correction).
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_interval_is_wilsons(correct, total, low, high):
+    assert Accuracy(correct, total).interval == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_interval_holds_the_value(counts):
+    low, high = Accuracy(*counts).interval
+    assert 0 <= low <= counts[0] / counts[1] <= high <= 1
+
+
+def test_counting():
+    measured = Accuracy.of(np.array([1, 2, 3, 4]), [1, 2, 3, 5])
+    assert measured == Accuracy(3, 4)
+    assert str(measured) == "75.00% (95 % interval 30.06% to 95.44%, 4 images)"
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels"),
+    [([], []), ([1, 2], [1]), (np.zeros((5, 10)), np.zeros(5)), (np.zeros((2, 2)), np.zeros((2, 2)))],
+)
+def test_shapes_that_do_not_fit(predicted, labels):
+    with pytest.raises(ValueError, match="two lists of the same length"):
+        Accuracy.of(predicted, labels)

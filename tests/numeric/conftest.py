@@ -1,0 +1,70 @@
+"""TensorFlow and LiteRT as oracles: loaded when a test asks for them."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("numeric", deadline=None, database=None, max_examples=60)
+settings.load_profile("numeric")
+
+
+@pytest.fixture(scope="session")
+def tf():
+    from qkit.network import backend
+
+    return backend.tf
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    """Weights of a small convolution and a small dense layer, Keras's layout, with awkward channels."""
+    rng = np.random.default_rng(0)
+    conv = rng.normal(scale=0.3, size=(3, 3, 1, 6)).astype(np.float32)
+    dense = rng.normal(scale=0.3, size=(96, 10)).astype(np.float32)
+    conv[..., 1] = 0
+    conv[..., 2] = np.abs(conv[..., 2])
+    dense[:, 3] = -0.25
+    dense[:, 4] *= 1000
+    return {"conv": conv, "dense": dense}
+
+
+@pytest.fixture(scope="session")
+def convert(tf, kernels):
+    """Convert a network with these kernels to int8: a function of its inputs, to details by tensor shape."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from qkit.network.backend import keras, quiet
+
+    network = keras.Sequential(
+        [
+            keras.layers.Input((6, 6, 1)),
+            keras.layers.Conv2D(6, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+    network.set_weights([kernels["conv"], np.ones(6), kernels["dense"], np.ones(10)])
+
+    def run(inputs: np.ndarray, per_channel: bool = True) -> dict:
+        converter = tf.lite.TFLiteConverter.from_keras_model(network)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image[None]] for image in inputs)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter._experimental_disable_per_channel = not per_channel
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            interpreter = Interpreter(model_content=converter.convert())
+        shapes = {(1, 6, 6, 1): "input", (6, 3, 3, 1): "conv", (10, 96): "dense"}
+        found = {}
+        for tensor in interpreter.get_tensor_details():
+            name = shapes.get(tuple(int(n) for n in tensor["shape"]))
+            if name:
+                integers = None if name == "input" else interpreter.get_tensor(tensor["index"])
+                numbers = tensor["quantization_parameters"]
+                found[name] = (numbers["scales"], numbers["zero_points"], integers)
+        return found
+
+    return run

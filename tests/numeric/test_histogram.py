@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from qkit.numeric import Histogram, Range, histogram_of, range_of
+
+# Values on bin borders, repeated values and zeros are likely.
+values = st.one_of(st.integers(-8, 8).map(float), st.floats(-10, 10), st.just(0.0))
+arrays = hnp.arrays(np.float64, st.integers(1, 60), elements=values)
+
+
+def same(a: Histogram, b: Histogram) -> bool:
+    fields = [(h.counts.tolist(), h.zeros, h.start, h.stop, h.range, h.magnitude) for h in (a, b)]
+    return fields[0] == fields[1]
+
+
+def test_by_hand():
+    x = np.array([[-4.0, 0.0, 0.5], [1.0, 3.9, 0.0]], np.float32)
+    found = histogram_of(x, bins=4)
+    assert found.counts.tolist() == [3, 1, 0, 2]
+    assert found.nonzero_counts.tolist() == [1, 1, 0, 2]
+    assert (found.zeros, found.count, found.magnitude) == (2, 6, True)
+    assert found.edges.tolist() == [0, 1, 2, 3, 4]
+    assert found.range == Range(-4.0, float(np.float32(3.9)))
+
+
+def test_signed_by_hand():
+    found = histogram_of([-1.0, 0.0, 3.0, 2.9], bins=4, magnitude=False)
+    assert found.edges.tolist() == [-1, 0, 1, 2, 3]
+    assert found.counts.tolist() == [1, 1, 0, 2]
+    assert found.nonzero_counts.tolist() == [1, 0, 0, 2]
+    assert found.zero_bin == 1
+
+
+@given(arrays, st.integers(1, 40), st.booleans())
+def test_equals_numpy(x, bins, magnitude):
+    found = histogram_of(x, bins, magnitude)
+    counts, edges = np.histogram(np.abs(x) if magnitude else x, bins, (found.start, found.stop))
+    np.testing.assert_array_equal(found.counts, counts)
+    np.testing.assert_array_equal(found.edges, edges)
+    assert found.count == x.size
+    assert found.range == Range(x.min(), x.max())
+    np.testing.assert_array_equal(
+        found.nonzero_counts, np.histogram(np.abs(x[x != 0]) if magnitude else x[x != 0], edges)[0]
+    )
+
+
+@given(arrays, st.integers(1, 40), st.booleans(), st.data())
+def test_independent_of_batches_and_order(x, bins, magnitude, data):
+    whole = histogram_of(x, bins, magnitude)
+    cuts = sorted(data.draw(st.lists(st.integers(0, x.size), max_size=5)))
+    order = data.draw(st.permutations(range(x.size)))
+    batches = np.split(x[order], cuts)  # some may be empty
+    assert same(histogram_of(batches, bins, magnitude), whole)
+    assert range_of(iter(batches)) == whole.range
+    assert same(histogram_of(iter(batches), bins, magnitude, within=whole.range), whole)
+
+
+@given(arrays, arrays, arrays, st.booleans())
+def test_merge_is_associative_and_commutative(x, y, z, magnitude):
+    within = range_of([x, y, z])
+    a, b, c = (histogram_of(part, 7, magnitude, within) for part in (x, y, z))
+    whole = histogram_of([x, y, z], 7, magnitude)
+    assert same(a.merge(b).merge(c), whole)
+    assert same(a.merge(b.merge(c)), whole)
+    assert same(c.merge(a).merge(b), whole)
+
+
+def test_float32_goes_where_its_exact_value_does():
+    edges = histogram_of(np.array([1.0]), bins=10).edges
+    x = np.float32([0.1, 0.3, 0.7])  # above, above and below the float64 numbers of the same name
+    expected = np.histogram(x.astype(np.float64), edges)[0]
+    assert histogram_of(x, bins=10, within=Range(0, 1)).counts.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("value", [5.0, -3.0, 0.0, 5e-324, 1e300])
+@pytest.mark.parametrize("magnitude", [True, False])
+def test_constants(value, magnitude):
+    found = histogram_of(np.full(3, value), bins=8, magnitude=magnitude)
+    assert found.count == 3
+    assert found.zeros == (3 if value == 0 else 0)
+    assert found.start <= found.stop
+    assert found.nonzero_counts.sum() == 3 - found.zeros
+
+
+def test_range_with_negative_numbers_only_ends_at_zero():
+    found = histogram_of([-4.0, -0.0, -1.0], bins=4, magnitude=False)
+    assert found.edges.tolist() == [-4, -3, -2, -1, 0]
+    assert found.zero_bin == 3
+    assert found.nonzero_counts.tolist() == [1, 0, 0, 1]
+
+
+def test_repr_teaches():
+    assert repr(histogram_of([-1.0, 0.0, 2.0], bins=8)) == (
+        "Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2"
+    )
+    assert " 2 values of x " in repr(histogram_of([1.0, 2.0], magnitude=False))
+
+
+def test_histogram_refuses():
+    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+        histogram_of([1.0], bins=0)
+    with pytest.raises(TypeError, match="an iterator can be read only once"):
+        histogram_of(iter([1.0]))
+    with pytest.raises(ValueError, match=r"within Range\(low=0, high=1\), got Range\(low=0.5, high=2.0\)"):
+        histogram_of([[0.1], [0.5, 2.0]], within=Range(0, 1))
+    with pytest.raises(ValueError, match=r"a batch must hold finite numbers .* got nan"):
+        histogram_of([[1.0], [np.nan]])
+    for nothing in ([], np.zeros((0, 3)), [np.zeros(0)]):
+        with pytest.raises(ValueError, match="at least one value, got none"):
+            range_of(nothing)
+        with pytest.raises(ValueError, match="at least one value, got none"):
+            histogram_of(nothing, within=Range(0, 1))
+
+
+@pytest.mark.parametrize("change", [{"bins": 4}, {"magnitude": False}, {"within": Range(-1, 2)}])
+def test_merge_refuses_other_bins(change):
+    bins = {"bins": 8, "magnitude": True, "within": Range(0, 1)}
+    with pytest.raises(ValueError, match="only histograms with the same bins can be merged"):
+        histogram_of([0.5], **bins).merge(histogram_of([0.5], **(bins | change)))

@@ -1,0 +1,169 @@
+"""`make lab` as a learner types it, and one clear sentence for everything that can go wrong."""
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import namedtuple
+
+import pytest
+
+from tests.conftest import ENVIRONMENT, ROOT
+
+PYTHON_VERSION = namedtuple("PYTHON_VERSION", "major minor micro releaselevel serial")
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """tools/start.py as a module, with an empty folder for its .venv."""
+    spec = importlib.util.spec_from_file_location("start", ROOT / "tools/start.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(module.subprocess, "call", lambda *args, **kwargs: pytest.fail("something was started"))
+    return module
+
+
+def sentence(start, words=()):
+    with pytest.raises(SystemExit) as stopped:
+        start.lab(list(words))
+    text = str(stopped.value).strip()
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)])
+def test_python_too_old_or_too_new(start, monkeypatch, version):
+    monkeypatch.setattr(start.sys, "version_info", PYTHON_VERSION(*version, "final", 0))
+    assert sentence(start).startswith("qkit needs Python 3.10 to 3.13, and this is Python")
+
+
+def test_disk_full(start, monkeypatch):
+    monkeypatch.setattr(start.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12, 10**9))
+    assert sentence(start) == f"The disk is full: 1.0 GB are free in {ROOT}, and qkit needs 4 GB."
+
+
+def test_venv_missing(start, monkeypatch):
+    monkeypatch.setattr(start.shutil, "which", lambda name: None)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    assert sentence(start).endswith("On Debian or Ubuntu: sudo apt install python3-venv")
+
+
+def test_no_network(start, monkeypatch):
+    monkeypatch.setattr(start.shutil, "which", lambda name: None)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: int("pip" in command))
+    assert sentence(start).startswith("The packages could not be installed, see above: is the network there")
+    assert not list(start.VENV.glob("installed-*"))
+
+
+def test_port_taken(start, monkeypatch):
+    monkeypatch.setattr(start, "install", lambda locks: None)
+    with contextlib.closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert sentence(start, ["--port", str(port)]) == (
+            f"Port {port} is taken, perhaps by another JupyterLab. Take the next one: make lab PORT={port + 1}"
+        )
+
+
+def test_installs_once_and_again_after_a_change(start, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(start, "add", lambda lock: (calls.append(lock), start.VENV.mkdir(exist_ok=True)))
+    monkeypatch.setattr(start, "PYTHON", start.VENV)
+    start.install(start.LEARNER)
+    start.install(start.LEARNER)
+    assert calls == ["requirements.lock"]
+    start.install(start.DEVELOPER)
+    start.install(start.LEARNER)
+    assert calls == ["requirements.lock", "requirements-dev.lock"]
+    monkeypatch.setattr(start, "ROOT", tmp_path)
+    for lock in start.DEVELOPER:
+        (tmp_path / lock).write_text("other==1.0")
+    start.install(start.LEARNER)
+    assert calls[2:] == ["requirements.lock"]
+
+
+def free_port():
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(command, cwd=ROOT, seconds=60):
+    """Start a JupyterLab, wait for its address, and stop it afterwards."""
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    # A start that hangs must not hang the test.
+    alarm = threading.Timer(seconds, process.kill)
+    alarm.start()
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            address = re.search(r"http://127\.0\.0\.1:\S+", line)
+            if address:
+                yield address[0]
+                break
+        else:
+            pytest.fail("no address was printed:\n" + said)
+    finally:
+        alarm.cancel()
+        stop(process)
+
+
+def stop(process):
+    if os.name == "nt":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
+    process.wait(20)
+
+
+def answers(address):
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=10) as page:
+                return page.status, page.read().decode()
+        except OSError:
+            assert time.monotonic() < end, "JupyterLab does not answer"
+            time.sleep(0.2)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here; the next test starts it without")
+def test_make_lab_opens_the_first_page():
+    port = free_port()
+    with started(["make", "lab", f"PYTHON={sys.executable}", f"PORT={port}"]) as address:
+        assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/lab/tree/00_start_here\.ipynb\?token=\w+", address)
+        status, page = answers(address)
+        assert status == 200 and "JupyterLab" in page
+
+
+def test_start_without_make():
+    port = free_port()
+    with started([sys.executable, "tools/start.py", "lab", "--no-browser", "--port", str(port)]) as address:
+        assert f":{port}/lab/tree/00_start_here.ipynb?token=" in address
+
+
+def test_unknown_command_lists_the_known_ones():
+    result = subprocess.run([sys.executable, ROOT / "tools/start.py", "jump"], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert re.findall(r"^(\w+) ", result.stderr, re.M) == ["lab", "test", "notebooks", "store", "book"]

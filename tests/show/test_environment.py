@@ -1,0 +1,25 @@
+"""The check of the machine says what is missing."""
+
+from importlib.metadata import PackageNotFoundError
+
+from qkit.show import check_environment, environment
+
+
+def test_this_machine_is_ready():
+    table = check_environment()
+    assert set(table["enough"]) == {"yes"}
+    assert {"Python", "tensorflow", "numpy", "memory", "free disk"} <= set(table.index)
+
+
+def test_what_is_missing_is_said(monkeypatch):
+    def version(name):
+        if name == "nbval":
+            raise PackageNotFoundError(name)
+        return "0.0.1" if name == "tensorflow" else "2.99"
+
+    monkeypatch.setattr(environment, "version", version)
+    monkeypatch.setattr(environment, "MEMORY_NEEDED", 10**6)
+    table = check_environment()
+    assert table.loc["nbval", "enough"] == "NO: run make lab"
+    assert table.loc["tensorflow", "enough"] == "NO"
+    assert table.loc["memory", "enough"] == "NO"

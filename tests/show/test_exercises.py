@@ -1,0 +1,115 @@
+"""Exercises answer every answer, and never raise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkit.show import check, exercises, reveal
+from qkit.show.words.exercises import EXERCISES
+
+
+@pytest.fixture(autouse=True)
+def first_attempt():
+    exercises._wrong_attempts.clear()
+
+
+class Hostile:
+    """Raises at whatever is done to it."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+    def __eq__(self, other):
+        raise RuntimeError("no equality")
+
+    def __float__(self):
+        raise RuntimeError("no float")
+
+    def __call__(self, *args):
+        raise RuntimeError("no call")
+
+
+ANSWERS = [0, -1.5, np.nan, np.inf, True, "", "b", " A ", "ä" * 1000, b"x", [], [1, 2], {}]
+ANSWERS += [np.zeros((3, 3)), np.array(4), np.array([]), len, type, Hostile()]
+ANSWERS += [lambda: 1, lambda *args: args, lambda *args: 1 / 0, lambda *args: "nine"]
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: type(answer).__name__)
+def test_never_raises(number, answer):
+    for _ in range(3):
+        feedback = check(number, answer)
+        assert feedback.status in ("right", "wrong", "unanswered")
+        assert repr(feedback) and feedback._repr_html_()
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+@given(answer=st.one_of(st.integers(), st.floats(), st.text(), st.lists(st.floats()), st.none()))
+def test_never_raises_on_anything(number, answer):
+    assert check(number, answer).status in ("right", "wrong", "unanswered")
+
+
+@pytest.mark.parametrize("number", ["9.9", "", None, 1.1, []])
+def test_unknown_numbers_are_told_the_known_ones(number):
+    feedback = check(number, 1)
+    if number == 1.1:
+        assert feedback.status == "wrong"
+    else:
+        assert feedback.status == "unanswered" and "1.1, 1.2" in feedback.message
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_hints_get_stronger(number):
+    gentle, strong = EXERCISES[number]["hints"]
+    assert check(number).status == "unanswered"
+    assert gentle in check(number, "nonsense").message
+    assert strong in check(number, "nonsense").message
+    assert strong in check(number, "nonsense").message
+
+
+def test_a_number_is_told_its_direction_but_not_the_answer():
+    assert check("1.1", 8).message.startswith("8 is too small.")
+    assert check("1.1", 25).message.startswith("25 is too large.")
+    assert check("1.1", np.int64(9)).status == check("1.1", np.array([9])).status == check("1.1", 9.0).status == "right"
+
+
+def test_a_function_is_told_the_case_that_fails():
+    message = check("1.3", lambda channels_in, filters: 9 * channels_in * filters).message
+    assert message.startswith("For 1, 32 your function returns 288.")
+    assert "ZeroDivisionError" in check("1.3", lambda channels_in, filters: 1 / 0).message
+    assert "TypeError" in check("1.3", lambda one: one).message
+
+
+def test_a_matrix_product_is_not_a_convolution():
+    assert check("1.2", lambda patch, kernel: np.sum(patch @ kernel)).status == "wrong"
+
+
+def test_html_is_escaped():
+    assert "<script>" not in check("1.1", "<script>alert(1)</script>")._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("guess", "measured", "said"),
+    [
+        (..., 27, "Measured: 27. (You made no guess.)"),
+        (27, 27, "Spot on."),
+        (26, 27, "Close."),
+        (3, 27, "off by a factor of 9"),
+        (-27, 27, "A different answer"),
+        ("Dense1 ", "dense1", "Spot on."),
+        ("conv1", "dense1", "A different answer"),
+        ("a lot", 27, "A different answer"),
+        (np.zeros(3), 27, "A different answer"),
+        (Hostile(), 27, "A different answer"),
+        (0, 0, "Spot on."),
+        (5, 0, "A different answer"),
+    ],
+)
+def test_a_guess_is_set_beside_the_measurement(guess, measured, said):
+    assert said in reveal(guess, measured).message
+
+
+def test_measurements_are_written_for_reading():
+    assert "1,234,567 bytes" in reveal(..., 1_234_567, "bytes").message
+    assert "Measured: 0.125." in reveal(..., 0.125).message

@@ -1,0 +1,80 @@
+"""Figures: what is in them, that nothing is cut off, and that a learner's own style is left alone."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from qkit.show import figures
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (23, 28, 28), np.uint8)
+LABELS = np.arange(23) % 10
+PROBABILITIES = RNG.dirichlet(np.ones(10), 23)
+CURVES = {"loss": [1.0, 0.5], "val_loss": [0.8, 0.6], "accuracy": [0.7, 0.8], "val_accuracy": [0.75, 0.78]}
+KERNEL = np.array([[-1, 0, 1]] * 3)
+PICTURES = {
+    "digit_grid": lambda: figures.digit_grid(IMAGES, LABELS, "MNIST"),
+    "pixel_values": lambda: figures.pixel_values(IMAGES[0]),
+    "mistakes": lambda: figures.mistakes(IMAGES, LABELS, PROBABILITIES),
+    "ruler": lambda: figures.ruler(np.array([-0.9, 0.02, 1.0]), 0.25),
+    "convolution": lambda: figures.convolution(np.ones((5, 5)), KERNEL, np.zeros((3, 3)), 2, 2),
+    "training_curves": lambda: figures.training_curves({"shallow": CURVES, "deep": CURVES}),
+    "accuracy_intervals": lambda: figures.accuracy_intervals([("one", 0.98, (0.97, 0.99)), ("two", 0.5, (0.4, 0.6))]),
+    "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
+    "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
+}
+each = pytest.mark.parametrize("name", PICTURES)
+
+
+def test_every_figure_is_tested():
+    assert sorted(PICTURES) == sorted(figures.__all__)
+
+
+@each
+def test_png_and_words(name):
+    picture = PICTURES[name]()
+    data, metadata = picture._repr_mimebundle_()
+    assert data["text/plain"] == metadata["image/png"]["alt"] == repr(picture) and len(picture.words) > 20
+    pixels = np.asarray(Image.open(io.BytesIO(data["image/png"])).convert("RGB"))
+    assert pixels.shape[1] <= 1000
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert np.all(border == 255), "something is cut off at the edge"
+
+
+@each
+def test_axes_are_labelled_where_there_are_ticks(name):
+    for axes in PICTURES[name]().figure.axes:
+        if axes.axison and len(axes.get_xticks()):
+            assert axes.get_xlabel()
+
+
+@each
+def test_text_is_large_enough_to_read(name):
+    from matplotlib.text import Text
+
+    texts = PICTURES[name]().figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
+    assert min(text.get_fontsize() for text in texts) >= (7 if name == "pixel_values" else 9)
+
+
+@each
+def test_same_bytes_twice(name):
+    assert PICTURES[name]().png() == PICTURES[name]().png()
+
+
+def test_the_learners_style_is_left_alone():
+    before = dict(matplotlib.rcParams)
+    PICTURES["ruler"]()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_without_mistakes():
+    perfect = np.eye(10)[LABELS]
+    assert figures.mistakes(IMAGES, LABELS, perfect).words.startswith("The surest of 0 mistakes")
+
+
+def test_words_say_what_the_figure_shows():
+    words = figures.confusion(np.array([3, 3, 5]), np.array([3, 5, 5])).words
+    assert "2 on the diagonal are right, 1 are wrong" in words and "a 3 called 5, 1 times" in words
