@@ -20,7 +20,7 @@ def pixels(png):
 
 
 def build(figure):
-    axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
+    axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     line = axes.plot([], [], linewidth=5)[0]
     text = figure.text(0.5, 0.5, "")
@@ -29,7 +29,9 @@ def build(figure):
 
 @pytest.fixture
 def stage():
-    return Stage(3, 2, build)
+    stage = Stage(3, 2, build)
+    stage.move(*stage.parts.moving)
+    return stage
 
 
 def test_moved_artists_look_as_in_a_whole_new_drawing(stage):
@@ -74,10 +76,11 @@ def test_pixels_lie_where_their_axes_are():
     def build(figure):
         axes = figure.add_axes((0.1, 0.5, 0.2, 0.25))
         axes.set_axis_off()
-        return SimpleNamespace(moving=[Pixels(axes)])
+        return Pixels(axes)
 
     stage = Stage(2, 1, build)
-    artist = stage.parts.moving[0]
+    artist = stage.parts
+    stage.move(artist)
     assert artist.rgba.shape == (artist.height, artist.width, 4) == (25, 40, 4)
     artist.rgba[:5] = (255, 0, 0, 255)
     artist.rgba[5:, :3] = (0, 0, 255, 255)

@@ -100,7 +100,7 @@ def test_callbacks_while_a_cell_draws_with_pyplot(kind):
     thread.join()
     assert len(callbacks) == 32
     assert overlaps(callbacks, cells) > 24
-    assert overlaps(cells, callbacks) > 3
+    assert overlaps(cells, callbacks) > 1
     assert pyplot.get_fignums() == []
     assert dict(matplotlib.rcParams) == settings
 

@@ -73,6 +73,7 @@ def images(
     tile = TILE if columns > 1 else TILE_ALONE
     width, height = LEFT + columns * (tile + GAP), TOP + 3 * (tile + GAP) + BOTTOM
     stage = Stage(width, height, lambda figure: Parts(figure, image, maps, tile))
+    stage.move(*stage.parts.moving)
 
     def update(bits, per_map=False, kernels=False) -> tuple[bytes, str]:
         seen = first_layer(image, maps, kernel, bias, bits, per_map, kernels)
@@ -215,7 +216,8 @@ class Parts:
         down = max(1, round(side * height / max(height, width)))
         across = max(1, round(side * width / max(height, width)))
         tile = np.full((side + gap, side + gap, 4), 255, np.uint8)
-        big = pixels[np.arange(down)[:, None] * height // down, np.arange(across) * width // across]
+        # Rows, then columns: several times as fast as both in one index.
+        big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
         big[[0, -1]] = big[:, [0, -1]] = 190
         tile[:down, :across, :3] = big
         return tile

@@ -57,6 +57,7 @@ def number_line(
         range = (min(values.min(), 0.0), max(values.max(), 0.0)) if values.any() else (-1.0, 1.0)
     view = _view(1.25 * max(np.max(np.abs(values), initial=0), *np.abs(range)))
     stage = Stage(9, 4.4, lambda figure: Parts(figure, view, values))
+    stage.move(*stage.parts.moving)
 
     def update(bits, value, range, symmetric, signed, narrow_range) -> tuple[bytes, str]:
         params = params_from_range(*range, QuantSpec(bits, signed, symmetric, narrow_range))
@@ -185,7 +186,7 @@ class Parts:
         marks = np.unique(np.round(values / self.view, 3)) * self.view
         axes.plot(marks, np.full(marks.shape, self.REAL + 0.12), "|", color=FLOAT, markersize=10, alpha=0.8)
         self.hatches = [clipped_patch(axes), clipped_patch(axes)]
-        self.grid = axes.vlines([], self.INTEGER, self.REAL, color=QUANTIZED, linewidth=1, alpha=0.7)
+        self.grid = axes.plot([], [], color=QUANTIZED, linewidth=1, alpha=0.7)[0]
         self.zero = axes.plot([0, 0], [self.INTEGER, self.REAL], "--", color="black", linewidth=1.2)[0]
         self.levels = axes.plot([], [], "s", color=QUANTIZED)[0]
         self.path = axes.plot([], [], ":", color="black", linewidth=2)[0]
@@ -234,8 +235,12 @@ class Parts:
 
         q = np.arange(spec.qmin, spec.qmax + 1)
         levels = dequantize(q[:: -(-q.size // MOST_DRAWN)], params)
-        ends = np.broadcast_to([self.INTEGER, self.REAL], (levels.size, 2))
-        self.grid.set_segments(np.stack([np.repeat(levels[:, None], 2, axis=1), ends], axis=2))
+        # One line with gaps, because a line for every level would take longer than all the rest.
+        gap = np.full(levels.shape, np.nan)
+        self.grid.set_data(
+            np.stack([levels, levels, gap], axis=1).ravel(),
+            np.tile([self.INTEGER, self.REAL, np.nan], levels.size),
+        )
         self.levels.set_data(levels, np.full(levels.shape, self.INTEGER))
         self.levels.set_markersize(max(2, 9 - spec.bits))
 
