@@ -30,6 +30,11 @@ def activation_histograms(
     dict of str to Histogram
         By layer, from ``"image"`` (the input) to the output; ``flatten``, which changes no number, is left out.
         The result does not depend on how the images are cut into batches.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
     """
     ranges: dict = {}
     for outputs in _outputs(model, images, "ranges"):
@@ -48,6 +53,11 @@ def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np
     """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
 
     A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
     """
     peaks: dict = {}
     for outputs in _outputs(model, images, "channels"):
@@ -58,6 +68,8 @@ def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np
 
 
 def _outputs(model: "keras.Sequential", images: np.ndarray, what: str) -> Iterator[dict[str, np.ndarray]]:
+    if len(images) == 0:
+        raise ValueError("there must be at least one image to observe, got none")
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Flatten)]
     probe = keras.Model(model.inputs, {layer.name: layer.output for layer in layers})
     for start in progress(range(0, len(images), BATCH), description=what, unit=" batches"):

@@ -11,6 +11,7 @@ from numbers import Real
 
 import numpy as np
 
+from qkit.numeric import QuantSpec, params_from_range
 from qkit.show.style import ERROR, FLOAT, GOOD, GUIDE
 from qkit.show.words.exercises import EXERCISES, GENERAL, STATUS
 
@@ -160,11 +161,17 @@ def _convolve_once(patch: np.ndarray, kernel: np.ndarray) -> float:
     return float(np.sum(patch * kernel))
 
 
+def _zero_point(low: float, high: float, bits: int) -> int:
+    return params_from_range(low, high, QuantSpec(bits, signed=False)).zero_point
+
+
 _PATCHES = [
     (np.array([[0, 0, 9], [0, 0, 9], [0, 0, 9]]), np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])),
     (np.arange(9).reshape(3, 3), np.eye(3, dtype=int)),
     (np.array([[1, 2, 0], [0, 5, 1], [3, 0, 2]]), np.array([[0, 1, 0], [2, 0, 0], [0, 0, -1]])),
 ]
+
+_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
 
 _VERIFIERS: dict[str, Verifier] = {
     "0.1": _number(4),
@@ -174,4 +181,12 @@ _VERIFIERS: dict[str, Verifier] = {
     "1.3": _function(lambda inputs, filters: (3 * 3 * inputs + 1) * filters, [(1, 32), (32, 64), (3, 16)]),
     "1.4": _choice("c", "abc"),
     "1.5": _number(4.0, tolerance=0.05),
+    "2.1": _function(lambda low, high, bits: (high - low) / (2**bits - 1), _RANGES, tolerance=1e-9),
+    "2.2": _function(_zero_point, _RANGES),
+    "2.3": _number(128),
+    "2.4": _number(4, tolerance=0.05),
+    "2.5": _number(64),
+    "3.1": _number(1),
+    "3.2": _choice("b", "abc"),
+    "3.3": _number(0),
 }

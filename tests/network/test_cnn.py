@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from qkit.network import build, layer_costs, predict, trained
+from qkit.network import build, layer_costs, predict, trained, trained_weights
 from qkit.network.backend import tf
 
 
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_said_and_trained_again(few_digits, data_home, monkeyp
     trained("shallow", few_digits)
     (path,) = kept(data_home)
     if content is None:
-        np.savez(path, weights_0=np.zeros(3))
+        np.savez(path, **{"conv1/kernel": np.zeros(3), "conv1/bias": np.zeros(3)})
     else:
         path.write_bytes(content)
     with pytest.warns(UserWarning, match=r"It is made again"):
@@ -129,6 +129,30 @@ def test_a_damaged_file_is_said_and_trained_again(few_digits, data_home, monkeyp
 
 def fake_training(model, digits, epochs, seed):
     model.curves = {"loss": [1.0], "val_accuracy": [0.1]}
+
+
+def test_weights_are_those_of_the_network(few_digits, monkeypatch):
+    monkeypatch.setattr("qkit.network.cnn.train", fake_training)
+    weights = trained_weights("deep", few_digits)
+    again = trained_weights("deep", few_digits)
+    model = trained("deep", few_digits)
+    assert list(weights) == list(again) == ["conv1", "conv2", "dense1", "dense2"]
+    for layer in weights:
+        for ours, read, kept in zip(weights[layer], again[layer], model.get_layer(layer).get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, kept)
+            np.testing.assert_array_equal(read, kept)
+
+
+def test_kept_weights_are_read_without_tensorflow(data_home):
+    program = TRAIN.replace("x, y = draw_digits(5_500)", "import sys; x, y = draw_digits(5_500)")
+    read = program.replace("import trained", "import trained_weights").replace(
+        'trained("shallow"', 'trained_weights("shallow"'
+    )
+    read = read.replace(", epochs=1", "") + "print('tensorflow' in sys.modules)"
+    train = program.replace(", epochs=1", "")
+    for source, loaded in ((train, None), (read, "False")):
+        result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=200, check=True)
+        assert loaded is None or result.stdout.strip() == loaded
 
 
 TRAIN = """

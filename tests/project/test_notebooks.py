@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
+import qkit
 from qkit.show import exercises
 from qkit.show.words.exercises import EXERCISES
 from tests.conftest import ROOT
@@ -34,6 +35,13 @@ def test_committed_clean(path):
     assert "application/vnd.jupyter.widget-view+json" not in text
     assert not re.search(r"(/home/|/root/|/Users/|/tmp/|/work/|[A-Z]:\\\\)", text), "a path of one machine"
     assert not re.search(r"\d\d:\d\d<| at 0x[0-9a-f]", text), "a progress bar or an address"
+
+
+@each
+def test_code_is_not_cut_off_at_the_right(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "code":
+            assert max(map(len, cell.source.splitlines())) <= 100, cell.source
 
 
 @each
@@ -100,6 +108,13 @@ def test_stubs_are_not_accepted_and_solutions_are(path):
 CONTEXT = {
     "00": {"values": np.zeros(5, np.float32), "q": np.zeros(5, np.int8)},
     "01": {"before": [1280, 73984, 819712, 5160], "after": [416, 18688, 205312, 1320]},
+    "02": {"kernel": np.zeros((3, 3, 32, 64))},
+    "03": {
+        "five": np.array([0.10, -0.20, 0.15, 0.05, 4.00]),
+        "spec": qkit.QuantSpec(bits=3, symmetric=True, narrow_range=True),
+        "fake_quantize": qkit.fake_quantize,
+        "params_from_data": qkit.params_from_data,
+    },
 }
 """What earlier cells of a notebook leave behind for its solutions."""
 

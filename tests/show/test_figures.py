@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qkit.numeric import histogram_of
 from qkit.show import figures
 
 RNG = np.random.default_rng(0)
@@ -14,6 +15,7 @@ IMAGES = RNG.integers(0, 256, (23, 28, 28), np.uint8)
 LABELS = np.arange(23) % 10
 PROBABILITIES = RNG.dirichlet(np.ones(10), 23)
 CURVES = {"loss": [1.0, 0.5], "val_loss": [0.8, 0.6], "accuracy": [0.7, 0.8], "val_accuracy": [0.75, 0.78]}
+COUNTED = histogram_of(np.maximum(RNG.normal(size=1000), 0), bins=200, magnitude=False)
 KERNEL = np.array([[-1, 0, 1]] * 3)
 PICTURES = {
     "digit_grid": lambda: figures.digit_grid(IMAGES, LABELS, "MNIST"),
@@ -25,6 +27,14 @@ PICTURES = {
     "accuracy_intervals": lambda: figures.accuracy_intervals([("one", 0.98, (0.97, 0.99)), ("two", 0.5, (0.4, 0.6))]),
     "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
     "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
+}
+PICTURES |= {
+    "histograms": lambda: figures.histograms(
+        {"one": COUNTED, "two": COUNTED, "three": COUNTED, "four": COUNTED}, "weight"
+    ),
+    "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
+    "error_by_bits": lambda: figures.error_by_bits([2, 3, 4], [0.2, 0.06, 0.01], [0.3, 0.06, 0.01]),
+    "accuracy_by_bits": lambda: figures.accuracy_by_bits([8, 4, 2], {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95),
 }
 each = pytest.mark.parametrize("name", PICTURES)
 

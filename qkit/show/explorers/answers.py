@@ -1,5 +1,7 @@
 """A network's answers one by one, from the surest mistake to the surest right answer."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from qkit.show.explorer import Explorer, slider
@@ -35,7 +37,7 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
     order = np.argsort(np.where(said == labels, sure, -sure), kind="stable")
 
     def build(figure):
-        left, right = figure.subplots(1, 2, width_ratios=[1, 2.4])
+        left, right = figure.add_axes((0.01, 0.05, 0.28, 0.9)), figure.add_axes((0.38, 0.17, 0.61, 0.72))
         picture = left.imshow(images[0], cmap="Greys", vmin=0, vmax=images.max(), interpolation="nearest")
         height, width = images[0].shape
         # Room for the frame: the moving image is drawn over it.
@@ -47,18 +49,17 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
         label = right.plot([0], [1.05], "v", color=GOOD, ms=11)[0]
         right.set_title(words.LABEL, color=GOOD)
         left.spines[:].set(visible=True, color="#bbbbbb")
-        return picture, bars, label
+        return SimpleNamespace(picture=picture, bars=bars, label=label, moving=[picture, *bars, label])
 
     stage = Stage(8, 3, build)
-    picture, bars, label = stage.parts
-    stage.move(picture, *bars, label)
+    parts = stage.parts
 
     def update(rank: int) -> tuple[bytes, str]:
         index = order[rank - 1]
         right = said[index] == labels[index]
-        picture.set_data(images[index])
-        label.set_xdata([labels[index]])
-        for digit, bar in enumerate(bars):
+        parts.picture.set_data(images[index])
+        parts.label.set_xdata([labels[index]])
+        for digit, bar in enumerate(parts.bars):
             bar.set_height(probabilities[index, digit])
             bar.set_color(ERROR if digit == said[index] and not right else FLOAT)
         return stage.png(), words.ANSWER.format(

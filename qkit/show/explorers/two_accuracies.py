@@ -1,5 +1,7 @@
 """Two accuracies with their intervals: what it takes to say that they differ."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
@@ -14,22 +16,22 @@ def two_accuracies() -> Explorer:
     """Move the number of images and two accuracies; see the 95 % intervals move apart or overlap."""
 
     def build(figure):
-        axes = figure.subplots()
+        axes = figure.add_axes((0.06, 0.28, 0.92, 0.68))
         axes.set(xlim=(0.915, 1.003), ylim=(1.6, -0.6), yticks=[0, 1], yticklabels=["A", "B"])
         axes.set_xticks(np.arange(92, 101) / 100)
         axes.set_xlabel("accuracy, with 95 % interval")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.grid(axis="x", color="#dddddd")
         looks = (dict(color=FLOAT, marker="o"), dict(color=CLIPPED, marker="s"))
-        return [axes.plot([], [], lw=4, mfc="white", mew=2, ms=10, **look, markevery=[1])[0] for look in looks]
+        lines = [axes.plot([], [], lw=4, mfc="white", mew=2, ms=10, **look, markevery=[1])[0] for look in looks]
+        return SimpleNamespace(moving=lines)
 
     stage = Stage(8, 2.4, build)
-    stage.move(*stage.parts)
 
     def update(images: float, a: float, b: float) -> tuple[bytes, str]:
         total = round(10**images)
         measured = [Accuracy(round(share / 100 * total), total) for share in (a, b)]
-        for place, (line, accuracy) in enumerate(zip(stage.parts, measured, strict=True)):
+        for place, (line, accuracy) in enumerate(zip(stage.parts.moving, measured, strict=True)):
             low, high = accuracy.interval
             line.set_data([low, accuracy.value, high], np.full(3, place))
         return stage.png(), _words(*measured)

@@ -5,8 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "arrays": ["clipping_and_rounding", "error_by_bits", "histograms"],
         "digits": ["digit_grid", "mistakes", "pixel_values"],
         "first_steps": ["convolution", "ruler"],
-        "network": ["accuracy_intervals", "bytes_by_layer", "confusion", "training_curves"],
+        "network": ["accuracy_by_bits", "accuracy_intervals", "bytes_by_layer", "confusion", "training_curves"],
     },
 )

@@ -55,6 +55,28 @@ def accuracy_intervals(rows: Sequence[tuple[str, float, tuple[float, float]]]) -
 
 
 @picture
+def accuracy_by_bits(
+    bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, chance: float = 0.1
+) -> tuple[Figure, str]:
+    """Draw accuracy against bits, one line for each of ``curves``, with the float network's as a line across."""
+    figure = Figure(figsize=(9, 3.8))
+    axes = figure.subplots()
+    axes.axhline(reference, color=FLOAT, lw=1.5, label="float")
+    axes.axhline(chance, color=GUIDE, lw=1.5, ls=":", label="guessing")
+    colours = (QUANTIZED, "#009E73", "#CC79A7", "#D55E00", "#000000")
+    for (name, values), colour, marker in zip(curves.items(), colours, "osD^v", strict=False):
+        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
+    axes.set(xlabel="bits of the weights", ylabel="test accuracy", xticks=list(bits), ylim=(0, 1.04))
+    axes.invert_xaxis()
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    said = "; ".join(
+        f"{name}: {values[0]:.2%} at {bits[0]} bits, {values[-1]:.2%} at {bits[-1]}" for name, values in curves.items()
+    )
+    return figure, f"Accuracy against bits. Float: {reference:.2%}. {said}."
+
+
+@picture
 def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     """Draw how often each digit is called each name; the right answers on the diagonal are greyed."""
     counts = np.zeros((10, 10), int)

@@ -83,4 +83,60 @@ EXERCISES = {
             "Before: 4 bytes a parameter. After: 1 byte a weight; the few biases hardly matter. What is the ratio?",
         ),
     },
+    "2.1": {
+        "right": "One step fewer than there are integers: four marks have three gaps.",
+        "hints": (
+            "How wide is the range, and how many gaps are there between its marks?",
+            "2**bits marks have 2**bits - 1 gaps. Divide the width of the range by that.",
+        ),
+    },
+    "2.2": {
+        "right": "The zero-point is how many steps the range reaches below 0, rounded, because it must be an integer.",
+        "hints": (
+            "How many steps is it from the low end of the range up to 0?",
+            "-low / scale steps, rounded to an integer: round(-low / scale).",
+        ),
+    },
+    "2.3": {
+        "right": "Half of all levels: symmetric int8 spends -128 to -1 on numbers that ReLU never makes.",
+        "hints": (
+            "Which integers stand for negative numbers when the zero-point is 0?",
+            "-128, -127, ..., -1 are never used. How many is that?",
+        ),
+    },
+    "2.4": {
+        "right": "Half the step, a quarter of S²: the error falls by 10 · log10(4) = 6.02 dB for every bit.",
+        "hints": (
+            "How does S change with one more bit, and what does that do to S² / 12?",
+            "S is (nearly) halved, so S² is divided by 2 · 2.",
+        ),
+    },
+    "2.5": {
+        "right": "A scale for each output channel; the inputs of a sum share one, so the sum can be taken in integers.",
+        "hints": (
+            "How many output channels does the layer have, and what shares a scale within one of them?",
+            "One scale for each of the 64 filters.",
+        ),
+    },
+    "3.1": {
+        "right": "The outlier alone sets the scale, and everything below half a step becomes 0.",
+        "hints": (
+            "The scale is largest / 3. Which of the numbers are larger than half of that?",
+            "Half a step is 4 / 3 / 2 = 0.67. Count the numbers above it.",
+        ),
+    },
+    "3.2": {
+        "right": "Unsigned: no integer is spent on negative numbers, so the step is half as large.",
+        "hints": (
+            "What is the smallest number that comes out of a ReLU?",
+            "Nothing is negative. Which of the three grids has no negative numbers on it?",
+        ),
+    },
+    "3.3": {
+        "right": "A dead channel is all zeros after ReLU, and every grid holds 0 exactly. It could even be removed.",
+        "hints": (
+            "What numbers come out of a dead channel, and which number does every grid hold?",
+            "Only zeros come out, and zero is exact. How large is the error?",
+        ),
+    },
 }
