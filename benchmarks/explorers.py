@@ -88,9 +88,6 @@ class FreshFigure:
         with matplotlib.rc_context(RC | {"figure.constrained_layout.use": False}):
             return self._build(pyplot.figure(figsize=self._figsize, dpi=100))
 
-    def move(self, *artists):
-        """Nothing stands still, so nothing needs to be told apart."""
-
     def png(self) -> bytes:
         """Save the figure as the inline backend does."""
         file = io.BytesIO()

@@ -11,7 +11,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -29,8 +28,9 @@ class Stage:
     width, height
         In inches, at 100 pixels per inch.
     build
-        Draws on the empty figure it is given and returns what the caller needs to move later. Axes in a grid are
-        laid out once, when ``build`` is done. Limits and ticks stand still from then on.
+        Draws on the empty figure it is given, and returns an object that remembers what the caller needs to move
+        later. Its attribute ``moving`` lists the artists that are drawn anew for every picture, in this order,
+        over everything else. Axes in a grid are laid out once; limits and ticks stand still from then on.
 
     Attributes
     ----------
@@ -39,51 +39,41 @@ class Stage:
 
     Examples
     --------
+    >>> from types import SimpleNamespace
     >>> def build(figure):
     ...     axes = figure.subplots()
-    ...     return axes.plot([], [])[0]
+    ...     return SimpleNamespace(moving=axes.plot([], []))
     >>> stage = Stage(4, 2, build)
-    >>> line = stage.parts
-    >>> stage.move(line)
-    >>> line.set_data([0, 1], [1, 0])
+    >>> stage.parts.moving[0].set_data([0, 1], [1, 0])
     >>> stage.png()[1:4]
     b'PNG'
     """
 
     def __init__(self, width: float, height: float, build: Callable[[Figure], Any]):
+        # The style is read while artists and ticks are made. Moving them later leaves matplotlib's settings
+        # alone, because another thread may be drawing a learner's own figure at that moment.
         with matplotlib.rc_context(RC):
             self.figure = Figure(figsize=(width, height), dpi=DPI)
             self._canvas = FigureCanvasAgg(self.figure)
             self.parts = build(self.figure)
             if any(axes.get_subplotspec() for axes in self.figure.axes):
                 self.figure.draw_without_rendering()
-        # A picture that shifts by a pixel while a slider moves looks broken.
-        self.figure.set_layout_engine("none")
-        self._moving: list[Artist] = []
-        self._background = None
+            # A picture that shifts by a pixel while a slider moves looks broken.
+            self.figure.set_layout_engine("none")
+            for artist in self.parts.moving:
+                artist.set_animated(True)
+            self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self.figure.bbox)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the picture in pixels."""
         return self._canvas.get_width_height()
 
-    def move(self, *artists: Artist) -> None:
-        """Let ``artists`` be drawn anew for every picture, in this order, over everything else."""
-        for artist in artists:
-            artist.set_animated(True)
-        self._moving.extend(artists)
-        self._background = None
-
     def png(self) -> bytes:
         """Draw the moving artists where they are now and return the picture as the bytes of a PNG file."""
-        if self._background is None:
-            # The style is read here, for the first picture, and never while a slider moves: another thread may
-            # be drawing a learner's own figure then.
-            with matplotlib.rc_context(RC):
-                self._canvas.draw()
-            self._background = self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._background)
-        for artist in self._moving:
+        for artist in self.parts.moving:
             (artist.axes or self.figure).draw_artist(artist)
         return encode(np.asarray(self._canvas.buffer_rgba()))
 

@@ -51,7 +51,6 @@ def channels(
     """
     rows = as_channels(weights, axis, "weights")
     stage = Stage(9, 4.6, lambda figure: Parts(figure, rows))
-    stage.move(*stage.parts.moving)
 
     @cache
     def judged(bits: int, symmetric: bool, per_channel: bool) -> Channels:

@@ -73,7 +73,6 @@ def images(
     tile = TILE if columns > 1 else TILE_ALONE
     width, height = LEFT + columns * (tile + GAP), TOP + 3 * (tile + GAP) + BOTTOM
     stage = Stage(width, height, lambda figure: Parts(figure, image, maps, tile))
-    stage.move(*stage.parts.moving)
 
     def update(bits, per_map=False, kernels=False) -> tuple[bytes, str]:
         seen = first_layer(image, maps, kernel, bias, bits, per_map, kernels)

@@ -57,7 +57,6 @@ def number_line(
         range = (min(values.min(), 0.0), max(values.max(), 0.0)) if values.any() else (-1.0, 1.0)
     view = _view(1.25 * max(np.max(np.abs(values), initial=0), *np.abs(range)))
     stage = Stage(9, 4.4, lambda figure: Parts(figure, view, values))
-    stage.move(*stage.parts.moving)
 
     def update(bits, value, range, symmetric, signed, narrow_range) -> tuple[bytes, str]:
         params = params_from_range(*range, QuantSpec(bits, signed, symmetric, narrow_range))

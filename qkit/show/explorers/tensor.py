@@ -51,7 +51,6 @@ def tensor(
     # The fan of levels reads best from the widest channel to the narrowest.
     rows = rows[np.argsort(-np.max(np.abs(rows), axis=1), kind="stable")]
     stage = Stage(9, 4.6, lambda figure: Parts(figure, rows))
-    stage.move(*stage.parts.moving)
 
     @cache
     def grids_at(bits: int, symmetric: bool, per_channel: bool) -> Grids:
