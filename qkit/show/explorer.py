@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from qkit.show.style import ERROR
 from qkit.show.words.engine import HINT, PROBLEM
 
 Update = Callable[..., tuple[bytes, str]]
@@ -67,6 +68,9 @@ class Explorer:
         self._draw()
         for control in self.controls.values():
             control.observe(self._moved, "value")
+            # By default each message ends as a cell does, and at the end of a cell matplotlib's inline backend
+            # closes pyplot's figures: here also the one that a running cell is drawing on the other thread.
+            control.comm.handle_msg = control._handle_msg
 
     def __repr__(self) -> str:
         return self.words if self.error is None else f"{_problem(self.error)} {self.words}"
@@ -118,7 +122,7 @@ class Explorer:
             except Exception as error:
                 # Raised from here, nobody would see it: the front end shows no errors of callbacks.
                 self.error = error
-                self._text.value = f'<div class="qkit-problem" role="alert">{html.escape(_problem(error))}</div>'
+                self._say("qkit-problem", f"border-left:4px solid {ERROR}; padding-left:8px", _problem(error))
 
     def _draw(self) -> None:
         self._png, self.words = self._update(**self.values)
@@ -130,7 +134,12 @@ class Explorer:
             f'<img class="qkit-picture" alt="{words}" width="{width}" height="{height}" '
             f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
         )
-        self._text.value = f'<div class="qkit-words" style="line-height:1.4">{words}</div>'
+        self._say("qkit-words", "", self.words)
+
+    def _say(self, kind: str, style: str, words: str) -> None:
+        self._text.value = (
+            f'<div class="{kind}" style="font-size:14px; line-height:1.4; {style}">{html.escape(words)}</div>'
+        )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         with self._lock:
@@ -163,16 +172,23 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
 
 
 def switch(label: str, tooltip: str, value: bool):
-    """Return a box to tick."""
-    return widgets.Checkbox(value=value, description=label, tooltip=tooltip, indent=False, layout={"width": "auto"})
+    """Return a button that is on or off; a box to tick would show no tooltip in JupyterLab."""
+    button = widgets.ToggleButton(value=value, tooltip=tooltip, layout={"width": "auto"})
+
+    def mark(change=None) -> None:
+        button.description = f"{'☑' if button.value else '☐'} {label}"
+
+    button.observe(mark, "value")
+    mark()
+    return button
 
 
-_WIDE = {"width": "400px"}
+_WIDE = {"width": "290px"}
 
 
 def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
     """Return the value as the control holds it; refuse what the widget itself would silently clip or round."""
-    if isinstance(control, widgets.Checkbox):
+    if isinstance(control, widgets.ToggleButton):
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)

@@ -28,10 +28,9 @@ class Stage:
     width, height
         In inches, at 100 pixels per inch.
     build
-        Draws on the empty figure it is given, with axes at fixed places (a layout engine would shift them while
-        a slider moves), and returns an object that remembers what the caller needs to move later. Its attribute
-        ``moving`` lists the artists that are drawn anew for every picture, in this order, over everything else.
-        Limits and ticks stand still.
+        Draws on the empty figure it is given, and returns an object that remembers what the caller needs to move
+        later. Its attribute ``moving`` lists the artists that are drawn anew for every picture, in this order,
+        over everything else. Axes in a grid are laid out once; limits and ticks stand still from then on.
 
     Attributes
     ----------
@@ -42,7 +41,7 @@ class Stage:
     --------
     >>> from types import SimpleNamespace
     >>> def build(figure):
-    ...     axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    ...     axes = figure.subplots()
     ...     return SimpleNamespace(moving=axes.plot([], []))
     >>> stage = Stage(4, 2, build)
     >>> stage.parts.moving[0].set_data([0, 1], [1, 0])
@@ -54,9 +53,13 @@ class Stage:
         # The style is read while artists and ticks are made. Moving them later leaves matplotlib's settings
         # alone, because another thread may be drawing a learner's own figure at that moment.
         with matplotlib.rc_context(RC):
-            self.figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
+            self.figure = Figure(figsize=(width, height), dpi=DPI)
             self._canvas = FigureCanvasAgg(self.figure)
             self.parts = build(self.figure)
+            if any(axes.get_subplotspec() for axes in self.figure.axes):
+                self.figure.draw_without_rendering()
+            # A picture that shifts by a pixel while a slider moves looks broken.
+            self.figure.set_layout_engine("none")
             for artist in self.parts.moving:
                 artist.set_animated(True)
             self._canvas.draw()

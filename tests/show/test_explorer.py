@@ -91,7 +91,7 @@ def test_an_error_in_a_callback_is_shown_and_the_picture_stays(explorer):
     picture, alternative, text = shown(explorer)
     assert (picture, alternative) == before[:2]
     assert text.startswith('This setting cannot be drawn: three <b>bits</b> are "odd".')
-    assert 'role="alert"' in explorer._box.children[2].value
+    assert 'class="qkit-problem"' in explorer._box.children[2].value
     assert "<b>" not in explorer._box.children[2].value
     assert isinstance(explorer.error, ValueError)
     assert "cannot be drawn" in repr(explorer)

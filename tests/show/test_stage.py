@@ -7,10 +7,11 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qkit.show.explorers.parts import Pixels
+from qkit.show.explorers.parts import Pixels, label
 from qkit.show.stage import Stage, encode
 from qkit.show.style import RC
 
@@ -20,7 +21,7 @@ def pixels(png):
 
 
 def build(figure):
-    axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
+    axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     line = axes.plot([], [], linewidth=5)[0]
     text = figure.text(0.5, 0.5, "")
@@ -87,3 +88,39 @@ def test_pixels_lie_where_their_axes_are():
     drawn = drawn.copy()
     drawn[25:50, 20:60] = 255
     assert np.all(drawn == 255)
+
+
+def test_a_label_looks_like_matplotlib_s_own_text():
+    looks = {"ha": "center", "va": "top", "color": "#8F6200", "fontsize": 14, "weight": "bold"}
+
+    def drawn(write):
+        def build(figure):
+            axes = figure.add_axes((0, 0, 1, 1))
+            axes.set_axis_off()
+            return SimpleNamespace(moving=[write(axes, 0.5, 0.5, "−12.5 dB", **looks)])
+
+        return pixels(Stage(2, 1, build).png()).astype(int)
+
+    ours, own = drawn(label), drawn(Axes.text)
+    ink, own_ink = np.argwhere(ours.min(axis=-1) < 128), np.argwhere(own.min(axis=-1) < 128)
+    assert len(ink) > 100
+    assert np.all(np.abs(ink.min(axis=0) - own_ink.min(axis=0)) <= 1)
+    assert np.all(np.abs(ink.max(axis=0) - own_ink.max(axis=0)) <= 1)
+    assert abs(ours.sum() - own.sum()) < 0.1 * (255 * own.size - own.sum())
+
+
+def test_a_label_keeps_what_it_has_written_and_moves_it():
+    stage = Stage(2, 1, lambda figure: SimpleNamespace(moving=[label(figure, 0.2, 0.5, "a")]))
+    text = stage.parts.moving[0]
+    here = pixels(stage.png())
+    text.set_position((0.5, 0.5))
+    there = pixels(stage.png())
+    assert np.array_equal(there[:, 60:], here[:, :-60])
+    text.set_text("b")
+    assert not np.array_equal(pixels(stage.png()), there)
+    text.set_text("a")
+    assert np.array_equal(pixels(stage.png()), there)
+    for i in range(2 * text.MOST_KEPT):
+        text.set_text(f"{i}")
+        stage.png()
+    assert len(text._written) <= text.MOST_KEPT

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data
 from qkit.numeric.errors import sqnr_db
 from qkit.show.explorer import Explorer, slider, switch
-from qkit.show.explorers.parts import Pixels, as_drawable
+from qkit.show.explorers.parts import Pixels, as_drawable, label
 from qkit.show.stage import DPI, Stage
 from qkit.show.style import ERROR, FLOAT, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels
@@ -167,7 +167,7 @@ class Parts:
             axes.set_axis_off()
             strips.append(Pixels(axes))
             place = (LEFT - 0.12) / width, (bottom + GAP + tile / 2) / height
-            labels.append(figure.text(*place, "", ha="right", va="center", color=colour, weight="bold"))
+            labels.append(label(figure, *place, "", ha="right", va="center", color=colour, weight="bold"))
         labels[0].set_text(IMAGES["float"])
         labels[2].set_text(IMAGES["error"])
         strips[0].rgba = self._grey(image, maps)
@@ -179,7 +179,7 @@ class Parts:
             middle = (LEFT + column * pitch + tile / 2) / width
             title = IMAGES["map"].format(index=column - 1) if column else IMAGES["image"]
             figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
-            self.sqnr.append(figure.text(middle, 0.1 / height, "", ha="center", va="bottom", color=QUANTIZED_TEXT))
+            self.sqnr.append(label(figure, middle, 0.1 / height, "", ha="center", va="bottom", color=QUANTIZED_TEXT))
         self.moving = [self.quantized, self.error, self.label, *self.sqnr]
 
     def show(self, seen: Seen) -> None:
@@ -215,7 +215,8 @@ class Parts:
         down = max(1, round(side * height / max(height, width)))
         across = max(1, round(side * width / max(height, width)))
         tile = np.full((side + gap, side + gap, 4), 255, np.uint8)
-        big = pixels[np.arange(down)[:, None] * height // down, np.arange(across) * width // across]
+        # Rows, then columns: several times as fast as both in one index.
+        big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
         big[[0, -1]] = big[:, [0, -1]] = 190
         tile[:down, :across, :3] = big
         return tile

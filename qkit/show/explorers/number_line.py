@@ -10,7 +10,7 @@ import numpy as np
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, quantize
 from qkit.numeric.errors import share_clipped, sqnr_db
 from qkit.show.explorer import Explorer, slider, span, switch
-from qkit.show.explorers.parts import as_drawable, clipped_patch, named_numbers, plain_ticks
+from qkit.show.explorers.parts import as_drawable, clipped_patch, label, named_numbers, plain_ticks
 from qkit.show.stage import Stage
 from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels, number, share
@@ -185,7 +185,7 @@ class Parts:
         marks = np.unique(np.round(values / self.view, 3)) * self.view
         axes.plot(marks, np.full(marks.shape, self.REAL + 0.12), "|", color=FLOAT, markersize=10, alpha=0.8)
         self.hatches = [clipped_patch(axes), clipped_patch(axes)]
-        self.grid = axes.vlines([], self.INTEGER, self.REAL, color=QUANTIZED, linewidth=1, alpha=0.7)
+        self.grid = axes.plot([], [], color=QUANTIZED, linewidth=1, alpha=0.7)[0]
         self.zero = axes.plot([0, 0], [self.INTEGER, self.REAL], "--", color="black", linewidth=1.2)[0]
         self.levels = axes.plot([], [], "s", color=QUANTIZED)[0]
         self.path = axes.plot([], [], ":", color="black", linewidth=2)[0]
@@ -193,7 +193,7 @@ class Parts:
         self.start = axes.plot([], [], "o", color=FLOAT, markersize=12)[0]
         self.landing = axes.plot([], [], "s", color=QUANTIZED, markersize=11, markeredgecolor="black")[0]
         self.labels = [
-            axes.text(0, self.INTEGER - 0.12, "", ha="center", va="top", color=QUANTIZED_TEXT)
+            label(axes, 0, self.INTEGER - 0.12, "", ha="center", va="top", color=QUANTIZED_TEXT)
             for _ in range(MOST_LABELLED)
         ]
 
@@ -202,7 +202,7 @@ class Parts:
         axes.set(xlim=(-self.view, self.view), ylim=(-0.35 * self.view, 0.35 * self.view))
         axes.set_ylabel(NUMBER_LINE["error"])
         plain_ticks(axes.xaxis)
-        plain_ticks(axes.yaxis)
+        plain_ticks(axes.yaxis, 3)
         axes.axhline(0, color=GUIDE, linewidth=0.8)
         self.shades = [clipped_patch(axes), clipped_patch(axes)]
         self.teeth = axes.plot([], [], color=ERROR, linewidth=1.5)[0]
@@ -234,16 +234,20 @@ class Parts:
 
         q = np.arange(spec.qmin, spec.qmax + 1)
         levels = dequantize(q[:: -(-q.size // MOST_DRAWN)], params)
-        ends = np.broadcast_to([self.INTEGER, self.REAL], (levels.size, 2))
-        self.grid.set_segments(np.stack([np.repeat(levels[:, None], 2, axis=1), ends], axis=2))
+        # One line with gaps, because a line for every level would take longer than all the rest.
+        gap = np.full(levels.shape, np.nan)
+        self.grid.set_data(
+            np.stack([levels, levels, gap], axis=1).ravel(),
+            np.tile([self.INTEGER, self.REAL, np.nan], levels.size),
+        )
         self.levels.set_data(levels, np.full(levels.shape, self.INTEGER))
         self.levels.set_markersize(max(2, 9 - spec.bits))
 
-        for label in self.labels:
-            label.set_visible(False)
-        for label, integer in zip(self.labels, self._labelled(q, params), strict=False):
-            label.set(visible=True, x=params.scale * (integer - params.zero_point), text=number(integer))
-            label.set_weight("bold" if integer == params.zero_point else "normal")
+        for text in self.labels:
+            text.set_visible(False)
+        for text, integer in zip(self.labels, self._labelled(q, params), strict=False):
+            text.set(visible=True, x=params.scale * (integer - params.zero_point), text=number(integer))
+            text.set_weight("bold" if integer == params.zero_point else "normal")
 
     def _labelled(self, q: np.ndarray, params: QuantParams) -> list[int]:
         """Return the integers with room for their numbers: all, if they are few, else the ends and Z."""

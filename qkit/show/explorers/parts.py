@@ -4,14 +4,17 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import IdentityTransform
 
 from qkit.numeric.affine import QuantParams
-from qkit.numeric.checks import reals
+from qkit.numeric.checks import float64s
+from qkit.show.stage import DPI
 from qkit.show.style import CLIPPED, GUIDE, QUANTIZED
 from qkit.show.words.engine import number
 
@@ -21,22 +24,70 @@ SMALLEST = 1e-250
 
 def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
     """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
-    x = reals(x, name)
+    x = float64s(x, name)
     if x.size == 0:
         raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
     return np.where(np.abs(x) < SMALLEST, 0.0, x)
 
 
+class Label(Text):
+    """Text that keeps the pixels of what it has written before.
+
+    Writing takes matplotlib about half a millisecond a word, and a picture with twenty words would spend more on
+    them than on all the rest. A slider comes back to most of them.
+    """
+
+    MOST_KEPT = 256
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, clip_on=False, **kwargs)
+        self._written: dict = {}
+
+    def draw(self, renderer) -> None:
+        """Write the text at its position; called by the figure."""
+        if not self.get_visible() or not self.get_text():
+            return
+        key = self.get_text(), self.get_color(), self.get_weight()
+        if key not in self._written:
+            if len(self._written) == self.MOST_KEPT:
+                self._written.clear()
+            self._written[key] = self._write(renderer)
+        rgba, left, bottom = self._written[key]
+        x, y = self.get_transform().transform(self.get_unitless_position())
+        gc = renderer.new_gc()
+        renderer.draw_image(gc, round(x + left), round(y + bottom), rgba)
+        gc.restore()
+
+    def _write(self, renderer) -> tuple[np.ndarray, float, float]:
+        """Return the pixels of the text, and where their corner lies from its position."""
+        place, transform = self.get_position(), self.get_transform()
+        try:
+            self.set(position=(0, 0), transform=IdentityTransform())
+            left, bottom, right, top = self.get_window_extent(renderer).extents
+            left, bottom = np.floor(left) - 2, np.floor(bottom) - 2
+            paper = RendererAgg(int(right - left) + 4, int(top - bottom) + 4, DPI)
+            self.set_position((-left, -bottom))
+            super().draw(paper)
+        finally:
+            self.set(position=place, transform=transform)
+        return np.array(paper.buffer_rgba())[::-1], left, bottom
+
+
+def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
+    """Write ``text`` at ``x``, ``y``: in the data coordinates of axes, or as shares of a figure."""
+    return place.add_artist(Label(x, y, text, **looks))
+
+
 def named_numbers(
     figure: Figure, columns: np.ndarray, top: float, names: tuple[str, ...], colours: list[str]
-) -> tuple[list[Text], list[Text]]:
+) -> tuple[list[Label], list[Label]]:
     """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
     heads = [
-        figure.text(x, top, name, ha="center", va="top", color=GUIDE) for x, name in zip(columns, names, strict=True)
+        label(figure, x, top, name, ha="center", va="top", color=GUIDE) for x, name in zip(columns, names, strict=True)
     ]
     below = top - 0.25 / figure.get_figheight()
     numbers = [
-        figure.text(x, below, "", ha="center", va="top", fontsize=14, weight="bold", color=colour)
+        label(figure, x, below, "", ha="center", va="top", fontsize=14, weight="bold", color=colour)
         for x, colour in zip(columns, colours, strict=True)
     ]
     return heads, numbers
@@ -47,9 +98,9 @@ def clipped_patch(axes: Axes) -> Rectangle:
     return axes.axvspan(0, 1, facecolor="none", edgecolor=CLIPPED, hatch="//", linewidth=0, alpha=0.8)
 
 
-def plain_ticks(axis: Axis) -> None:
+def plain_ticks(axis: Axis, most: int = 6) -> None:
     """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
-    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_locator(MaxNLocator(most))
     axis.set_major_formatter(lambda value, position: number(value))
 
 

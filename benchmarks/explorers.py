@@ -1,0 +1,186 @@
+"""How fast explorers follow a slider, and what they cost.
+
+python -m benchmarks.explorers [--browser]
+
+A step is one new value of the bits slider, from there to the finished picture in the widget. It is compared with
+what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure that is saved
+as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
+``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
+Chromium.
+"""
+
+import argparse
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from unittest.mock import patch
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+from qkit.show.explorer import Explorer
+from qkit.show.style import RC
+
+ROOT = Path(__file__).resolve().parents[1]
+SETUP = """\
+import numpy as np
+from qkit.digits import draw_digits
+from qkit.show import explorers
+rng = np.random.default_rng(0)
+weights = (rng.normal(size=(3, 3, 32, 64)) * np.exp(rng.normal(-3, 0.5, 64))).astype(np.float32)
+kernel = (rng.normal(size=(3, 3, 1, 32)) * 0.3).astype(np.float32)
+image = draw_digits(1)[0][0]"""
+EXPLORERS = {
+    "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
+    "tensor": "explorers.tensor(weights)",
+    "channels": "explorers.channels(weights)",
+    "images": "explorers.images(image, kernel=kernel)",
+}
+IMPORT = "from time import perf_counter; start = perf_counter(); import qkit; print(perf_counter() - start)"
+MEMORY = f"""\
+import ipykernel.kernelapp, psutil
+{SETUP}
+{EXPLORERS["tensor"]}.set(bits=5)
+print(psutil.Process().memory_info().rss / 1e6)"""
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--browser", action="store_true", help="measure in JupyterLab in Chromium too")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
+    print("slider step in the kernel, ms   | median |    p95 | fresh pyplot | times faster")
+    for name, steps, fresh in kernel_steps():
+        ratio = statistics.median(fresh) / statistics.median(steps)
+        print(f"{name:31} | {_both(steps)} | {statistics.median(fresh):12.1f} | {ratio:12.1f}")
+    if options.browser:
+        print("\nkey press to picture, ms        | median |    p95")
+        for name, steps in browser_steps():
+            print(f"{name:31} | {_both(steps)}")
+    seconds = statistics.median(float(_python(IMPORT)) for _ in range(5))
+    print(f"\nimport qkit: {seconds:.3f} s")
+    print(f"memory of a kernel that shows an explorer: {float(_python(MEMORY)):.0f} MB")
+
+
+class FreshFigure:
+    """Stands in for a stage and does what ``interact`` with pyplot does: a new figure for every picture.
+
+    ``interact``'s own work, its output widget and ``clear_output``, comes on top and is not counted.
+    """
+
+    def __init__(self, width, height, build):
+        self._figsize, self._build = (width, height), build
+        self.size = round(100 * width), round(100 * height)
+
+    @property
+    def parts(self):
+        """All artists, on a new figure."""
+        pyplot.close("all")
+        with matplotlib.rc_context(RC | {"figure.constrained_layout.use": False}):
+            return self._build(pyplot.figure(figsize=self._figsize, dpi=100))
+
+    def png(self) -> bytes:
+        """Save the figure as the inline backend does."""
+        file = io.BytesIO()
+        pyplot.savefig(file, bbox_inches="tight")
+        pyplot.close()
+        return file.getvalue()
+
+
+def make(name: str) -> Explorer:
+    """Return the explorer of that name; its weights are those of a convolution with 64 channels."""
+    scope: dict = {}
+    exec(SETUP, scope)
+    return eval(EXPLORERS[name], scope)
+
+
+def kernel_steps(rounds: int = 60):
+    """Yield for each explorer the milliseconds of its steps, and of such steps with pyplot, taking turns."""
+    for name in EXPLORERS:
+        explorer = make(name)
+        with patch.object(sys.modules[f"qkit.show.explorers.{name}"], "Stage", FreshFigure):
+            fresh = make(name)
+        steps, fresh_steps = [], []
+        for turn in range(rounds):
+            steps.append(step(explorer))
+            if turn % 3 == 0:
+                fresh_steps.append(step(fresh))
+        yield name, steps, fresh_steps
+
+
+def step(explorer: Explorer) -> float:
+    """Move the bits slider on by one, from the end to the beginning; return the milliseconds it took."""
+    bits = explorer.controls["bits"]
+    value = bits.value + 1 if bits.value < bits.max else bits.min
+    start = perf_counter()
+    bits.value = value
+    return 1e3 * (perf_counter() - start)
+
+
+def browser_steps(rounds: int = 40):
+    """Yield for each explorer the milliseconds from a key press to the new picture in JupyterLab."""
+    sys.path.insert(0, str(ROOT / "tests" / "browser"))
+    import lab
+    import nbformat
+
+    with tempfile.TemporaryDirectory() as folder, lab.launch() as browser:
+        work = Path(folder) / "work"
+        work.mkdir()
+        cells = [nbformat.v4.new_code_cell(cell) for cell in (SETUP, *EXPLORERS.values())]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), work / "b.ipynb")
+        with lab.serve(Path(folder)) as url:
+            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            errors = lab.open_and_run(page, url("b.ipynb"))
+            if errors:
+                sys.exit(f"the notebook fails: {errors}")
+            for name, explorer in zip(EXPLORERS, lab.explorers(page), strict=True):
+                yield name, [_key_step(page, explorer, lab) for _ in range(rounds)][2:]
+
+
+def _key_step(page, explorer, lab) -> float:
+    handle, _ = lab.focus_slider(explorer)
+    if handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax"):
+        page.keyboard.press("Home")
+        page.wait_for_timeout(300)
+    explorer.evaluate(WATCH)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => window.qkitStep !== null")
+    # As a learner: the next key comes when this picture has been seen.
+    page.wait_for_timeout(50)
+    return page.evaluate("() => window.qkitStep")
+
+
+WATCH = """explorer => {
+    window.qkitStep = null
+    let pressed
+    explorer.addEventListener('keydown', () => { pressed = performance.now() }, {capture: true, once: true})
+    const watcher = new MutationObserver(async () => {
+        watcher.disconnect()
+        await explorer.querySelector('.qkit-picture').decode()
+        window.qkitStep = performance.now() - pressed
+    })
+    watcher.observe(explorer.querySelector('.qkit-picture').parentNode, {childList: true})
+}"""
+
+
+def _both(steps: list[float]) -> str:
+    return f"{statistics.median(steps):6.1f} | {np.percentile(steps, 95):6.1f}"
+
+
+def _python(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.split()[-1]
+
+
+if __name__ == "__main__":
+    main()
