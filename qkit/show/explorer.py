@@ -157,6 +157,20 @@ def slider(label: str, tooltip: str, value: float, low: float, high: float, step
     return widgets.FloatSlider(step=step, readout_format=".3g", **common)
 
 
+def log_slider(label: str, tooltip: str, value: float, low: float, high: float):
+    """Return a slider over the reals from ``low`` to ``high`` that moves by a tenth of a power of ten."""
+    return widgets.FloatLogSlider(
+        value=value,
+        min=np.log10(low),
+        max=np.log10(high),
+        step=0.1,
+        readout_format=",.0f",
+        description=label,
+        tooltip=tooltip,
+        layout=_WIDE,
+    )
+
+
 def span(label: str, tooltip: str, value: tuple[float, float], low: float, high: float, step: float):
     """Return a slider with two handles, the ends of a range of reals."""
     return widgets.FloatRangeSlider(
@@ -192,7 +206,7 @@ def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
-    between = f"from {control.min:g} to {control.max:g}"
+    between = "from {:g} to {:g}".format(*_ends(control))
     if isinstance(control, widgets.FloatRangeSlider):
         low, high = value if np.shape(value) == (2,) else (None, None)
         if not (_inside(control, low) and _inside(control, high) and low <= high):
@@ -208,8 +222,14 @@ def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
 
 
 def _inside(control: widgets.ValueWidget, value: Any) -> bool:
-    real = isinstance(value, (Real, np.number)) and not isinstance(value, bool)
-    return real and control.min <= value <= control.max
+    low, high = _ends(control)
+    return isinstance(value, (Real, np.number)) and not isinstance(value, bool) and low <= value <= high
+
+
+def _ends(control: widgets.ValueWidget) -> tuple[float, float]:
+    if isinstance(control, widgets.FloatLogSlider):
+        return round(control.base**control.min, 9), round(control.base**control.max, 9)
+    return control.min, control.max
 
 
 def _problem(error: Exception) -> str:
