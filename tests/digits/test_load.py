@@ -41,7 +41,8 @@ def test_data_folder_comes_before_the_cache_of_keras(tmp_path, data_home, mnist_
 def test_only_mnist_is_called_mnist(data_home, mnist_like, monkeypatch):
     save(data_home / "mnist.npz", mnist_like)
     assert load_digits().name == "your digits"
-    monkeypatch.setattr(load, "MNIST_TEST_SHA256", load._sha256(mnist_like["x_test"], mnist_like["y_test"]))
+    parts = [mnist_like[name] for name in ("x_test", "y_test", "y_train")]
+    monkeypatch.setattr(load, "MNIST_SHA256_OF_PARTS", load._sha256(*parts))
     assert load_digits().name == "MNIST"
 
 
@@ -96,6 +97,26 @@ def test_a_flipped_bit_is_noticed(tmp_path, mnist_like):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="cannot be read"):
         read_digits(path, "a test")
+
+
+def test_an_npy_file_is_not_digits(data_home):
+    data_home.mkdir()
+    with open(data_home / "mnist.npz", "wb") as file:
+        np.save(file, np.zeros((3, 28, 28), np.uint8))
+    with pytest.warns(UserWarning, match=r"mnist\.npz cannot be read"):
+        assert load_digits().name == "stand-in digits"
+
+
+def test_labels_of_another_type_become_uint8(tmp_path, mnist_like):
+    path = save(tmp_path / "mnist.npz", mnist_like | {"y_test": mnist_like["y_test"].astype(np.int64)})
+    assert read_digits(path, "a test").y_test.dtype == np.uint8
+
+
+def test_relative_paths_start_at_the_checkout(monkeypatch, mnist_like, tmp_path):
+    monkeypatch.setattr(load, "checkout", lambda: tmp_path)
+    save(tmp_path / "here.npz", mnist_like)
+    monkeypatch.setenv("QKIT_MNIST", "here.npz")
+    assert load_digits().source == "the file named by QKIT_MNIST"
 
 
 def test_pickles_are_refused(tmp_path, mnist_like):
@@ -161,13 +182,13 @@ def server(tmp_path, mnist_like):
 
 
 def left_behind(folder):
-    return [path.name for path in folder.glob("*") if path.is_file()]
+    return sorted(path.name for path in folder.glob("*") if path.is_file())
 
 
 def test_download(server, data_home):
     path = download_mnist(data_home, server.url, server.sha256)
     assert path.read_bytes() == server.payload
-    assert left_behind(data_home) == ["mnist.npz"]
+    assert left_behind(data_home) == ["mnist.npz", "mnist.npz.lock"]
 
 
 def test_a_truncated_download_is_tried_again(server, data_home):
@@ -183,7 +204,7 @@ def test_a_wrong_download_leaves_nothing(server, data_home):
     with pytest.raises(ValueError, match="hash"):
         download_mnist(data_home, server.url, server.sha256)
     assert server.asked == 3
-    assert left_behind(data_home) == []
+    assert left_behind(data_home) == ["mnist.npz.lock"]
 
 
 def test_no_server_leaves_nothing(server, data_home):
@@ -191,4 +212,4 @@ def test_no_server_leaves_nothing(server, data_home):
     server.server_close()
     with pytest.raises(OSError):
         download_mnist(data_home, server.url, server.sha256)
-    assert left_behind(data_home) == []
+    assert left_behind(data_home) == ["mnist.npz.lock"]

@@ -15,6 +15,17 @@ def test_loading_is_silent():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_threads_and_kernels_are_fixed():
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    from qkit.network.backend import tf
+
+    assert is_op_determinism_enabled()
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 2
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 1
+    assert tf.config.get_visible_devices("GPU") == []
+
+
 def test_tfmot_accepts_our_networks():
     """With Keras 3 it would say: `to_quantize` can only either be a keras Sequential or Functional model."""
     result = run(

@@ -1,12 +1,14 @@
 """The networks: their shape, their training, and that it happens once."""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from qkit.network import build, layer_costs, predict, trained, trained_weights
+from qkit.network import build, layer_costs, predict, recipe, trained, trained_weights
 from qkit.network.backend import tf
 
 
@@ -113,22 +115,59 @@ def test_other_digits_are_another_file(one_epoch, few_digits, monkeypatch):
     assert len(kept(folder)) == len(before) + 1
 
 
-@pytest.mark.parametrize("content", [b"", b"half a file", None])
+def test_an_edit_of_the_code_is_another_file(few_digits, monkeypatch):
+    before = recipe.kept_path("shallow", few_digits)
+    monkeypatch.setattr(recipe.Path, "read_bytes", lambda path: b"edited")
+    assert recipe.kept_path("shallow", few_digits) != before
+
+
+def test_the_learners_random_numbers_are_left_alone(few_digits):
+    np.random.seed(7)
+    expected = np.random.random(3)
+    np.random.seed(7)
+    trained("shallow", few_digits, epochs=1)
+    np.testing.assert_array_equal(np.random.random(3), expected)
+
+
+def test_few_images_are_enough_and_too_few_are_said(few_digits):
+    some = replace(few_digits, x_train=few_digits.x_train[:200], y_train=few_digits.y_train[:200])
+    assert len(trained("shallow", some, epochs=2).curves["val_accuracy"]) == 2
+    with pytest.raises(ValueError, match="at least ten training images are needed, got 9"):
+        trained("shallow", replace(some, x_train=some.x_train[:9], y_train=some.y_train[:9]))
+
+
+@pytest.mark.parametrize("images", [np.zeros((0, 28, 28), np.uint8), np.zeros((28, 28), np.uint8)])
+def test_no_image_to_predict(images):
+    with pytest.raises(ValueError, match="at least one image"):
+        predict(build("shallow"), images)
+
+
+DAMAGE = {
+    "nothing": b"",
+    "not a zip": b"half a file",
+    "other shapes": {"conv1/kernel": np.zeros(3), "conv1/bias": np.zeros(3)},
+    "no curves": {"curve/loss": None},
+    "not finite": {"dense1/bias": np.full(10, np.nan, np.float32)},
+}
+
+
+@pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_file_is_said_and_trained_again(few_digits, data_home, monkeypatch, content):
     monkeypatch.setattr("qkit.network.cnn.train", fake_training)
     trained("shallow", few_digits)
     (path,) = kept(data_home)
-    if content is None:
-        np.savez(path, **{"conv1/kernel": np.zeros(3), "conv1/bias": np.zeros(3)})
-    else:
+    if isinstance(content, bytes):
         path.write_bytes(content)
+    else:
+        arrays = dict(np.load(path)) | content
+        np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     with pytest.warns(UserWarning, match=r"It is made again"):
         model = trained("shallow", few_digits)
     assert [array.shape for array in model.get_weights()] == [(3, 3, 1, 32), (32,), (5408, 10), (10,)]
 
 
 def fake_training(model, digits, epochs, seed):
-    model.curves = {"loss": [1.0], "val_accuracy": [0.1]}
+    model.curves = {curve: [0.1] * epochs for curve in recipe.CURVES}
 
 
 def test_weights_are_those_of_the_network(few_digits, monkeypatch):
@@ -169,6 +208,26 @@ def test_two_notebooks_train_once(data_home):
     assert [process.returncode for process in processes] == [0, 0]
     assert "".join(outputs).count("Training shallow") == 1
     assert len(kept(data_home)) == 1
+
+
+def test_two_processes_learn_the_same(tmp_path):
+    """Bit for bit: seeds, deterministic kernels and a fixed number of threads."""
+    found = []
+    for folder in ("one", "two"):
+        environment = os.environ | {"QKIT_DATA": str(tmp_path / folder)}
+        subprocess.run([sys.executable, "-c", TRAIN], env=environment, check=True, timeout=200, capture_output=True)
+        (path,) = kept(tmp_path / folder)
+        found.append(dict(np.load(path)))
+    for name, array in found[0].items():
+        np.testing.assert_array_equal(array, found[1][name])
+
+
+def test_a_folder_that_cannot_be_written_loses_nothing(few_digits, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("QKIT_DATA", str(tmp_path / "file"))
+    monkeypatch.setattr("qkit.network.cnn.train", fake_training)
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        assert list(trained_weights("shallow", few_digits)) == ["conv1", "dense1"]
 
 
 def test_a_log_gets_plain_lines_and_no_bar():

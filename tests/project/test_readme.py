@@ -27,11 +27,11 @@ def test_the_blocks_are_the_ones_tested_here_and_in_test_start():
 
 
 def test_ci_calls_the_test_command():
-    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(), re.M)
+    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M)
 
 
 def test_make_knows_every_target_named():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     assert set(re.findall(r"make (\w+)", " ".join(re.findall(r"`[^`]+`", TEXT)))) <= targets
 
 
@@ -39,7 +39,10 @@ def test_program():
     result = subprocess.run(
         [sys.executable, "-c", PROGRAMS[0]], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
-    assert re.search(r"^(MNIST|stand-in digits|your digits) 9[789]\.\d\d% \(95 % interval", result.stdout, re.M)
+    name, accuracy = re.search(
+        r"^(MNIST|stand-in digits|your digits) (\d+\.\d\d)% \(95 %", result.stdout, re.M
+    ).groups()
+    assert float(accuracy) >= {"MNIST": 98.7, "stand-in digits": 98.7}.get(name, 90)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="these are the commands for a Unix shell")

@@ -27,8 +27,8 @@ def test_import_loads_nothing_heavy():
 
 def test_every_lazy_name_is_there():
     program = (
-        "import qkit, qkit.digits, qkit.network, qkit.show, qkit.show.figures, qkit.show.explorers\n"
-        "for module in (qkit, qkit.digits, qkit.network, qkit.show, qkit.show.figures, qkit.show.explorers):\n"
+        "import qkit, qkit.digits, qkit.network, qkit.numeric, qkit.show, qkit.show.figures, qkit.show.explorers\n"
+        "for module in (qkit, qkit.digits, qkit.network, qkit.numeric, qkit.show, qkit.show.figures, qkit.show.explorers):\n"
         "    for name in module.__all__:\n"
         "        getattr(module, name)\n"
     )

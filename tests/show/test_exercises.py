@@ -1,5 +1,7 @@
 """Exercises answer every answer, and never raise."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +49,7 @@ def test_never_raises(number, answer):
 @pytest.mark.parametrize("number", EXERCISES)
 @given(answer=st.one_of(st.integers(), st.floats(), st.text(), st.lists(st.floats()), st.none()))
 def test_never_raises_on_anything(number, answer):
+    assert reveal(answer, 0.125).status == reveal(answer, "dense1").status == "measured"
     assert check(number, answer).status in ("right", "wrong", "unanswered")
 
 
@@ -59,13 +62,23 @@ def test_unknown_numbers_are_told_the_known_ones(number):
         assert feedback.status == "unanswered" and "1.1, 1.2" in feedback.message
 
 
+def never(*args):
+    """Return what no exercise asks for."""
+    return -12345
+
+
+WRONG = {number: never for number in ("1.2", "1.3", "2.1", "2.2")} | {"0.2": "c", "1.4": "a", "3.2": "a"}
+
+
 @pytest.mark.parametrize("number", EXERCISES)
 def test_hints_get_stronger(number):
     gentle, strong = EXERCISES[number]["hints"]
     assert check(number).status == "unanswered"
-    assert gentle in check(number, "nonsense").message
-    assert strong in check(number, "nonsense").message
-    assert strong in check(number, "nonsense").message
+    wrong = WRONG.get(number, -12345)
+    assert not {gentle, strong} & {check(number, "nonsense").message[-len(hint) :] for hint in (gentle, strong)}
+    assert gentle in check(number, wrong).message
+    assert strong in check(number, wrong).message
+    assert strong in check(number, wrong).message
 
 
 def test_a_number_is_told_its_direction_but_not_the_answer():
@@ -76,9 +89,26 @@ def test_a_number_is_told_its_direction_but_not_the_answer():
 
 def test_a_function_is_told_the_case_that_fails():
     message = check("1.3", lambda channels_in, filters: 9 * channels_in * filters).message
-    assert message.startswith("For 1, 32 your function returns 288.")
+    assert message.startswith("For channels_in = 1, filters = 32 your function returns 288.")
     assert "ZeroDivisionError" in check("1.3", lambda channels_in, filters: 1 / 0).message
     assert "TypeError" in check("1.3", lambda one: one).message
+
+
+def test_a_function_may_change_its_arguments():
+    def in_place(patch, kernel):
+        patch *= kernel
+        return patch.sum()
+
+    assert [check("1.2", in_place).status for _ in range(2)] == ["right", "right"]
+
+
+def test_a_function_may_try_to_leave():
+    assert "SystemExit" in check("1.3", lambda channels_in, filters: exit()).message
+
+
+def test_any_kind_of_number_will_do():
+    assert check("1.1", Fraction(9)).status == "right"
+    assert check("1.1", 10**400).status == "wrong"
 
 
 def test_a_matrix_product_is_not_a_convolution():
@@ -102,6 +132,8 @@ def test_html_is_escaped():
         ("a lot", 27, "A different answer"),
         (np.zeros(3), 27, "A different answer"),
         (Hostile(), 27, "A different answer"),
+        ("27", 27, "Spot on."),
+        (10**400, 27, "A different answer"),
         (0, 0, "Spot on."),
         (5, 0, "A different answer"),
     ],
@@ -112,4 +144,5 @@ def test_a_guess_is_set_beside_the_measurement(guess, measured, said):
 
 def test_measurements_are_written_for_reading():
     assert "1,234,567 bytes" in reveal(..., 1_234_567, "bytes").message
+    assert "1,234,567 bytes" in reveal(..., np.int64(1_234_567), "bytes").message
     assert "Measured: 0.125." in reveal(..., 0.125).message

@@ -85,6 +85,10 @@ def test_without_mistakes():
     assert figures.mistakes(IMAGES, LABELS, perfect).words.startswith("The surest of 0 mistakes")
 
 
+def test_without_confusion():
+    assert figures.confusion(LABELS, LABELS).words.endswith("0 are wrong.")
+
+
 def test_words_say_what_the_figure_shows():
     words = figures.confusion(np.array([3, 3, 5]), np.array([3, 5, 5])).words
     assert "2 on the diagonal are right, 1 are wrong" in words and "a 3 called 5, 1 times" in words
