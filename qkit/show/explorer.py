@@ -181,7 +181,7 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
         readout_format=".3g",
         description=label,
         tooltip=tooltip,
-        layout=_WIDE,
+        layout={"width": "340px"},
     )
 
 
@@ -197,7 +197,7 @@ def switch(label: str, tooltip: str, value: bool):
     return button
 
 
-_WIDE = {"width": "290px"}
+_WIDE = {"width": "270px"}
 
 
 def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:

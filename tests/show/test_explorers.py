@@ -195,10 +195,16 @@ def test_a_journey_ends_where_fake_quantization_does(bits, x):
     params = params_from_range(-1.0, 1.0, QuantSpec(bits))
     trip = journey(x, params)
     assert trip.x_hat == fake_quantize(x, params)
-    assert trip.error == trip.x_hat - x
+    assert trip.error == pytest.approx(trip.x_hat - x, abs=1e-9 * params.scale)
     assert trip.q == np.clip(trip.rounded, params.spec.qmin, params.spec.qmax)
     assert trip.clipped == (abs(x) > 1.5)
     assert trip.clipped or abs(trip.error) <= params.scale / 2 * (1 + 1e-12)
+
+
+def test_a_number_on_a_level_has_no_error():
+    trip = journey(1.4, params_from_range(-1.0, 2.0, QuantSpec(4)))
+    assert trip.x_hat - 1.4 != 0
+    assert trip.error == 0
 
 
 @pytest.mark.parametrize("per_channel", [True, False])

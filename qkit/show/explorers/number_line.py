@@ -91,8 +91,9 @@ class Journey:
 
     @property
     def error(self) -> float:
-        """What the journey did to the number."""
-        return self.x_hat - self.x
+        """What the journey did to the number; not what float64 did, for a number that lies on a level."""
+        error = self.x_hat - self.x
+        return 0.0 if abs(error) < 1e-9 * self.params.scale else error
 
     @property
     def clipped(self) -> bool:
