@@ -55,6 +55,6 @@ def test_by_hand(tmp_path):
         subprocess.run(line.replace("python3", sys.executable), shell=True, cwd=clone, check=True)
     root = ["--allow-root"] if os.geteuid() == 0 else []
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={free_port()}", *root]
-    with started([*lab.split(), *options], cwd=clone) as address:
+    with started([*lab.split(), *options], cwd=clone) as (address, _):
         assert answers(address)[0] == 200
     shutil.rmtree(clone)

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def start(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12))
     monkeypatch.setattr(module.subprocess, "call", lambda *args, **kwargs: pytest.fail("something was started"))
     return module
 
@@ -60,7 +62,7 @@ def test_venv_missing(start, monkeypatch):
 def test_no_network(start, monkeypatch):
     monkeypatch.setattr(start.shutil, "which", lambda name: None)
     monkeypatch.setattr(start.subprocess, "call", lambda command: int("pip" in command))
-    assert sentence(start).startswith("The packages could not be installed, see above: is the network there")
+    assert sentence(start).startswith("The packages could not be installed; the first ERROR above says why.")
     assert not list(start.VENV.glob("installed-*"))
 
 
@@ -70,9 +72,15 @@ def test_port_taken(start, monkeypatch):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
+        another = f"python tools/start.py lab --port {port + 1}" if os.name == "nt" else f"make lab PORT={port + 1}"
         assert sentence(start, ["--port", str(port)]) == (
-            f"Port {port} is taken, perhaps by another JupyterLab. Take the next one: make lab PORT={port + 1}"
+            f"Port {port} is taken, perhaps by another JupyterLab. Take the next one: {another}"
         )
+
+
+def test_no_such_port(start, monkeypatch):
+    monkeypatch.setattr(start, "install", lambda locks: None)
+    assert sentence(start, ["--port", "99999"]).startswith("There is no port 99999")
 
 
 def test_installs_once_and_again_after_a_change(start, monkeypatch, tmp_path):
@@ -99,12 +107,12 @@ def free_port():
 
 
 @contextlib.contextmanager
-def started(command, cwd=ROOT, seconds=60):
-    """Start a JupyterLab, wait for its address, and stop it afterwards."""
+def started(command, cwd=ROOT, environment=ENVIRONMENT, seconds=60):
+    """Start a JupyterLab, wait for its address, and stop it afterwards; gives the address and the process."""
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env=ENVIRONMENT,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -119,7 +127,7 @@ def started(command, cwd=ROOT, seconds=60):
             said += line
             address = re.search(r"http://127\.0\.0\.1:\S+", line)
             if address:
-                yield address[0]
+                yield address[0], process
                 break
         else:
             pytest.fail("no address was printed:\n" + said)
@@ -148,19 +156,43 @@ def answers(address):
             time.sleep(0.2)
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="no make here; the next test starts it without")
+def made_by_start():
+    spec = importlib.util.spec_from_file_location("start", ROOT / "tools/start.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return all(module.installed(lock) for lock in module.DEVELOPER)
+
+
+ready = pytest.mark.skipif(not made_by_start(), reason="would make .venv anew: it was not made by tools/start.py")
+
+
+@ready
+@pytest.mark.skipif(os.name == "nt" or not shutil.which("make"), reason="no make; the next test starts it without")
 def test_make_lab_opens_the_first_page():
     port = free_port()
-    with started(["make", "lab", f"PYTHON={sys.executable}", f"PORT={port}"]) as address:
-        assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/lab/tree/00_start_here\.ipynb\?token=\w+", address)
+    with started(["make", "lab", f"PYTHON={sys.executable}", f"PORT={port}"]) as (address, _):
+        assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks/00_start_here\.ipynb\?token=\w+", address)
         status, page = answers(address)
         assert status == 200 and "JupyterLab" in page
 
 
+@ready
 def test_start_without_make():
     port = free_port()
-    with started([sys.executable, "tools/start.py", "lab", "--no-browser", "--port", str(port)]) as address:
-        assert f":{port}/lab/tree/00_start_here.ipynb?token=" in address
+    with started([sys.executable, "tools/start.py", "lab", "--no-browser", "--port", str(port)]) as (address, _):
+        assert f":{port}/lab/tree/notebooks/00_start_here.ipynb?token=" in address
+
+
+@ready
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+def test_ctrl_c_ends_it_cleanly(tmp_path):
+    environment = ENVIRONMENT | {"JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    command = [sys.executable, "tools/start.py", "lab", "--no-browser", "--port", str(free_port())]
+    with started(command, environment=environment) as (address, process):
+        answers(address)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert list(tmp_path.glob("jpserver-*.json")) == []
 
 
 def test_unknown_command_lists_the_known_ones():
