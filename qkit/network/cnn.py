@@ -45,15 +45,14 @@ def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed:
     held_out = validation_images(digits)
     if held_out == 0:
         raise ValueError(f"at least ten training images are needed, got {len(digits.x_train)}")
-    batches = _Batches(digits.x_train[:-held_out], digits.y_train[:-held_out], seed)
+    batches = _Batches(digits.x_train[:-held_out], digits.y_train[:-held_out], np.random.default_rng(seed))
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, decay_steps=epochs * len(batches))
     _compile(model, rate)
     model.fit(
         batches,
         shuffle=False,
         epochs=epochs,
-        validation_data=(as_input(digits.x_train[-held_out:]), digits.y_train[-held_out:]),
-        validation_batch_size=1_000,
+        validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
         verbose=0,
         callbacks=[_Progress()],
     )
@@ -128,11 +127,14 @@ def _compile(model: "keras.Sequential", rate) -> None:
 
 
 class _Batches(keras.utils.Sequence):
-    """Images as floats, a batch at a time: all at once they would take 190 MB, twice. Reordered every epoch."""
+    """Images as floats, a batch at a time: all at once they would take 190 MB, twice.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
-        self.images, self.labels = images, labels
-        self.rng = np.random.default_rng(seed)
+    With an ``rng`` they come in another order every epoch.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None):
+        self.images, self.labels, self.rng = images, labels, rng
+        self.order = np.arange(len(images))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -143,7 +145,8 @@ class _Batches(keras.utils.Sequence):
         return as_input(self.images[these]), self.labels[these]
 
     def on_epoch_end(self) -> None:
-        self.order = self.rng.permutation(len(self.images))
+        if self.rng is not None:
+            self.rng.shuffle(self.order)
 
 
 class _Progress(keras.callbacks.Callback):
