@@ -71,8 +71,9 @@ def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weigh
     Where it has been trained before they are only read, and TensorFlow is not loaded: that saves its seconds
     and its 500 MB. Else :func:`qkit.network.trained` trains it.
     """
+    path = kept_path(name, digits, seed)
     try:
-        arrays = read_arrays(kept_path(name, digits, seed))
+        arrays = read_arrays(path)
         check_arrays(name, arrays)
         return weights_in(arrays)
     except ValueError:

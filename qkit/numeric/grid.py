@@ -56,6 +56,8 @@ class QuantSpec:
             raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits}{hint}")
         if self.axis is not None and not _is_integer(self.axis):
             raise TypeError(f"axis must be an integer or None, got {self.axis!r}")
+        # A NumPy int8 would overflow in 2**bits.
+        object.__setattr__(self, "bits", int(self.bits))
         if self.symmetric and self.narrow_range and not self.signed:
             raise ValueError(
                 "symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out; "

@@ -29,12 +29,14 @@ class Explorer:
     Parameters
     ----------
     controls
-        Widgets by name, made with :func:`slider`, :func:`span` and :func:`switch`. The names are the keywords
-        of ``update`` and of :meth:`set`.
+        Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span` and :func:`switch`. The names are
+        the keywords of ``update`` and of :meth:`set`.
     update
         Called with the value of every control; returns the bytes of a PNG and the words for it.
     size
         Width and height of the picture in pixels; the room is kept, so nothing jumps.
+    start
+        Values of controls to start with, by name; checked as :meth:`set` does.
 
     Attributes
     ----------
@@ -51,7 +53,13 @@ class Explorer:
     3 bits
     """
 
-    def __init__(self, controls: dict[str, widgets.ValueWidget], update: Update, size: tuple[int, int]):
+    def __init__(
+        self,
+        controls: dict[str, widgets.ValueWidget],
+        update: Update,
+        size: tuple[int, int],
+        start: dict[str, Any] | None = None,
+    ):
         self.controls = dict(controls)
         self.words = ""
         self.error: Exception | None = None
@@ -65,12 +73,15 @@ class Explorer:
         self._text = widgets.HTML(layout={"margin": "0", "min_height": "3em", "max_width": f"{size[0]}px"})
         row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
         self._box = widgets.VBox([row, self._picture, self._text])
+        self._put(self._accepted(start or {}))
         self._draw()
         for control in self.controls.values():
             control.observe(self._moved, "value")
             # By default each message ends as a cell does, and at the end of a cell matplotlib's inline backend
             # closes pyplot's figures: here also the one that a running cell is drawing on the other thread.
-            control.comm.handle_msg = control._handle_msg
+            # Neither name is public: where they are missing, a figure may close, but the explorer works.
+            if control.comm is not None and hasattr(control, "_handle_msg"):
+                control.comm.handle_msg = control._handle_msg
 
     def __repr__(self) -> str:
         return self.words if self.error is None else f"{_problem(self.error)} {self.words}"
@@ -92,10 +103,7 @@ class Explorer:
         ValueError
             When there is no such control or it does not offer such a value; then nothing moves.
         """
-        for name in values:
-            if name not in self.controls:
-                raise ValueError(f"there is no control {name!r}; this explorer has {', '.join(self.controls)}")
-        values = {name: _accept(name, self.controls[name], value) for name, value in values.items()}
+        values = self._accepted(values)
         with self._lock:
             before = self.values
             self._waiting = True
@@ -108,6 +116,12 @@ class Explorer:
             finally:
                 self._waiting = False
         return self
+
+    def _accepted(self, values: dict[str, Any]) -> dict[str, Any]:
+        for name in values:
+            if name not in self.controls:
+                raise ValueError(f"there is no control {name!r}; this explorer has {', '.join(self.controls)}")
+        return {name: _accept(name, self.controls[name], value) for name, value in values.items()}
 
     def _put(self, values: dict[str, Any]) -> None:
         for name, value in values.items():

@@ -82,7 +82,7 @@ def encode(rgba: np.ndarray) -> bytes:
     """Return opaque pixels as the bytes of a PNG file.
 
     Pillow tries five filters for every row. Each row minus the row above is nearly the best for pictures with
-    much empty space, and takes half the time: a learner waits for this picture.
+    much empty space, and takes less than half the time: a learner waits for this picture.
     """
     pixels = np.asarray(Image.fromarray(rgba).convert("RGB"))
     height, width, channels = pixels.shape

@@ -21,6 +21,5 @@ RC = {
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "legend.frameon": False,
-    "svg.hashsalt": "qkit",
 }
 """matplotlib settings; used through ``rc_context`` so that a learner's own figures stay as they are."""

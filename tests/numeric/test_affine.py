@@ -1,3 +1,5 @@
+import contextlib
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -6,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from qkit.network import trained
 from qkit.numeric import (
     QuantParams,
     QuantSpec,
@@ -174,7 +177,72 @@ def test_equals_fake_quant_per_channel(tf, bits):
     np.testing.assert_array_equal(fake_quantize(x, params, "half_up"), theirs.numpy().reshape(x.shape))
 
 
+@pytest.mark.parametrize("narrow_range", [False, True])
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_equals_fake_quant_per_channel_on_any_ranges(tf, bits, narrow_range):
+    spec = QuantSpec(bits, signed=False, narrow_range=narrow_range, axis=-1)
+    steps = spec.qmax - spec.qmin
+    rng = np.random.default_rng(bits)
+    ends = np.sort(rng.normal(scale=10 ** rng.uniform(-4, 4, (40, 1)), size=(40, 2)), axis=1).astype(np.float32)
+    low, high = np.minimum(ends[:, 0], 0), np.maximum(ends[:, 1], 0)
+    params = params_from_range(low, high, spec)
+    x = rng.uniform(1.2 * low - 0.1 * high, 1.2 * high - 0.1 * low, (300, 40)).astype(np.float32)
+    theirs = tf.quantization.fake_quant_with_min_max_vars_per_channel(x, low, high, bits, narrow_range).numpy()
+    ours = fake_quantize(x, params, "half_up")
+    where = x.astype(np.float64) / params.scale
+    # As per tensor: the op's zero-point and its x / scale are off by at most four roundings to float32.
+    doubt = 4 * steps * 2.0**-24
+    share = -low.astype(np.float64) / (high.astype(np.float64) - low) * steps
+    sure = (np.abs(where - np.floor(where) - 0.5) > doubt) & (np.abs(share - np.floor(share) - 0.5) > doubt)
+    np.testing.assert_array_equal(ours[sure], theirs[sure])
+    assert np.max(np.abs(np.rint((ours.astype(np.float64) - theirs) / params.scale))) <= 1
+    assert sure.mean() > (0.9 if bits <= 12 else 0.3)
+
+
 # ---- Against LiteRT's converter ----
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_equals_all_weights_of_litert_for_a_trained_network(tf, few_digits, per_channel):
+    model = trained("deep", few_digits, epochs=1)
+    images = few_digits.x_train[:20, None, ..., None].astype(np.float32) / 255
+    converted = int8_tensors(tf, model, list(images), per_channel)
+    for layer in ("conv1", "conv2", "dense1", "dense2"):
+        # LiteRT has the output channels in front.
+        kernel = np.moveaxis(model.get_layer(layer).kernel.numpy(), -1, 0)
+        (scales, integers), *others = [found for found in converted if found[1].size == kernel.size]
+        assert not others
+        params = params_from_data(kernel, QuantSpec(symmetric=True, narrow_range=True, axis=0 if per_channel else None))
+        np.testing.assert_array_equal(np.float32(params.scale), scales if per_channel else scales[0])
+        ours, theirs = quantize(kernel, params, "half_away"), integers.reshape(kernel.shape)
+        # The converter divides in float32: what comes within its rounding of a tie may go to the other side.
+        where = np.abs(kernel.astype(np.float64)) / params.beside(kernel)[0]
+        sure = np.abs(where - np.floor(where) - 0.5) > 2 * 127 * 2.0**-24
+        np.testing.assert_array_equal(ours[sure], theirs[sure])
+        assert sure.mean() > 0.999 and np.max(np.abs(ours.astype(int) - theirs)) <= 1
+
+
+def int8_tensors(tf, model, inputs, per_channel):
+    """Convert to int8 and return scales and integers of every int8 tensor that is stored in the file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from qkit.network.backend import quiet
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image] for image in inputs)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_disable_per_channel = not per_channel
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        interpreter = Interpreter(model_content=converter.convert())
+    found = []
+    for tensor in interpreter.get_tensor_details():
+        with contextlib.suppress(ValueError):
+            integers = interpreter.get_tensor(tensor["index"])
+            if integers.dtype == np.int8 and integers.size > 0 and len(tensor["quantization_parameters"]["scales"]):
+                found.append((tensor["quantization_parameters"]["scales"], integers))
+    return found
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.7, 1.3), (0.5, 2.0), (-2.0, -0.1), (-1.0, 3.0)])

@@ -3,11 +3,12 @@
 import base64
 import html
 import re
+from unittest.mock import MagicMock, patch
 
 import numpy as np
 import pytest
 
-from qkit.show.explorer import Explorer, slider, span, switch
+from qkit.show.explorer import Explorer, log_slider, slider, span, switch
 
 
 def draw(bits, gain, ends, loud):
@@ -27,6 +28,32 @@ def explorer():
         "loud": switch("loud", "or quiet", False),
     }
     return Explorer(controls, draw, (400, 200))
+
+
+def test_a_message_of_a_control_does_not_end_like_a_cell(explorer):
+    """A cell's end makes matplotlib's inline backend close the figures that another thread is drawing."""
+    data = {"method": "update", "state": {"value": 6}, "buffer_paths": []}
+    shell = MagicMock()
+    with patch("IPython.get_ipython", lambda: shell):
+        explorer.controls["bits"].comm.handle_msg({"content": {"data": data}, "buffers": []})
+    assert explorer.values["bits"] == 6
+    assert not shell.events.trigger.called
+
+
+def test_start_values_are_checked(explorer):
+    controls = {"bits": slider("bits", "how many bits", 4, 2, 8)}
+    assert Explorer(controls, lambda bits: (b"", f"{bits} bits"), (9, 9), {"bits": 7}).words == "7 bits"
+    with pytest.raises(ValueError, match="bits must be a whole number from 2 to 8, got 9"):
+        Explorer(controls, lambda bits: (b"", f"{bits} bits"), (9, 9), {"bits": 9})
+
+
+def test_a_logarithmic_slider_takes_its_own_numbers():
+    controls = {"images": log_slider("images", "how many", 1_000, 300, 1_000_000)}
+    explorer = Explorer(controls, lambda images: (b"", f"{images:.0f} images"), (9, 9))
+    assert explorer.set(images=300).words == "300 images"
+    assert explorer.set(images=1_000_000).words == "1000000 images"
+    with pytest.raises(ValueError, match=r"images must be a number from 300 to 1e\+06, got 6"):
+        explorer.set(images=6)
 
 
 def shown(explorer):

@@ -57,9 +57,9 @@ def test_nothing_is_left_of_an_earlier_picture(stage):
     assert stage.png() == empty
 
 
-def test_matplotlib_settings_and_pyplot_stay_as_they_were(stage):
+def test_matplotlib_settings_and_pyplot_stay_as_they_were():
     settings = dict(matplotlib.rcParams)
-    stage.png()
+    Stage(3, 2, build).png()
     assert dict(matplotlib.rcParams) == settings
     assert pyplot.get_fignums() == []
 

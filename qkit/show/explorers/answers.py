@@ -46,7 +46,11 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
         left.set(xticks=[], yticks=[], xlim=(-1, width), ylim=(height, -1))
         bars = right.bar(np.arange(classes), np.zeros(classes), color=FLOAT)
         right.set(
-            xlim=(-0.6, classes - 0.4), ylim=(0, 1.12), xticks=range(classes), xlabel="digit", ylabel="probability"
+            xlim=(-0.6, classes - 0.4),
+            ylim=(0, 1.12),
+            xticks=range(classes),
+            xlabel=words.DIGIT,
+            ylabel=words.PROBABILITY,
         )
         label = right.plot([0], [1.05], "v", color=GOOD, ms=11)[0]
         right.set_title(words.LABEL, color=GOOD)

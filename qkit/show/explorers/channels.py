@@ -1,7 +1,7 @@
 """Output channels side by side: how much of a shared scale the small ones can use."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -52,7 +52,7 @@ def channels(
     rows = as_channels(weights, axis, "weights")
     stage = Stage(9, 4.6, lambda figure: Parts(figure, rows))
 
-    @cache
+    @lru_cache(maxsize=8)
     def judged(bits: int, symmetric: bool, per_channel: bool) -> Channels:
         return judge(rows, bits, symmetric, per_channel)
 
@@ -67,8 +67,8 @@ def channels(
         "per_channel": switch(*CONTROLS["per_channel"], False),
         "symmetric": switch(*CONTROLS["symmetric"], True),
     }
-    explorer = Explorer(controls, update, stage.size)
-    return explorer.set(bits=bits, channel=channel, per_channel=per_channel, symmetric=symmetric)
+    start = {"bits": bits, "channel": channel, "per_channel": per_channel, "symmetric": symmetric}
+    return Explorer(controls, update, stage.size, start)
 
 
 @dataclass(frozen=True, eq=False)

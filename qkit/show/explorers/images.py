@@ -79,7 +79,7 @@ def images(
         stage.parts.show(seen)
         return stage.png(), say(seen, maps.shape[-1])
 
-    return Explorer(controls, update, stage.size).set(**start)
+    return Explorer(controls, update, stage.size, start)
 
 
 @dataclass(frozen=True, eq=False)

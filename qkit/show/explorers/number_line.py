@@ -67,14 +67,14 @@ def number_line(
     controls = {
         "bits": slider(*CONTROLS["bits"], bits, 2, 16),
         "value": slider(*CONTROLS["value"], 0, -view, view, step=view / 200),
-        "range": span(*CONTROLS["range"], (-view, view), -view, view, step=view / 40),
+        "range": span(*CONTROLS["range"], (-view, view), -view, view, step=view / 50),
         "symmetric": switch(*CONTROLS["symmetric"], False),
         "signed": switch(*CONTROLS["signed"], True),
         "narrow_range": switch(*CONTROLS["narrow_range"], False),
     }
-    explorer = Explorer(controls, update, stage.size)
     start = {"bits": bits, "range": range, "value": 0.7 * range[1] if value is None else value}
-    return explorer.set(**start, symmetric=symmetric, signed=signed, narrow_range=narrow_range)
+    start |= {"symmetric": symmetric, "signed": signed, "narrow_range": narrow_range}
+    return Explorer(controls, update, stage.size, start)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A tensor of weights on its levels: the histogram before and after, and what every further bit is worth."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -52,7 +52,8 @@ def tensor(
     rows = rows[np.argsort(-np.max(np.abs(rows), axis=1), kind="stable")]
     stage = Stage(9, 4.6, lambda figure: Parts(figure, rows))
 
-    @cache
+    # A learner goes to and fro between few settings; each one kept takes as much memory as the weights.
+    @lru_cache(maxsize=8)
     def grids_at(bits: int, symmetric: bool, per_channel: bool) -> Grids:
         return lay_grids(rows, bits, symmetric, per_channel)
 
@@ -71,8 +72,8 @@ def tensor(
         "per_channel": switch(*CONTROLS["per_channel"], False),
         "symmetric": switch(*CONTROLS["symmetric"], True),
     }
-    explorer = Explorer(controls, update, stage.size)
-    return explorer.set(bits=bits, per_channel=per_channel, symmetric=symmetric)
+    start = {"bits": bits, "per_channel": per_channel, "symmetric": symmetric}
+    return Explorer(controls, update, stage.size, start)
 
 
 def sqnr_by_bits(rows: np.ndarray, symmetric: bool, per_channel: bool) -> list[float]:

@@ -19,7 +19,7 @@ def two_accuracies() -> Explorer:
         axes = figure.add_axes((0.06, 0.28, 0.92, 0.68))
         axes.set(xlim=(0.915, 1.003), ylim=(1.6, -0.6), yticks=[0, 1], yticklabels=["A", "B"])
         axes.set_xticks(np.arange(92, 101) / 100)
-        axes.set_xlabel("accuracy, with 95 % interval")
+        axes.set_xlabel(words.ACCURACY)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.grid(axis="x", color="#dddddd")
         looks = (dict(color=FLOAT, marker="o"), dict(color=CLIPPED, marker="s"))

@@ -68,8 +68,8 @@ EXERCISES = {
     },
     "1.4": {
         "right": (
-            "Half a point of 1,000 images is 5 images, and the interval around each accuracy is wider than that. "
-            "These numbers alone cannot tell the two networks apart."
+            "Half a point of 1,000 images is 5 images, and the interval around each accuracy is wider than that: "
+            "far too little to say that B is better, and no proof that they are equal."
         ),
         "hints": (
             "Compare the difference with the width of the interval for this number of images.",

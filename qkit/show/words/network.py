@@ -3,9 +3,10 @@
 IMAGES = ("images", "How many test images each network answers")
 ACCURACY_A = ("A right", "Share of right answers of network A, in percent")
 ACCURACY_B = ("B right", "Share of right answers of network B, in percent")
+ACCURACY = "accuracy, with 95 % interval"
 TWO_ACCURACIES = "{images:,} images: A {a}, B {b}. {verdict}"
-APART = "The intervals do not touch: B and A differ by more than the noise."
-OVERLAP = "The intervals overlap: these numbers alone do not tell A from B."
+APART = "The intervals do not touch: a clear difference."
+OVERLAP = "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
 
 RANK = ("rank", "From the surest mistake on the left, past the closest calls, to right answers")
 ANSWER = (
@@ -13,4 +14,5 @@ ANSWER = (
 )
 RIGHT = "Right."
 WRONG = "Wrong."
+DIGIT, PROBABILITY = "digit", "probability"
 LABEL = "▼ marks the label"
