@@ -2,9 +2,10 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider, from there to the finished picture in the widget: the first visit of
-each value, and a later one, when the explorer may remember what it computed. It is compared with what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure that is saved
-as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
+A step is one new value of the bits slider, from there to the finished picture in the widget: the first visit of a
+value, and a later one, when the explorer may remember what it computed. It is compared with what ``interact`` and
+pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure that is saved as the inline backend
+saves it. Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -108,10 +109,10 @@ def make(name: str) -> Explorer:
 def kernel_steps(rounds: int = 4):
     """Yield for each explorer the milliseconds of first visits, later visits, and steps with pyplot, taking turns."""
     for name in EXPLORERS:
-        module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
         first, again, fresh_steps = [], [], []
         for _ in range(rounds):
             explorer = make(name)
+            module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):
                 fresh = make(name)
             bits = explorer.controls["bits"]
