@@ -28,6 +28,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from qkit.show.explorer import Explorer
+from qkit.show.explorers.parts import Label
 from qkit.show.style import RC
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,6 +112,7 @@ def kernel_steps(rounds: int = 4):
     for name in EXPLORERS:
         first, again, fresh_steps = [], [], []
         for _ in range(rounds):
+            Label._written.clear()
             explorer = make(name)
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):

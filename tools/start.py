@@ -86,7 +86,7 @@ def lab(words):
     check_port(options.port)
     command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     command += [f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ip=127.0.0.1", f"--port={options.port}"]
-    command += ["--ServerApp.port_retries=0", "--ServerApp.answer_yes=True"]
+    command += ["--ServerApp.port_retries=0", "--ServerApp.answer_yes=True", "--log-level=WARN"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     screen = (

@@ -34,7 +34,9 @@ PICTURES |= {
     ),
     "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
     "error_by_bits": lambda: figures.error_by_bits([2, 3, 4], [0.2, 0.06, 0.01], [0.3, 0.06, 0.01]),
-    "accuracy_by_bits": lambda: figures.accuracy_by_bits([8, 4, 2], {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95),
+    "accuracy_by_bits": lambda: figures.accuracy_by_bits(
+        [8, 4, 2], {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95, (0.94, 0.96)
+    ),
 }
 each = pytest.mark.parametrize("name", PICTURES)
 

@@ -1,5 +1,7 @@
 """What several explorers draw: named numbers, clipped stretches, plain ticks, levels as pixels."""
 
+from typing import ClassVar
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -31,46 +33,52 @@ def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
 
 
 class Label(Text):
-    """Text that keeps the pixels of what it has written before.
+    """Text that keeps the pixels of what any label has written before.
 
-    Writing takes matplotlib about half a millisecond a word, and a picture with twenty words would spend more on
-    them than on all the rest. A slider comes back to most of them.
+    Writing takes matplotlib about a millisecond a word, and a picture with twenty words would spend more on them
+    than on all the rest. Most words come again, in the same label or in another one.
     """
 
-    MOST_KEPT = 256
+    MOST_KEPT = 512
+    PAPER = 800, 100
+    """In pixels; a label must fit on it."""
+    _written: ClassVar[dict] = {}
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, clip_on=False, **kwargs)
-        self._written: dict = {}
 
     def draw(self, renderer) -> None:
         """Write the text at its position; called by the figure."""
         if not self.get_visible() or not self.get_text():
             return
-        key = self.get_text(), self.get_color(), self.get_weight()
-        if key not in self._written:
-            if len(self._written) == self.MOST_KEPT:
+        looks = self.get_color(), self.get_weight(), self.get_fontsize(), self.get_ha(), self.get_va(), self.get_alpha()
+        key = self.get_text(), *looks
+        written = self._written.get(key)
+        if written is None:
+            if len(self._written) >= self.MOST_KEPT:
                 self._written.clear()
-            self._written[key] = self._write(renderer)
-        rgba, left, bottom = self._written[key]
+            written = self._written[key] = self._write()
+        rgba, left, bottom = written
         x, y = self.get_transform().transform(self.get_unitless_position())
         gc = renderer.new_gc()
         renderer.draw_image(gc, round(x + left), round(y + bottom), rgba)
         gc.restore()
 
-    def _write(self, renderer) -> tuple[np.ndarray, float, float]:
-        """Return the pixels of the text, and where their corner lies from its position."""
+    def _write(self) -> tuple[np.ndarray, int, int]:
+        """Return the pixels of the text, top row last, and where their corner lies from its position."""
         place, transform = self.get_position(), self.get_transform()
+        width, height = self.PAPER
+        paper = RendererAgg(width, height, DPI)
         try:
-            self.set(position=(0, 0), transform=IdentityTransform())
-            left, bottom, right, top = self.get_window_extent(renderer).extents
-            left, bottom = np.floor(left) - 2, np.floor(bottom) - 2
-            paper = RendererAgg(int(right - left) + 4, int(top - bottom) + 4, DPI)
-            self.set_position((-left, -bottom))
+            self.set(position=(width / 2, height / 2), transform=IdentityTransform())
             super().draw(paper)
         finally:
             self.set(position=place, transform=transform)
-        return np.array(paper.buffer_rgba())[::-1], left, bottom
+        rgba = np.asarray(paper.buffer_rgba())[::-1]
+        inked = rgba[..., 3] > 0
+        rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+        bottom, top, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        return rgba[bottom:top, left:right].copy(), left - width // 2, bottom - height // 2
 
 
 def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:

@@ -36,7 +36,7 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         ends = (histogram.range.low, histogram.range.high)
         axes.plot(ends, [0.02, 0.02], "|", color=ERROR, ms=16, mew=2)
         if zeros > 0.001:
-            axes.text(0.98, 0.97, f"{zeros:.0%} exact zeros\nnot drawn", transform=axes.transAxes, ha="right", va="top")
+            axes.set_title(f"{name}, {zeros:.0%} zeros not drawn", fontsize=11)
         sentences.append(f"{name} from {ends[0]:.3g} to {ends[1]:.3g}, {zeros:.0%} exact zeros")
     for axes in figure.axes[len(counted) :]:
         axes.set_axis_off()

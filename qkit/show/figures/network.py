@@ -57,24 +57,31 @@ def accuracy_intervals(rows: Sequence[tuple[str, float, tuple[float, float]]]) -
 
 @picture
 def accuracy_by_bits(
-    bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, chance: float = 0.1
+    bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, interval: tuple[float, float]
 ) -> tuple[Figure, str]:
-    """Draw accuracy against bits, one line for each of ``curves``, with the float network's as a line across."""
-    figure = Figure(figsize=(9, 3.8))
+    """Draw the share of wrong answers against bits: a line for each of ``curves``, which hold accuracies.
+
+    ``reference`` and ``interval`` are the float network's accuracy and its 95 % interval, a line with a band. The
+    axis is logarithmic: one per cent and fifty are both to be seen.
+    """
+    figure = Figure(figsize=(9.2, 4))
     axes = figure.subplots()
-    axes.axhline(reference, color=FLOAT, lw=1.5, label="float")
-    axes.axhline(chance, color=GUIDE, lw=1.5, ls=":", label="guessing")
-    colours = (QUANTIZED, "#009E73", "#CC79A7", "#D55E00", "#000000")
+    axes.axhspan(1 - interval[1], 1 - interval[0], color=FLOAT, alpha=0.15)
+    axes.axhline(1 - reference, color=FLOAT, lw=1.5, label="float, 95 % interval")
+    axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
+    colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000")
     for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^v")):
-        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
-    axes.set(xlabel="bits of the weights", ylabel="test accuracy", xticks=list(bits), ylim=(0, 1.04))
+        axes.plot(bits, np.subtract(1, values), marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
+    axes.set(xlabel="bits of the weights", ylabel="wrong answers (log scale)", xticks=list(bits), yscale="log")
+    axes.set_ylim(None, 1.1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_minor_formatter("")
+    axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
     axes.invert_xaxis()
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    said = "; ".join(
-        f"{name}: {values[0]:.2%} at {bits[0]} bits, {values[-1]:.2%} at {bits[-1]}" for name, values in curves.items()
-    )
-    return figure, f"Accuracy against bits. Float: {reference:.2%}. {said}."
+    ends = [(name, values[0], values[-1]) for name, values in curves.items()]
+    said = "; ".join(f"{name}: {a:.2%} right at {bits[0]} bits, {b:.2%} at {bits[-1]}" for name, a, b in ends)
+    return figure, f"Wrong answers against bits. Float: {reference:.2%} right. {said}."
 
 
 @picture

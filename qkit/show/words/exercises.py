@@ -24,7 +24,7 @@ GENERAL = {
     "guess right": "Spot on.",
     "guess close": "Close.",
     "guess other": "A different answer.",
-    "guess far": "That is off by a factor of {factor}. What did you not think of?",
+    "guess far": "Off by a factor of {factor}: worth asking why.",
 }
 
 EXERCISES = {
@@ -105,14 +105,14 @@ EXERCISES = {
         ),
     },
     "2.4": {
-        "right": "Half the step, a quarter of S²: the error falls by 10 · log10(4) = 6.02 dB for every bit.",
+        "right": "Three bits, 6.02 dB each: the error has grown 64-fold.",
         "hints": (
-            "How does S change with one more bit, and what does that do to S² / 12?",
-            "S is (nearly) halved, so S² is divided by 2 · 2.",
+            "Six decibels per bit, and how many bits?",
+            "Three bits of 10 · log10(4) dB each.",
         ),
     },
     "2.5": {
-        "right": "A scale for each output channel; the inputs of a sum share one, so the sum can be taken in integers.",
+        "right": "One for each output channel. All weights that are added up share a scale: so integers can add them up.",
         "hints": (
             "How many output channels does the layer have, and what shares a scale within one of them?",
             "One scale for each of the 64 filters.",
@@ -126,7 +126,7 @@ EXERCISES = {
         ),
     },
     "3.2": {
-        "right": "Unsigned: no integer is spent on negative numbers, so the step is half as large.",
+        "right": "No integer is spent on negative numbers. (Signed with Z = −128 is the same grid; LiteRT takes that.)",
         "hints": (
             "What is the smallest number that comes out of a ReLU?",
             "Nothing is negative. Which of the three grids has no negative numbers on it?",
