@@ -112,7 +112,7 @@ EXERCISES = {
         ),
     },
     "2.5": {
-        "right": "One for each output channel. All weights that are added up share a scale: so integers can add them up.",
+        "right": "One for each output channel. All weights that are added up share one: so integers can add up.",
         "hints": (
             "How many output channels does the layer have, and what shares a scale within one of them?",
             "One scale for each of the 64 filters.",
