@@ -29,6 +29,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from qkit.numeric.clipping import blocks
+
 
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     """Return the divergence for every number of kept bins from ``first`` to all of them.
@@ -48,16 +50,16 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
         In nats; ``inf`` where mass is clipped into an empty bin.
     """
     counts = np.asarray(counts, np.float64)
-    kept = np.arange(first, len(counts) + 1)
-    mass, filled = _running(counts), _running(counts > 0)
-    terms = _running(_times_log(counts, 1.0))
-    total = mass[-1]
-    edge, clipped = counts[kept - 1], total - mass[kept]
-    last = -(-((kept - 1) * levels // kept * kept) // levels)  # where the level of the last kept bin begins
-    mass_last, filled_last = mass[kept] - mass[last], filled[kept] - filled[last]
-    reference = terms[kept - 1] + _times_log(edge + clipped, 1.0)
-    expanded = _level_terms(mass, filled, levels, first) + clipped * _log(mass_last / np.maximum(filled_last, 1))
-    found = (reference - expanded) / total + _log(mass[kept]) - np.log(total)
+    mass, filled, terms = _running(counts), _running(counts > 0), _running(_times_log(counts, 1.0))
+    total, inside = mass[-1], mass[first:]
+    edge, clipped = counts[first - 1 :], total - inside
+    last = _last_levels(len(counts), levels, first)
+    density = (inside - mass[last]) / np.maximum(filled[first:] - filled[last], 1)
+    found = terms[first - 1 : -1] + _times_log(edge + clipped, 1.0)
+    found -= _level_terms(mass, filled, levels, first)
+    found -= clipped * _log(density)
+    found /= total
+    found += _log(inside / total)
     found[(edge == 0) & (clipped > 0)] = np.inf
     return np.maximum(found, 0, out=found)  # rounding errors can take a divergence of 0 below it
 
@@ -66,11 +68,25 @@ def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, first: int) 
     """Return the sum over the levels, S_k ln(S_k / n_k), for every candidate."""
     bins = len(mass) - 1
     widest = -(-bins // levels)
-    if (widest + 1) * (bins + 1) > (bins + 1 - first) * levels:  # few levels: the table would be the larger
+    sums = np.empty(bins + 1 - first)
+    if (widest + 1) * (bins + 1) > len(sums) * levels:  # few levels: the table would be the larger
         borders = _borders(bins, levels, first)
-        return _times_log(np.diff(mass[borders]), np.diff(filled[borders])).sum(axis=1)
-    table = _times_log(_windows(mass, widest), _windows(filled, widest))
-    return table.ravel().take(_cells(bins, levels, first)) @ np.ones(levels)
+        for rows in blocks(len(sums), levels):
+            some = borders[rows]
+            sums[rows] = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some))).sum(axis=1)
+    else:
+        table = _times_log(_windows(mass, widest), _windows(filled, widest)).ravel()
+        cells = _cells(bins, levels, first)
+        for rows in blocks(len(sums), levels):
+            sums[rows] = table.take(cells[rows]).sum(axis=1)
+    return sums
+
+
+@lru_cache(maxsize=16)
+def _last_levels(bins: int, levels: int, first: int) -> np.ndarray:
+    """Return where the level of the last kept bin begins: shape (candidates,)."""
+    kept = np.arange(first, bins + 1, dtype=np.intp)
+    return -(-((kept - 1) * levels // kept * kept) // levels)
 
 
 @lru_cache(maxsize=16)
@@ -95,7 +111,10 @@ def _windows(running: np.ndarray, widest: int) -> np.ndarray:
 
 
 def _running(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    """Return the sums of the first 0, 1, … values."""
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _times_log(mass: np.ndarray, bins: np.ndarray | float) -> np.ndarray:
