@@ -4,6 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["thresholds"],
     submod_attrs={
         "affine": [
             "dequantize",
@@ -28,5 +29,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "grid": ["QuantParams", "QuantSpec"],
         "histogram": ["Histogram", "Range", "histogram_of", "range_of"],
+        "thresholds": ["Threshold"],
     },
 )

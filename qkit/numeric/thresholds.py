@@ -1,0 +1,329 @@
+"""How clipping thresholds are chosen: one function a method, all called alike.
+
+A threshold alpha clips values to the range from -alpha to alpha, or from 0 to alpha where none is negative. A small
+one makes the step small, and so the rounding error of what it keeps; a large one keeps more. Every method is
+another answer to which error counts.
+
+``method(x, bits=8, signed=None, ...)`` takes an array, or the :class:`Histogram` of its magnitudes, which can be
+counted batch by batch, and returns a :class:`Threshold`. Where a method looks at a grid, it is the one that ends
+at the threshold: ``alpha = Q * scale``, where Q is the highest integer, ``2**(bits - 1) - 1`` signed and
+``2**bits - 1`` unsigned. Others write ``2**(bits - 1) * scale`` (ACIQ, PPQ): compare scales, not thresholds.
+
+Values that are all 0 get the threshold 0, since every grid holds them; parameters made of it have scale 1. What
+cannot be used raises a ValueError or TypeError that says why: no value at all, NaN, negative values for unsigned
+integers, a histogram of ``x`` instead of ``|x|``.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from qkit.numeric.affine import params_from_range
+from qkit.numeric.checks import reals
+from qkit.numeric.choice import CANDIDATES, Data, Threshold, rescaled
+from qkit.numeric.clipping import alternate
+from qkit.numeric.entropy import divergences
+from qkit.numeric.grid import QuantParams, QuantSpec
+from qkit.numeric.histogram import Histogram, histogram_of
+from qkit.numeric.theory import aciq_gauss, aciq_laplace
+
+__all__ = [
+    "Threshold",
+    "aciq_gauss",
+    "aciq_laplace",
+    "admm",
+    "kl",
+    "minmax",
+    "moving_average",
+    "mse",
+    "per_channel",
+    "percentile",
+]
+
+
+def minmax(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) -> Threshold:
+    """Clip nothing: the threshold is the largest magnitude, outlier or not.
+
+    Parameters
+    ----------
+    x : array_like of real numbers, or Histogram of magnitudes
+        Any shape; at least one value.
+    bits : int
+        From 2 to 16.
+    signed : bool, optional
+        Whether the integers are signed; by default, if there are negative values.
+    """
+    data = Data(x, bits, signed)
+    return data.threshold(data.largest, "minmax", "the largest magnitude, so that nothing is clipped")
+
+
+def moving_average(
+    batches: Iterable[np.ndarray],
+    bits: int = 8,
+    signed: bool | None = None,
+    decay: float = 0.999,
+    start: float | None = None,
+) -> Threshold:
+    """Average the largest magnitudes of the batches: ``average = decay * average + (1 - decay) * largest``.
+
+    As TensorFlow's quantization-aware training does for activations while it trains. One outlier counts little,
+    and so do all batches but the last ``1 / (1 - decay)``. The only method here whose result depends on how the
+    data are cut into batches, and on their order.
+
+    The trap is where it starts. TensorFlow Model Optimization starts at 6, with decay 0.999: after 100 batches 90 %
+    of that 6 are still there, whatever the data are.
+
+    Parameters
+    ----------
+    batches : iterable of array_like
+        An array is taken as batches along its first axis. Empty batches are skipped.
+    bits, signed
+        As for :func:`minmax`.
+    decay : float
+        From 0 (only the last batch counts) to below 1.
+    start : float, optional
+        The average before the first batch; by default, the first batch's largest magnitude.
+
+    Returns
+    -------
+    Threshold
+        Its ``candidates`` are the averages after every batch.
+    """
+    if isinstance(batches, Histogram):
+        raise TypeError("a histogram no longer knows its batches; pass the list of batches")
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay must be from 0 to below 1, got {decay}")
+    average, averages, negative = start, [], False
+    for x in batches:
+        if np.size(x):
+            data = Data(x, bits, signed)
+            average = data.largest if average is None else decay * average + (1 - decay) * data.largest
+            averages.append(average)
+            negative |= data.signed
+    if not averages:
+        raise ValueError("batches must hold at least one value, got none; was an iterator read before?")
+    left = decay ** (len(averages) - (start is None))
+    why = f"the average of {len(averages)} batches, in which the start still has a share of {left:.1%}"
+    return Threshold(float(average), "moving_average", why, negative, averages)
+
+
+def percentile(
+    x: np.ndarray | Histogram,
+    bits: int = 8,
+    signed: bool | None = None,
+    share: float = 99.9,
+    count_zeros: bool = True,
+) -> Threshold:
+    """Keep a share of the values: the smallest magnitude that at least ``share`` % of them do not exceed.
+
+    It is one of the magnitudes, not a point between two; a histogram gives it to within one bin. Toolkits round
+    to the lower edge of that bin.
+
+    Parameters
+    ----------
+    x, bits, signed
+        As for :func:`minmax`.
+    share : float
+        In per cent: above 1, because 0.999 is meant as 99.9, to 100, which is :func:`minmax`.
+    count_zeros : bool
+        Whether exact zeros count as values. After ReLU most are zeros, and then 99 % of all values are far fewer
+        of those that need the grid.
+    """
+    data = Data(x, bits, signed)
+    if not 1 < share <= 100:
+        raise ValueError(f"share must be in per cent, above 1 to 100 (99.9, not 0.999), got {share}")
+    if data.largest == 0:
+        return data.nothing("percentile")
+    count, zeros = data.values.count, data.values.zeros
+    # The slack is for products such as 0.07 * 100, which is a little more than 7.
+    rank = math.ceil(share / 100 * (count - zeros * (not count_zeros)) * (1 - 1e-14)) - zeros * count_zeros
+    if rank < 1:
+        raise ValueError(
+            f"{zeros / count:.1%} of the values are 0, so share={share} would clip everything; "
+            "take a larger share, or count_zeros=False"
+        )
+    what = "all values" if count_zeros else "the values that are not 0"
+    return data.threshold(data.values.ranked(rank), "percentile", f"{share:g} % of {what} do not exceed it")
+
+
+def mse(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) -> Threshold:
+    """Make the mean squared error of clipping and rounding together as small as any candidate does.
+
+    The error at each candidate is exact, by the identity of :mod:`qkit.numeric.clipping`; for a histogram, exact
+    if values spread evenly over their bins. Of equal errors the largest threshold is taken.
+
+    Parameters
+    ----------
+    x, bits, signed
+        As for :func:`minmax`. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, the upper
+        edges of all bins. Above 8 bits, this can take seconds.
+    """
+    data = Data(x, bits, signed)
+    if data.largest == 0:
+        return data.nothing("mse")
+    values = data.values
+    candidates, errors = data.squared_errors()
+    best = _last_minimum(errors, 1e-14 * values.square)
+    curve = rescaled(errors, values.unit)
+    why = f"the least mean squared error, {curve[best]:.3g}, of {len(curve)} candidates"
+    return data.threshold(candidates[best] * values.unit, "mse", why, candidates * values.unit, curve)
+
+
+def kl(
+    x: np.ndarray | Histogram,
+    bits: int = 8,
+    signed: bool | None = None,
+    drop_zeros: bool = True,
+    start: int | None = None,
+) -> Threshold:
+    """Lose least information: TensorRT's entropy method, with every candidate and at any width.
+
+    The criterion is the divergence of :mod:`qkit.numeric.entropy`, between the histogram of the clipped magnitudes
+    and the same merged into ``2**(bits - 1)`` levels, or ``2**bits`` unsigned. Its ruler is the bin: the number of
+    bins changes the criterion. Two remedies, without which it can destroy a network, are on:
+
+    * exact zeros are left out. They are the peak in the first bin after ReLU, and a grid holds them without error;
+      left in, they make it look cheap to clip everything else.
+    * the first candidate keeps ``max(2 * levels, 128)`` bins. With about one bin a level, merging changes nothing,
+      and clipping looks free of rounding errors.
+
+    They do not cure everything. Where most values lie in few bins, at another peak (what a bias makes of a black
+    background) or before a long tail, clipping the others still looks cheap. Compare with :func:`mse`.
+
+    Parameters
+    ----------
+    x, bits, signed
+        As for :func:`minmax`. An array is counted in 2,048 bins first.
+    drop_zeros : bool
+        The first remedy.
+    start : int, optional
+        How many bins the first candidate keeps; by default, the second remedy. TensorRT's slides start at 128.
+
+    Returns
+    -------
+    Threshold
+        Its ``curve`` is in nats, and infinite at candidates that clip something and whose last bin is empty. Of
+        divergences that are equal to within 1e-12 the largest threshold is taken.
+
+    References
+    ----------
+    Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310.
+    """
+    data = Data(x, bits, signed)
+    if data.largest == 0:
+        return data.nothing("kl")
+    histogram = x if isinstance(x, Histogram) else histogram_of(data.values.x, CANDIDATES)
+    bins, levels = len(histogram.counts), 2 ** (bits - data.signed)
+    first = max(2 * levels, 128) if start is None else start
+    if not 1 <= first <= bins:
+        raise ValueError(
+            f"the first candidate must keep from 1 to all {bins} bins, got {first}; {bits} bits have {levels} "
+            f"levels and need two bins for each: count {max(2 * levels, 128)} bins or more, or use mse"
+        )
+    curve = divergences(histogram.nonzero_counts if drop_zeros else histogram.counts, levels, first)
+    candidates = histogram.edges[first:]
+    best = _last_minimum(curve, 1e-12)
+    zeros = "without exact zeros" if drop_zeros else "with exact zeros"
+    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros}"
+    return data.threshold(candidates[best], "kl", why, candidates, curve)
+
+
+def admm(
+    x: np.ndarray | Histogram,
+    bits: int = 8,
+    signed: bool | None = None,
+    start: str | float = "search",
+    rounds: int = 300,
+) -> Threshold:
+    """Alternate: the best integers for the scale, then the best scale for the integers, until neither changes.
+
+        q = clip(round(x / scale), -Q, Q)        scale = sum(x q) / sum(q²)
+
+    Each half-step lowers the same error that :func:`mse` looks at, down to the nearest local minimum. From a bad
+    start that is a bad one: at 8 bits, and in small tensors, this can end far above the best. MNN calls it ADMM,
+    after the method of which it is one step: training with ADMM, where weights also move.
+
+    Parameters
+    ----------
+    x, bits, signed
+        As for :func:`minmax`.
+    start : {"search", "max"} or float
+        The threshold to begin with: what :func:`mse` finds, the largest magnitude, or this one. MNN begins at the
+        largest magnitude divided by 2.5 (activations) or 1.25 (weights).
+    rounds : int
+        How many pairs of half-steps at most. MNN always takes 300 (activations) or 1,000 (weights).
+
+    Returns
+    -------
+    Threshold
+        Its ``candidates`` are the thresholds after every half-step, and its ``curve`` the mean squared errors:
+        with new integers, with a new scale, with new integers, …
+
+    References
+    ----------
+    Leng et al. 2018, "Extremely Low Bit Neural Network: Squeeze the Last Bit Out with ADMM", AAAI,
+    arXiv:1707.09870; MNN's ``QuantizeWeightADMM`` and ``computeScaleADMM``, https://github.com/alibaba/MNN
+    """
+    data = Data(x, bits, signed)
+    if not (start in ("search", "max") if isinstance(start, str) else 0 < start < np.inf):
+        raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}")
+    if data.largest == 0:
+        return data.nothing("admm")
+    values = data.values
+    if start == "search":
+        candidates, errors = data.squared_errors()
+        begin = candidates[np.argmin(errors)]
+    else:
+        begin = (data.largest if start == "max" else start) / values.unit
+    thresholds, errors = alternate(values, begin, data.steps, rounds)
+    thresholds, curve = thresholds * values.unit, rescaled(errors, values.unit)
+    taken = len(curve) // 2
+    settled = "the scale no longer moves" if taken < rounds else "that was the last allowed"
+    why = f"after {taken} rounds from {thresholds[0]:.4g} {settled}; mean squared error {curve[-1]:.3g}"
+    return data.threshold(thresholds[-1], "admm", why, thresholds, curve)
+
+
+def per_channel(
+    method: Callable[..., Threshold], x: np.ndarray, axis: int, spec: QuantSpec, **options: object
+) -> QuantParams:
+    """Choose a threshold for every channel by itself.
+
+    Parameters
+    ----------
+    method : function
+        One of this module's, such as :func:`mse`.
+    x : array_like of real numbers
+    axis : int
+        The axis that counts the channels: the last one of a Keras kernel.
+    spec : QuantSpec
+        Its own ``axis`` is replaced.
+    **options
+        For the method.
+
+    Returns
+    -------
+    QuantParams
+        One scale and zero-point a channel.
+
+    Examples
+    --------
+    >>> kernel = np.array([[1.0, 0.1], [-0.5, 0.2]])
+    >>> per_channel(minmax, kernel, axis=1, spec=QuantSpec(symmetric=True, narrow_range=True)).high
+    array([1. , 0.2])
+    """
+    x, spec = reals(x), replace(spec, axis=axis)
+    axis = spec.axis_of(x)
+    # Asymmetric grids put all integers where the values are: they have as many steps as an unsigned one.
+    signed = spec.signed if spec.symmetric else None
+    found = [method(channel, spec.bits, signed, **options) for channel in np.moveaxis(x, axis, 0)]
+    ends = np.array([(threshold.low, threshold.value) for threshold in found]).reshape(-1, 2)
+    return params_from_range(ends[:, 0], ends[:, 1], spec)
+
+
+def _last_minimum(curve: np.ndarray, tolerance: float) -> int:
+    """Return the index of the last value that is the least, rounding errors apart: it clips least."""
+    return int(np.flatnonzero(curve <= curve.min() + tolerance)[-1])

@@ -1,0 +1,590 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from qkit.numeric import (
+    Histogram,
+    QuantSpec,
+    Range,
+    Threshold,
+    fake_quantize,
+    histogram_of,
+    params_from_range,
+    thresholds,
+)
+from qkit.numeric.clipping import alternate, errors_at_edges, squared_errors
+from qkit.numeric.entropy import divergences
+from qkit.numeric.magnitudes import Bins, Samples
+
+METHODS = [
+    thresholds.minmax,
+    thresholds.percentile,
+    thresholds.mse,
+    thresholds.kl,
+    thresholds.aciq_laplace,
+    thresholds.aciq_gauss,
+    thresholds.admm,
+]
+HEAVY = METHODS[2:4] + METHODS[6:]
+
+
+def tensors() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    gauss = rng.normal(size=100_000).astype(np.float32)
+    spiky = np.maximum(rng.normal(size=100_000), 0)
+    spiky[:60_000] = rng.choice([0, 0.25, 1.3], 60_000)  # what a bias makes of a black background
+    return {
+        "gauss": gauss,
+        "laplace": rng.laplace(size=100_000).astype(np.float32),
+        "relu": np.maximum(gauss - 1, 0),  # 84 % zeros
+        "spiky": spiky,
+        "sparse": gauss * (rng.random(100_000) < 0.1),
+        "student": rng.standard_t(3, 100_000),  # most of its bins are empty
+        "image": rng.choice(256, 100_000, p=np.r_[0.8, np.full(255, 0.2 / 255)]) / 255,
+        "small": rng.normal(size=300),
+    }
+
+
+TENSORS = tensors()
+tensor = pytest.mark.parametrize("name", TENSORS)
+every_width = pytest.mark.parametrize("bits", range(2, 9))
+
+
+# Kullback–Leibler divergence
+
+
+def merged_and_expanded(counts: np.ndarray, kept: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return P and Q, not normalized, of TensorRT's slides."""
+    p = counts[:kept].astype(float)
+    level = np.arange(kept) * levels // kept
+    mass = np.bincount(level, p, minlength=levels)
+    filled = np.bincount(level, p > 0, minlength=levels)
+    q = np.where(p > 0, (mass / np.maximum(filled, 1))[level], 0)
+    p[-1] += counts[kept:].sum()
+    return p, q
+
+
+def plain_divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
+    found = []
+    for kept in range(first, len(counts) + 1):
+        p, q = merged_and_expanded(counts, kept, levels)
+        if np.any((p > 0) & (q == 0)):
+            found.append(np.inf)
+            continue
+        p, q = p / p.sum(), q / q.sum()
+        there = p > 0
+        found.append(np.sum(p[there] * np.log(p[there] / q[there])))
+    return np.array(found)
+
+
+def test_eight_bins_in_two_levels_by_hand():
+    """The example of NVIDIA's slides: 1+0+2+3 over 3 bins, 5+3+1+7 over 4."""
+    counts = np.array([1, 0, 2, 3, 5, 3, 1, 7])
+    p, q = merged_and_expanded(counts, 8, 2)
+    assert q.tolist() == [2, 0, 2, 2, 4, 4, 4, 4]
+    by_hand = sum(a / 22 * np.log(a / b) for a, b in zip(p, q, strict=True) if a)
+    assert divergences(counts, 2, 8) == pytest.approx([by_hand])
+
+
+@tensor
+@every_width
+def test_divergences_equal_the_plain_loop(name, bits):
+    histogram = histogram_of(TENSORS[name], bins=600)
+    for counts in (histogram.counts, histogram.nonzero_counts):
+        for levels in (2 ** (bits - 1), 2**bits):
+            found, expected = divergences(counts, levels, 128), plain_divergences(counts, levels, 128)
+            np.testing.assert_array_equal(np.isinf(found), np.isinf(expected))
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def test_divergences_at_full_size_equal_the_plain_loop():
+    for name, levels in (("laplace", 128), ("relu", 256)):
+        counts = histogram_of(TENSORS[name]).nonzero_counts
+        expected = plain_divergences(counts, levels, 2 * levels)
+        np.testing.assert_allclose(divergences(counts, levels, 2 * levels), expected, rtol=0, atol=1e-10)
+        assert np.isinf(expected).any()
+
+
+@given(
+    hnp.arrays(np.float64, st.integers(1, 40), elements=st.sampled_from([0, 0, 0.25, 1, 3, 1e6])).filter(np.any),
+    st.integers(1, 50),
+    st.data(),
+)
+def test_divergences_of_any_counts_equal_the_plain_loop(counts, levels, data):
+    first = data.draw(st.integers(1, len(counts)))
+    expected = plain_divergences(counts, levels, first)
+    np.testing.assert_allclose(divergences(counts, levels, first), expected, rtol=0, atol=1e-10)
+
+
+@tensor
+@every_width
+def test_kl_chooses_as_the_plain_loop_does(name, bits):
+    histogram = histogram_of(TENSORS[name], bins=1024)
+    found = thresholds.kl(histogram, bits)
+    levels = 2 ** (bits - found.signed)
+    first = max(2 * levels, 128)
+    expected = plain_divergences(histogram.nonzero_counts, levels, first)
+    assert found.curve.shape == found.candidates.shape == (1024 + 1 - first,)
+    best = np.flatnonzero(expected <= expected.min() + 1e-12)[-1]
+    assert found.value == found.candidates[best] == histogram.edges[first + best]
+
+
+def test_kl_of_equal_divergences_takes_the_largest_threshold():
+    found = thresholds.kl(np.repeat([0.1, 1.0], [99, 1]))
+    assert (found.value, found.curve[-1]) == (1, 0)
+    assert np.isinf(found.curve[:-1]).all()
+    even = thresholds.kl(Histogram(np.full(256, 7), 0, 0.0, 1.0, Range(-1.0, 1.0), True), bits=5)
+    assert even.value == 1
+    assert np.flatnonzero(even.curve < 1e-12).tolist() == [128]
+
+
+@every_width
+def test_kl_with_the_zero_peak_left_in_keeps_least(bits):
+    """The failure that the remedies are for: with 84 % zeros the threshold falls to the first candidates.
+
+    At 8 bits, the first 129 of them have no more bins than levels, and nothing is merged.
+    """
+    histogram = histogram_of(TENSORS["relu"])
+    bad = thresholds.kl(histogram, bits, drop_zeros=False, start=128)
+    good = thresholds.kl(histogram, bits)
+    if 2 < bits < 8:
+        assert bad.value == bad.candidates[0] == histogram.edges[128]
+    assert bad.value <= histogram.edges[256]
+    assert good.value > 4 * bad.value
+
+
+def test_kl_that_starts_at_one_bin_a_level_sees_no_rounding():
+    histogram = histogram_of(np.abs(TENSORS["student"]), bins=1024)
+    merged, not_merged = (divergences(histogram.counts, levels, 128)[:129] for levels in (256, 1024))
+    np.testing.assert_allclose(merged, not_merged, rtol=0, atol=1e-12)
+    # Before a long tail, the second remedy only stops the fall earlier.
+    tail = histogram_of(np.random.default_rng(3).exponential(size=100_000) ** 3)
+    assert thresholds.kl(tail, bits=8, start=128).value <= tail.edges[256]
+    assert thresholds.kl(tail, bits=8).value == tail.edges[512]
+
+
+def test_kl_falls_for_another_peak_with_both_remedies_on():
+    """As its documentation says: here a fifth of all values are 1.3."""
+    x = TENSORS["spiky"]
+    found, best = thresholds.kl(x, 8), thresholds.mse(x, 8)
+    assert 1.3 <= found.value < 1.31
+    assert brute_force(x, found.value, 8, False) > 1000 * best.curve.min()
+
+
+def test_kl_at_too_few_candidates_is_minmax():
+    """ONNX Runtime's default: as many bins as levels, so that there is one candidate."""
+    found = thresholds.kl(histogram_of(TENSORS["gauss"], bins=128), start=128)
+    assert found.curve.size == 1
+    assert found.value == thresholds.minmax(TENSORS["gauss"]).value
+
+
+# Mean squared error
+
+
+def brute_force(x: np.ndarray, threshold: float, bits: int, signed: bool) -> float:
+    steps = 2 ** (bits - signed) - 1
+    scale = threshold / steps
+    q = np.clip(np.rint(x.astype(np.float64) / scale), -steps, steps)
+    return np.mean((x - scale * q) ** 2)
+
+
+@tensor
+@every_width
+def test_mse_of_samples_equals_brute_force(name, bits):
+    x = TENSORS[name][:3000]
+    found = thresholds.mse(x, bits)
+    few = slice(None, None, 97)
+    expected = [brute_force(x, threshold, bits, found.signed) for threshold in found.candidates[few]]
+    np.testing.assert_allclose(found.curve[few], expected, rtol=1e-9, atol=1e-13 * np.mean(x**2))
+    assert brute_force(x, found.value, bits, found.signed) == pytest.approx(found.curve.min(), rel=1e-7, abs=1e-13)
+
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(2, 3e-4), (4, 5e-4), (6, 2e-3), (8, 7e-3)])
+@pytest.mark.parametrize("name", ["gauss", "laplace", "relu", "sparse"])
+def test_mse_of_a_histogram_is_near_that_of_the_samples(name, bits, tolerance):
+    x = TENSORS[name]
+    histogram = histogram_of(x)
+    found = thresholds.mse(histogram, bits)
+    exact = thresholds.mse(x, bits)
+    np.testing.assert_allclose(found.candidates, exact.candidates)
+    np.testing.assert_allclose(found.curve[63:], exact.curve[63:], rtol=tolerance)
+    regret = np.interp(found.value, exact.candidates, exact.curve) / exact.curve.min() - 1
+    assert regret < 1e-3
+
+
+def test_mse_needs_zeros_left_out_of_their_bin():
+    histogram = histogram_of(TENSORS["sparse"])
+    spread = Histogram(histogram.counts, 0, histogram.start, histogram.stop, histogram.range, True)
+    right, wrong = (thresholds.mse(h).curve[-1] for h in (histogram, spread))
+    assert right == pytest.approx(thresholds.mse(TENSORS["sparse"]).curve[-1], rel=5e-3)
+    assert wrong > 1.1 * right
+
+
+@pytest.mark.parametrize("steps", [1, 3, 127, 255, 2047])
+def test_errors_at_edges_equal_those_at_any_threshold(steps):
+    values = Bins(histogram_of(TENSORS["spiky"], bins=1100))
+    slow = squared_errors(values, np.arange(1, 1101), steps)
+    np.testing.assert_allclose(errors_at_edges(values, steps), slow, rtol=1e-7)
+
+
+def test_mse_of_what_lies_on_a_grid_is_nothing_and_clips_nothing():
+    x = np.repeat(np.arange(16) * 0.1, 10)
+    found = thresholds.mse(x, bits=4)
+    assert found.value == pytest.approx(1.5)
+    assert found.curve[-1] == pytest.approx(0, abs=1e-15)
+    assert found.curve.min() >= 0
+
+
+def test_mse_of_sixteen_bits():
+    x = TENSORS["small"]
+    found = thresholds.mse(x, bits=16)
+    assert brute_force(x, found.value, 16, True) < 1.01 * (found.value / 32767) ** 2 / 12
+    assert thresholds.mse(histogram_of(x, bins=256), bits=16).value == pytest.approx(found.value, rel=0.01)
+
+
+# Alternating minimization
+
+
+def global_optimum(x: np.ndarray, steps: int) -> tuple[float, float]:
+    """Return the best scale of all, and its mean squared error.
+
+    As the scale falls from infinity, the integer of x_i goes from k-1 to k at |x_i| / (k - 1/2). Between two such
+    points the integers are fixed, and the best scale for them leaves mean(x²) - (mean(x q))² / mean(q²).
+    """
+    a = np.abs(x[x != 0])
+    k = np.arange(1, steps + 1)
+    order = np.argsort(-(a[:, None] / (k - 0.5)).ravel())
+    product = np.cumsum(np.repeat(a, steps)[order]) / len(x)
+    energy = np.cumsum(np.tile(2 * k - 1.0, len(a))[order]) / len(x)
+    best = np.argmax(product**2 / energy)
+    return product[best] / energy[best], np.mean(x**2) - product[best] ** 2 / energy[best]
+
+
+samples = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-8, 8, width=32)).filter(
+    lambda x: np.abs(x).max() > 1e-3
+)
+
+
+@given(samples, st.sampled_from([2, 3, 4, 8]), st.sampled_from(["search", "max", 0.1]))
+def test_half_steps_only_go_down_and_never_below_the_optimum(x, bits, start):
+    if start == 0.1:
+        start = 0.1 * np.abs(x).max()
+    found = thresholds.admm(x, bits, signed=True, start=start)
+    slack = 1e-12 * np.mean(x**2)
+    assert np.all(np.diff(found.curve) <= slack)
+    optimum = global_optimum(x, 2 ** (bits - 1) - 1)[1]
+    assert found.curve[-1] >= optimum - slack
+    assert found.value == found.candidates[-1]
+    assert brute_force(x, found.value, bits, True) == pytest.approx(found.curve[-1], rel=1e-6, abs=slack)
+
+
+@pytest.mark.parametrize("name", ["gauss", "laplace", "relu", "sparse"])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_search_then_alternate_reaches_the_optimum(name, bits):
+    x = TENSORS[name][:2000].astype(np.float64)
+    found = thresholds.admm(x, bits)
+    steps = 2 ** (bits - found.signed) - 1
+    scale, optimum = global_optimum(x, steps)
+    assert optimum == pytest.approx(brute_force(x, scale * steps, bits, found.signed), rel=1e-6)
+    # At 8 bits with only 200 values that are not 0, the optimum is a chance beyond the largest of them.
+    assert found.curve[-1] <= optimum * {"sparse": 1.1 if bits == 8 else 1.001}.get(
+        name, 1.005 if bits == 8 else 1.0005
+    )
+    assert found.curve[-1] <= thresholds.mse(x, bits).curve.min() * (1 + 1e-9)
+
+
+def test_plain_start_ends_in_a_bad_minimum_at_eight_bits():
+    x = TENSORS["gauss"]
+    plain, searched = (thresholds.admm(x, 8, start=start) for start in ("max", "search"))
+    assert plain.curve[-1] > 1.03 * searched.curve[-1]
+    assert plain.candidates[0] == np.abs(x).max()
+
+
+def test_alternation_by_hand():
+    """-1, 2 and 6 on the grid -1, 0, 1: at scale 6 only 6 becomes 1, and 6 is its best scale."""
+    found = thresholds.admm([-1.0, 2.0, 6.0], bits=2, start="max")
+    assert found.candidates == pytest.approx([6, 6])
+    assert found.curve == pytest.approx([5 / 3, 5 / 3])
+    found = thresholds.admm([-1.0, 2.0, 6.0], bits=2, start=3.0)  # now 2 becomes 1, too: the best scale is 4
+    assert found.candidates == pytest.approx([3, 4, 4, 4])
+    assert found.curve == pytest.approx([11 / 3, 3, 3, 3])
+
+
+def test_alternation_on_a_histogram():
+    histogram = histogram_of(TENSORS["laplace"])
+    found = thresholds.admm(histogram, 4)
+    assert np.all(np.diff(found.curve) <= 1e-12)
+    assert found.value == pytest.approx(thresholds.admm(TENSORS["laplace"], 4).value, rel=0.01)
+    assert thresholds.admm(histogram, 4, rounds=2, start="max").curve.shape == (4,)
+
+
+# Theory
+
+
+@pytest.mark.parametrize(
+    ("bits", "laplace", "gauss"), [(2, 2.83, 1.71), (3, 3.89, 2.15), (4, 5.03, 2.55), (8, 9.89, 3.92)]
+)
+def test_aciq_constants(bits, laplace, gauss):
+    """The table of ACIQ's authors; they round down here and there."""
+    x = TENSORS["laplace"] * 3
+    assert thresholds.aciq_laplace(x, bits).value / np.abs(x).mean(dtype=float) == pytest.approx(laplace, abs=0.011)
+    x = TENSORS["gauss"] * 3
+    found = thresholds.aciq_gauss(x, bits).value / np.sqrt(np.mean(x.astype(float) ** 2))
+    assert found == pytest.approx(gauss, abs=0.011)
+
+
+@pytest.mark.parametrize("method", [thresholds.aciq_laplace, thresholds.aciq_gauss])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_aciq_is_least_where_its_curve_is(method, bits):
+    for name in ("laplace", "gauss", "relu"):
+        found = method(TENSORS[name], bits)
+        step = found.candidates[0]
+        assert found.value == pytest.approx(found.candidates[np.argmin(found.curve)], abs=step)
+        assert method(histogram_of(TENSORS[name]), bits).value == pytest.approx(found.value, rel=1e-3)
+
+
+def test_aciq_takes_unsigned_values_for_half_of_a_distribution():
+    x = TENSORS["laplace"]
+    half = np.where(x > 0, x, 0)
+    for method in (thresholds.aciq_laplace, thresholds.aciq_gauss):
+        assert method(half, 3).value == pytest.approx(method(x, 4).value, rel=0.01)
+
+
+def test_aciq_never_exceeds_the_largest_magnitude():
+    found = thresholds.aciq_laplace([1.0, -1.0])
+    assert found.value == 1
+    assert "the largest magnitude is less" in found.why
+
+
+def test_aciq_is_not_the_best_threshold_of_two_bits():
+    """On the grid -1, 0, 1, as its documentation says: 18 % and 34 % more error."""
+    for name, method, more in (("laplace", thresholds.aciq_laplace, 1.18), ("gauss", thresholds.aciq_gauss, 1.34)):
+        x = TENSORS[name]
+        ratio = brute_force(x, method(x, 2).value, 2, True) / thresholds.mse(x, 2).curve.min()
+        assert ratio == pytest.approx(more, abs=0.02)
+
+
+# MinMax, percentile, moving average
+
+
+def test_percentile_by_hand():
+    x = np.array([0, 0, 0, 0, 0, -1, 2, -3, 4, 5.0])
+    shares = {60: 1, 61: 2, 70: 2, 90: 4, 91: 5, 100: 5}
+    assert {share: thresholds.percentile(x, share=share).value for share in shares} == shares
+    assert thresholds.percentile(x, share=60, count_zeros=False).value == 3
+    histogram = histogram_of(x, bins=5)  # 1 lies at the start of the bin from 1 to 2, 4 and 5 both in the last
+    assert thresholds.percentile(histogram, share=60).value == 2
+    assert thresholds.percentile(histogram, share=90).value == 4.5
+    with pytest.raises(ValueError, match=r"50.0% of the values are 0, so share=50 would clip everything"):
+        thresholds.percentile(x, share=50)
+
+
+@tensor
+def test_percentile_of_a_histogram_is_within_a_bin(name):
+    histogram = histogram_of(TENSORS[name])
+    for share in (95, 99, 99.9, 99.99, 100):
+        for count_zeros in (False, True):
+            exact = thresholds.percentile(TENSORS[name], share=share, count_zeros=count_zeros).value
+            found = thresholds.percentile(histogram, share=share, count_zeros=count_zeros).value
+            assert found == pytest.approx(exact, abs=histogram.edges[1])
+
+
+def test_percentile_keeps_at_least_its_share():
+    for count in (7, 10, 1000, 1001):
+        x = np.arange(1.0, count + 1)
+        for share in (7, 33.3, 50, 70, 99.9):
+            value = thresholds.percentile(x, share=share).value
+            assert np.mean(x <= value) >= share / 100 - 1e-12
+            assert np.mean(x < value) < share / 100
+
+
+@tensor
+def test_percentile_of_everything_is_minmax(name):
+    x = TENSORS[name]
+    for data in (x, histogram_of(x), histogram_of([x], within=Range(-99.0, 99.0))):
+        assert thresholds.percentile(data, share=100).value == thresholds.minmax(data).value == np.abs(x).max()
+
+
+def test_moving_average():
+    batches = [[1.0, -4.0], [], [2.0]]
+    found = thresholds.moving_average(batches, decay=0.75)
+    assert found.value == 3.5
+    assert found.candidates.tolist() == [4, 3.5]
+    assert (found.signed, found.low) == (True, -3.5)
+    assert "a share of 75.0%" in found.why
+    assert thresholds.moving_average(iter(batches), decay=0).value == 2
+    assert thresholds.moving_average(np.array([[1.0], [3.0]]), decay=0.5).value == 2
+
+
+def test_moving_average_hardly_leaves_tensorflows_start():
+    found = thresholds.moving_average(np.ones((100, 4)), start=6.0)
+    assert found.value == pytest.approx(1 + 5 * 0.999**100)
+    assert found.value > 5.5
+    assert "a share of 90.5%" in found.why
+
+
+# What all methods share
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(data=st.data())
+def test_a_histogram_of_any_batches_gives_the_same_threshold(method, data):
+    x = TENSORS["small"]
+    cuts = sorted(data.draw(st.lists(st.integers(0, x.size), max_size=4)))
+    batches = data.draw(st.permutations(np.split(x, cuts)))
+    whole, found = method(histogram_of(x), 4), method(histogram_of(batches), 4)
+    assert (found.value, repr(found)) == (whole.value, repr(whole))
+    np.testing.assert_array_equal(found.curve, whole.curve)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_order_of_an_array_does_not_matter(method):
+    x = TENSORS["laplace"][:5000]
+    assert method(x[::-1].reshape(10, -1)).value == pytest.approx(method(x).value, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [1e-150, 1e150, 1e290])
+def test_tiny_and_huge_numbers(method, size):
+    x = TENSORS["small"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for data, scaled in ((x, x * size), (histogram_of(x), histogram_of(x * size))):
+            assert method(scaled, 4).value == pytest.approx(method(data, 4).value * size, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@every_width
+def test_signed_or_not(method, bits):
+    x = TENSORS["relu"][:5000]
+    assert not method(x, bits).signed
+    assert method(x, bits, signed=True).signed
+    assert method(x - 0.1, bits).signed
+    assert method(histogram_of(x - 0.1), bits).signed
+    for data in (x - 0.1, histogram_of(x - 0.1)):
+        with pytest.raises(ValueError, match=r"unsigned integers cannot stand for negative numbers, got -0\.1; use"):
+            method(data, bits, signed=False)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("x", [np.int8([-128, 5]), [1, 2, 3], np.float16([0.5, 2]), np.float64(-3)])
+def test_any_numbers(method, x):
+    assert 0 < method(x).value <= np.abs(np.asarray(x, float)).max() * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_zeros_and_constants(method):
+    for zeros in (np.zeros(3), np.array([-0.0]), histogram_of(np.zeros(3))):
+        found = method(zeros)
+        assert str(found.value) == "0.0"
+        assert found.params(QuantSpec()).scale == 1
+    for bits in (2, 8):
+        for constant in (np.full(9, 2.5), np.full(9, -2.5)):
+            assert method(constant, bits).value == 2.5
+            assert method(histogram_of(constant), bits).value == pytest.approx(2.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bad_input(method):
+    histogram = histogram_of([1.0, 2.0])
+    for nothing in ([], np.zeros((0, 3)), Histogram(0 * histogram.counts, 0, 0.0, 2.0, histogram.range, True)):
+        with pytest.raises(ValueError, match="x must hold at least one value to choose a threshold from, got"):
+            method(nothing)
+    with pytest.raises(ValueError, match=r"x must hold finite numbers .* got nan"):
+        method([1.0, np.nan])
+    with pytest.raises(ValueError, match=r"a histogram of \|x\|, got one of x; count it with magnitude=True"):
+        method(histogram_of([1.0, 2.0], magnitude=False))
+    with pytest.raises(ValueError, match="bits must be an integer from 2 to 16, got 1"):
+        method([1.0], 1)
+    with pytest.raises(TypeError, match="x must hold integers or floats"):
+        method(["a"])
+
+
+def test_bad_options():
+    x = [1.0, 2.0]
+    for share in (0.999, 0, 101, np.nan):
+        with pytest.raises(ValueError, match=r"share must be in per cent, above 1 to 100 \(99.9, not 0.999\), got"):
+            thresholds.percentile(x, share=share)
+    with pytest.raises(ValueError, match=r"all 128 bins, got 512; 8 bits have 256 levels .* count 512 bins or more"):
+        thresholds.kl(histogram_of(x, bins=128))
+    with pytest.raises(ValueError, match="all 2048 bins, got 0"):
+        thresholds.kl(x, start=0)
+    for start in ("min", 0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="start must be 'search', 'max' or a positive threshold, got"):
+            thresholds.admm(x, start=start)
+    for data in (x, histogram_of(x)):
+        with pytest.raises(ValueError, match="start=5000 is so large that every value rounds to 0"):
+            thresholds.admm(data, start=5000.0)
+    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
+        thresholds.admm(x, rounds=0)
+    with pytest.raises(ValueError, match=r"decay must be from 0 to below 1, got 1"):
+        thresholds.moving_average([x], decay=1)
+    with pytest.raises(TypeError, match="a histogram no longer knows its batches"):
+        thresholds.moving_average(histogram_of(x))
+    with pytest.raises(ValueError, match="at least one value, got none"):
+        thresholds.moving_average([[]])
+
+
+def test_alternate_stops_at_a_fixed_point():
+    values = Samples(np.array([1.0, 2.0, 3.0]))
+    scales, errors = alternate(values, 1.0, 3, 100)
+    assert scales == pytest.approx([1, 1])
+    assert errors == pytest.approx([0, 0])
+
+
+# From a threshold to a grid
+
+
+def test_params_map_the_threshold_to_the_highest_integer():
+    signed, unsigned = (Threshold(2.0, "mse", "a test", signed) for signed in (True, False))
+    assert signed.params(QuantSpec(3, symmetric=True, narrow_range=True)).scale == 2 / 3
+    assert unsigned.params(QuantSpec(3, signed=False, symmetric=True)).scale == 2 / 7
+    int8, uint8 = (unsigned.params(QuantSpec(3, signed)) for signed in (True, False))
+    assert (int8.low, int8.high, int8.zero_point) == (uint8.low, uint8.high, -4) == (0, 2, -4)
+    with pytest.raises(ValueError, match="symmetric unsigned integers cannot stand for negative numbers"):
+        signed.params(QuantSpec(signed=False, symmetric=True))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_the_curve_is_the_error_of_the_grid(bits):
+    for name in ("laplace", "relu"):
+        x = TENSORS[name].astype(np.float64)
+        found = thresholds.mse(x, bits)
+        params = found.params(QuantSpec(bits, found.signed, symmetric=True, narrow_range=found.signed))
+        assert np.mean((x - fake_quantize(x, params)) ** 2) == pytest.approx(found.curve.min(), rel=1e-6)
+
+
+def test_threshold_explains_itself():
+    found = thresholds.mse(np.array([-1.0, 0.0, 1.0]), bits=2)
+    assert repr(found) == ("Threshold: mse keeps -1 to 1: the least mean squared error, 0, of 2048 candidates")
+    with pytest.raises(ValueError, match="read-only"):
+        found.curve[0] = 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_per_channel_is_the_method_on_each_channel(method):
+    rng = np.random.default_rng(1)
+    kernel = (rng.normal(size=(3, 3, 2, 5)) * [1, 2, 3, 4, 0]).astype(np.float32)
+    spec = QuantSpec(4, symmetric=True, narrow_range=True)
+    params = thresholds.per_channel(method, kernel, -1, spec)
+    assert params.spec == QuantSpec(4, symmetric=True, narrow_range=True, axis=-1)
+    for channel in range(5):
+        alone = method(kernel[..., channel], 4, signed=True).params(spec)
+        assert params.scale[channel] == alone.scale
+
+
+def test_per_channel_along_any_axis_and_on_any_grid():
+    x = np.array([[1.0, 2.0, 4.0], [-8.0, 0.0, 3.0]])
+    ends = params_from_range(np.array([0.0, -8.0]), np.array([4.0, 8.0]), QuantSpec(axis=0))
+    found = thresholds.per_channel(thresholds.minmax, x, 0, QuantSpec())
+    assert (found.scale.tolist(), found.zero_point.tolist()) == (ends.scale.tolist(), ends.zero_point.tolist())
+    options = thresholds.per_channel(thresholds.percentile, x, 0, QuantSpec(symmetric=True), share=60)
+    assert options.scale.tolist() == [2 / 127, 3 / 127]
+    with pytest.raises(ValueError, match="axis 2 does not exist"):
+        thresholds.per_channel(thresholds.mse, x, 2, QuantSpec())
+    with pytest.raises(ValueError, match="unsigned integers cannot stand for negative numbers"):
+        thresholds.per_channel(thresholds.mse, x, 0, QuantSpec(signed=False, symmetric=True))
