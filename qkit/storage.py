@@ -26,8 +26,8 @@ def data_home() -> Path:
     return checkout() / Path(os.environ.get("QKIT_DATA") or "data").expanduser()
 
 
-def read_arrays(path: Path) -> Arrays:
-    """Read an ``.npz`` file; the checksum of every array is verified, nothing is ever unpickled.
+def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
+    """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def read_arrays(path: Path) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return {name: file[name] for name in names or file.files}
     except Exception as problem:
         # A damaged zip file makes NumPy and zipfile raise almost anything.
         raise ValueError(f"{path.name} cannot be read ({problem}).") from problem

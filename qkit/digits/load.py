@@ -8,8 +8,6 @@ import hashlib
 import os
 import warnings
 from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +22,13 @@ MNIST_SHA256_OF_PARTS = "c5abf2a1a20805a281d928073bf82786dd8ec75d7583c2bf7be2c4b
 """Of the bytes of x_test, y_test and y_train: tells MNIST from other digits in the same layout."""
 
 
-@dataclass(frozen=True, eq=False)
 class Digits:
     """Images of handwritten digits in the layout of MNIST.
 
-    Attributes
+    The training images are four fifths of the bytes, and most notebooks never look at them: where there is a
+    ``file`` to read them from, they are read (again) when they are first asked for.
+
+    Parameters
     ----------
     x_train, x_test : ndarray of uint8, shape (n, 28, 28)
         Grey levels, 0 for paper and 255 for ink.
@@ -38,25 +38,43 @@ class Digits:
         ``"MNIST"``, ``"stand-in digits"`` or, for other digits in a file of yours, ``"your digits"``.
     source : str
         Where they came from, in words.
+    file : Path, optional
+        The ``.npz`` file that holds them.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Eight hexadecimal digits that change when any image or label does.
     """
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    name: str
-    source: str
+    def __init__(
+        self,
+        x_train: np.ndarray,
+        y_train: np.ndarray,
+        x_test: np.ndarray,
+        y_test: np.ndarray,
+        name: str,
+        source: str,
+        file: Path | None = None,
+    ):
+        self.y_train, self.x_test, self.y_test = y_train, x_test, y_test
+        self.name, self.source = name, source
+        self.fingerprint = _sha256(x_train, y_train, x_test, y_test)[:8]
+        self._file = file
+        self._x_train = x_train if file is None else None
+
+    @property
+    def x_train(self) -> np.ndarray:
+        """The training images, uint8, shape (n, 28, 28)."""
+        if self._x_train is None:
+            self._x_train = read_arrays(self._file, ["x_train"])["x_train"]
+        return self._x_train
 
     def __repr__(self) -> str:
         return (
-            f"{self.name} ({self.source}): {len(self.x_train):,} training and {len(self.x_test):,} test images, "
+            f"{self.name} ({self.source}): {len(self.y_train):,} training and {len(self.y_test):,} test images, "
             "28 × 28 pixels, uint8"
         )
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Eight hexadecimal digits that change when any image or label does."""
-        return _sha256(self.x_train, self.y_train, self.x_test, self.y_test)[:8]
 
 
 def load_digits() -> Digits:
@@ -112,7 +130,11 @@ def read_digits(path: Path, source: str) -> Digits:
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.")
-    return _digits(read_arrays(path), source)
+    arrays = read_arrays(path)
+    _check_layout(arrays)
+    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in ("x_train", "y_train", "x_test", "y_test")}
+    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
+    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source, file=path)
 
 
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
@@ -151,14 +173,7 @@ def _stand_in(source: str) -> Digits:
 
     path = data_home() / f"standin-{VERSION}.npz"
     arrays = kept_arrays(path, draw, what="the stand-in digits", accept=_check_layout)
-    return Digits(**arrays, name="stand-in digits", source=source)
-
-
-def _digits(arrays: Arrays, source: str) -> Digits:
-    _check_layout(arrays)
-    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in ("x_train", "y_train", "x_test", "y_test")}
-    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
-    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source)
+    return Digits(**arrays, name="stand-in digits", source=source, file=path if path.exists() else None)
 
 
 def _check_layout(arrays: Arrays) -> None:

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from qkit.digits import download_mnist, draw_digits, load, load_digits, read_digits
+from qkit.digits import Digits, download_mnist, draw_digits, load, load_digits, read_digits
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +147,18 @@ def test_missing_arrays_are_named(tmp_path, mnist_like):
     del mnist_like["y_test"]
     with pytest.raises(ValueError, match="no array named 'y_test'"):
         read_digits(save(tmp_path / "part.npz", mnist_like), "a test")
+
+
+def test_training_images_are_read_when_they_are_asked_for(tmp_path, mnist_like):
+    path = save(tmp_path / "a.npz", mnist_like)
+    digits = read_digits(path, "a test")
+    assert digits._x_train is None
+    np.testing.assert_array_equal(digits.x_train, mnist_like["x_train"])
+    path.unlink()
+    np.testing.assert_array_equal(digits.x_train, mnist_like["x_train"])
+    kept_in_memory = Digits(*mnist_like.values(), name="your digits", source="a test")
+    assert kept_in_memory.x_train is mnist_like["x_train"]
+    assert kept_in_memory.fingerprint == digits.fingerprint
 
 
 def test_fingerprint_sees_one_label(tmp_path, mnist_like):

@@ -4,11 +4,11 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from qkit.digits import Digits
 from qkit.network import build, layer_costs, predict, recipe, trained, trained_weights
 from qkit.network.backend import tf
 
@@ -20,6 +20,10 @@ def one_epoch(few_digits, tmp_path_factory):
         folder = tmp_path_factory.mktemp("kept")
         patch.setenv("QKIT_DATA", str(folder))
         return trained("shallow", few_digits, epochs=1), folder
+
+
+def with_training(digits, x_train, y_train):
+    return Digits(x_train, y_train, digits.x_test, digits.y_test, digits.name, digits.source)
 
 
 def kept(folder):
@@ -109,9 +113,7 @@ def test_other_digits_are_another_file(one_epoch, few_digits, monkeypatch):
     monkeypatch.setenv("QKIT_DATA", str(folder))
     monkeypatch.setattr("qkit.network.cnn.train", fake_training)
     before = kept(folder)
-    flipped = type(few_digits)(
-        255 - few_digits.x_train, few_digits.y_train, few_digits.x_test, few_digits.y_test, "", ""
-    )
+    flipped = with_training(few_digits, 255 - few_digits.x_train, few_digits.y_train)
     trained("shallow", flipped, epochs=1)
     assert len(kept(folder)) == len(before) + 1
 
@@ -133,10 +135,10 @@ def test_the_learners_random_numbers_are_left_alone(few_digits):
 
 
 def test_few_images_are_enough_and_too_few_are_said(few_digits):
-    some = replace(few_digits, x_train=few_digits.x_train[:200], y_train=few_digits.y_train[:200])
+    some = with_training(few_digits, few_digits.x_train[:200], few_digits.y_train[:200])
     assert len(trained("shallow", some, epochs=2).curves["val_accuracy"]) == 2
     with pytest.raises(ValueError, match="at least ten training images are needed, got 9"):
-        trained("shallow", replace(some, x_train=some.x_train[:9], y_train=some.y_train[:9]))
+        trained("shallow", with_training(some, some.x_train[:9], some.y_train[:9]))
 
 
 @pytest.mark.parametrize("images", [np.zeros((0, 28, 28), np.uint8), np.zeros((28, 28), np.uint8)])
