@@ -202,6 +202,21 @@ _PATCHES = [
     (np.array([[1, 2, 0], [0, 5, 1], [3, 0, 2]]), np.array([[0, 1, 0], [2, 0, 0], [0, 0, -1]])),
 ]
 
+
+def _divergence(p: np.ndarray, q: np.ndarray) -> float:
+    keep = p > 0
+    return float(np.sum(p[keep] * np.log(p[keep] / q[keep])))
+
+
+_DISTRIBUTIONS = [
+    (np.array([0.5, 0.5]), np.array([0.5, 0.5])),
+    (np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.5, 0.25])),
+    (np.array([0.5, 0.0, 0.5]), np.array([0.4, 0.2, 0.4])),
+]
+_CODES = [
+    (np.array([0.9, -0.4, 0.1]), np.array([2, -1, 0])),
+    (np.array([0.5, 1.5, -3.0]), np.array([1, 3, -3])),
+]
 _RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
 
 _VERIFIERS: dict[str, Verifier] = {
@@ -220,4 +235,8 @@ _VERIFIERS: dict[str, Verifier] = {
     "3.1": _number(1),
     "3.2": _choice("b", "abc"),
     "3.3": _number(0),
+    "4.1": _choice("b", "ab"),
+    "4.2": _number(0),
+    "4.3": _function(_divergence, _DISTRIBUTIONS, tolerance=1e-9),
+    "4.4": _function(lambda x, q: float(np.sum(q * x) / np.sum(q * q)), _CODES, tolerance=1e-9),
 }

@@ -109,6 +109,13 @@ CONTEXT = {
     "00": {"values": np.zeros(5, np.float32), "q": np.zeros(5, np.int8)},
     "01": {"before": [1280, 73984, 819712, 5160], "after": [416, 18688, 205312, 1320]},
     "02": {"kernel": np.zeros((3, 3, 32, 64))},
+    "04": {
+        "ten": np.array([-1, -2 / 3, -1 / 3, 0, 0, 1 / 3, 1 / 3, 2 / 3, 1, 1.3]),
+        "spec": qkit.QuantSpec(3, symmetric=True, narrow_range=True),
+        "mse": qkit.numeric.mse,
+        "fake_quantize": qkit.fake_quantize,
+        "params_from_range": qkit.params_from_range,
+    },
     "03": {
         "five": np.array([0.10, -0.20, 0.15, 0.05, 4.00]),
         "spec": qkit.QuantSpec(bits=3, symmetric=True, narrow_range=True),

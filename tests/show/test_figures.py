@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qkit.numeric import histogram_of
+from qkit.numeric import histogram_of, thresholds
 from qkit.show import figures
 
 RNG = np.random.default_rng(0)
@@ -37,6 +37,13 @@ PICTURES |= {
     "accuracy_by_bits": lambda: figures.accuracy_by_bits(
         [8, 4, 2], {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95, (0.94, 0.96)
     ),
+}
+COUNTED_MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
+TEN = thresholds.mse(RNG.normal(size=500), bits=4)
+PICTURES |= {
+    "chosen": lambda: figures.chosen(COUNTED_MAGNITUDES, {"mse": TEN, "minmax": TEN}),
+    "criterion": lambda: figures.criterion({"4 bits": TEN}, "mean squared error"),
+    "descent": lambda: figures.descent({"from the largest": [3.0, 2.0, 1.1]}, 1.0),
 }
 each = pytest.mark.parametrize("name", PICTURES)
 

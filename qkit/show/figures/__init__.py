@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "arrays": ["clipping_and_rounding", "error_by_bits", "histograms"],
         "digits": ["digit_grid", "mistakes", "pixel_values"],
         "first_steps": ["convolution", "ruler"],
+        "thresholds": ["chosen", "criterion", "descent"],
         "network": ["accuracy_by_bits", "accuracy_intervals", "bytes_by_layer", "confusion", "training_curves"],
     },
 )

@@ -57,7 +57,11 @@ def accuracy_intervals(rows: Sequence[tuple[str, float, tuple[float, float]]]) -
 
 @picture
 def accuracy_by_bits(
-    bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, interval: tuple[float, float]
+    bits: Sequence[int],
+    curves: Mapping[str, Sequence[float]],
+    reference: float,
+    interval: tuple[float, float],
+    label: str = "bits of the weights",
 ) -> tuple[Figure, str]:
     """Draw the share of wrong answers against bits: a line for each of ``curves``, which hold accuracies.
 
@@ -69,10 +73,10 @@ def accuracy_by_bits(
     axes.axhspan(1 - interval[1], 1 - interval[0], color=FLOAT, alpha=0.15)
     axes.axhline(1 - reference, color=FLOAT, lw=1.5, label="float, 95 % interval")
     axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
-    colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000")
-    for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^v")):
+    colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
+    for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^vP")):
         axes.plot(bits, np.subtract(1, values), marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
-    axes.set(xlabel="bits of the weights", ylabel="wrong answers (log scale)", xticks=list(bits), yscale="log")
+    axes.set(xlabel=label, ylabel="wrong answers (log scale)", xticks=list(bits), yscale="log")
     axes.set_ylim(None, 1.1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_minor_formatter("")

@@ -139,4 +139,32 @@ EXERCISES = {
             "Only zeros come out, and zero is exact. How large is the error?",
         ),
     },
+    "4.1": {
+        "right": "Clipping at 1 costs one large error and makes the other nine small.",
+        "hints": (
+            "Quantize the ten numbers with both ranges and compare the mean squared errors.",
+            "mse(ten, fake_quantize(ten, params_from_range(-end, end, spec))) for end = 1.0 and end = 1.3.",
+        ),
+    },
+    "4.2": {
+        "right": "Eight of ten values are 0, so half of all values are reached at 0 already.",
+        "hints": (
+            "Sort the ten numbers. What stands in the middle?",
+            "0, 0, 0, 0, 0, 0, 0, 0, ...: which threshold keeps half of them?",
+        ),
+    },
+    "4.3": {
+        "right": "It weighs the logarithm of the ratio with P: 0 only where the two agree everywhere.",
+        "hints": (
+            "Sum P · log(P / Q), and leave out where P is 0: nothing is lost there.",
+            "keep = p > 0; np.sum(p[keep] * np.log(p[keep] / q[keep]))",
+        ),
+    },
+    "4.4": {
+        "right": "With codes fixed, the error is a parabola in the scale, and its lowest point is Σqx / Σq².",
+        "hints": (
+            "Set the derivative of Σ(x − S·q)² with respect to S to zero.",
+            "Σ q·(x − S·q) = 0. Solve for S.",
+        ),
+    },
 }
