@@ -12,7 +12,7 @@ from qkit.numeric.clipping import clipping_errors, squared_errors
 from qkit.numeric.histogram import Histogram, histogram_of
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.explorers.parts import as_drawable
-from qkit.show.explorers.threshold_picture import Parts
+from qkit.show.explorers.threshold_picture import Parts, beside
 from qkit.show.stage import Stage
 from qkit.show.words.engine import number, share
 from qkit.show.words.explorers import CONTROLS, METHODS, THRESHOLD
@@ -170,13 +170,6 @@ class Layer:
             return edges * self.values.unit, clipping, np.maximum(sums - clipping, 0)
 
 
-def divergence_at(layer: Layer, chosen: Threshold, value: float) -> float:
-    """Return the divergence at the candidate next to ``value``; NaN below the first one."""
-    if not len(chosen.curve) or value < chosen.candidates[0] - layer.values.unit / 2:
-        return np.nan
-    return float(chosen.curve[np.argmin(np.abs(chosen.candidates - value))])
-
-
 def say(layer: Layer, bits: int, method: str, chosen: Threshold, hand: Split) -> str:
     """Say in words what the picture shows."""
     if layer.largest == 0:
@@ -192,7 +185,7 @@ def say(layer: Layer, bits: int, method: str, chosen: Threshold, hand: Split) ->
         ),
         THRESHOLD["hand"].format(
             value=number(hand.value),
-            share=share(hand.value / layer.largest),
+            percent=number(100 * (hand.value / layer.largest)),
             clipped=share(hand.clipped),
             clipping=amount(hand.clipping),
             rounding=amount(hand.rounding),
@@ -200,10 +193,10 @@ def say(layer: Layer, bits: int, method: str, chosen: Threshold, hand: Split) ->
         ),
     ]
     if method.startswith("kl"):
-        found = divergence_at(layer, chosen, hand.value)
+        found = beside(chosen.candidates, chosen.curve, hand.value)
         kind = "no_candidate" if np.isnan(found) else "divergence" if np.isfinite(found) else "infinite"
-        first = share(chosen.candidates[0] / layer.largest)
-        sentences.append(THRESHOLD[kind].format(divergence=amount(found), first=first))
+        percent = number(100 * (chosen.candidates[0] / layer.largest))
+        sentences.append(THRESHOLD[kind].format(divergence=amount(found), percent=percent))
     if layer.zeros:
         sentences.append(THRESHOLD["left_out"].format(zeros=share(layer.zeros)))
     missing = [METHODS[each] for each, found in layer.try_all(bits).items() if found is None]

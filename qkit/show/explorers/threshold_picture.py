@@ -49,11 +49,18 @@ def before_and_after(layer, steps: int, value: float) -> tuple:
     return borders, before, middles, after
 
 
+def beside(x: np.ndarray, curve: np.ndarray, place: float) -> float:
+    """Return the curve at the candidate next to ``place``; NaN before the first one."""
+    if not len(x) or place < x[0] - (x[-1] - x[0]) / len(x) / 2:
+        return np.nan
+    return float(curve[np.argmin(np.abs(x - place))])
+
+
 class Parts:
     """The artists: a row and a line for each method, the histogram, the curve below it, and two outlines beside."""
 
     FOOT, TOP = 0.0, 1.0
-    ROW = 0.088
+    ROW = 0.105
     LEFT, WIDTH = 0.15, 0.5
 
     def __init__(self, figure):
@@ -99,8 +106,8 @@ class Parts:
         ]
 
     def _histogram(self, figure) -> None:
-        axes = figure.add_axes((self.LEFT, 0.395, self.WIDTH, 0.475))
-        self.top = self.TOP + self.ROW * (len(METHODS) + 1) + 0.1
+        axes = figure.add_axes((self.LEFT, 0.415, self.WIDTH, 0.485))
+        self.top = self.TOP + self.ROW * (len(METHODS) + 1) + 0.06
         axes.set(xlim=(0, 101), ylim=(0, self.top), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.set_xticks(range(0, 101, 20), [])
@@ -109,10 +116,11 @@ class Parts:
         self.hatch = clipped_patch(axes)
         self.hatch.set_height(self.TOP / self.top)
         self.lines, self.marks, self.names, self.shares = {}, {}, {}, {}
+        self.styles = dict(zip(METHODS, STYLES, strict=True))
         rows = self.TOP + self.ROW * (np.arange(len(METHODS), -1, -1) + 1)
-        for method, y, style in zip(METHODS, rows, STYLES, strict=False):
+        for method, y in zip(METHODS, rows, strict=False):
             axes.plot([0, 100], [y, y], color="#DDDDDD", linewidth=0.8)
-            self.lines[method] = axes.plot([0, 0], [0, y], linestyle=style, color=GUIDE)[0]
+            self.lines[method] = axes.plot([0, 0], [0, y], color=GUIDE)[0]
             self.marks[method] = axes.plot([0], [y], "s", color=GUIDE, clip_on=False)[0]
             self.names[method] = label(axes, -2, y, METHODS[method], ha="right", va="center", fontsize=10)
             self.shares[method] = label(axes, 103, y, "", ha="left", va="center", fontsize=10)
@@ -123,19 +131,18 @@ class Parts:
         self.hand_mark = axes.plot([0], [y], "o", color="black", markersize=8, clip_on=False)[0]
         self.hand_share = label(axes, 103, y, "", ha="left", va="center", fontsize=10, weight="bold")
         self.row = y
-        self.zeros = label(axes, 100, 0.93, "", ha="right", va="center", fontsize=10)
 
     def _curve(self, figure) -> None:
-        axes = figure.add_axes((self.LEFT, 0.095, self.WIDTH, 0.265))
+        axes = figure.add_axes((self.LEFT, 0.095, self.WIDTH, 0.25))
         axes.set(xlim=(0, 101), ylim=(0, 1), yticks=[], xlabel=THRESHOLD["axis"])
         axes.set_xticks(range(0, 101, 20))
         self.grid = axes.plot([], [], color="#DDDDDD", linewidth=0.8)[0]
         self.ticks = [label(axes, -1.5, 0, "", ha="right", va="center", fontsize=10) for _ in range(4)]
-        self.unit = label(axes, -13, 0.5, "", ha="center", va="center", rotation=90)
+        self.unit = label(axes, 0, 1.13, "", ha="left", va="center")
         self.clipping = axes.plot([], [], "--", color=CLIPPED, linewidth=1.5)[0]
         self.rounding = axes.plot([], [], ":", color=QUANTIZED_TEXT, linewidth=2)[0]
         self.extra = axes.plot([], [], "-.", color=GUIDE, linewidth=1.5)[0]
-        self.curve = axes.plot([], [], "-", color=ERROR, linewidth=2)[0]
+        self.curve = axes.plot([], [], "-", color=ERROR, linewidth=2, markersize=3)[0]
         self.chosen_line = axes.plot([0, 0], [0, 1], color=QUANTIZED_TEXT, linewidth=2.5)[0]
         self.hand_line = axes.plot([0, 0], [0, 1], color="black", linewidth=1.6)[0]
         self.chosen = axes.plot([], [], "s", color=QUANTIZED, markersize=9, markeredgecolor="black")[0]
@@ -148,29 +155,30 @@ class Parts:
         ]
 
     def _panel(self, figure) -> None:
-        axes = figure.add_axes((0.76, 0.395, 0.225, 0.30))
+        axes = figure.add_axes((0.765, 0.415, 0.215, 0.32))
         axes.set(xlim=(0, 1.01), ylim=(LEAST, MOST), yticks=[], xticks=[0, 0.5, 1])
         axes.set_xlabel(THRESHOLD["panel_axis"])
         axes.set_ylabel(THRESHOLD["panel_density"])
         self.before = axes.stairs([0], [0, 1], baseline=LEAST, fill=True, color=FLOAT, alpha=0.5)
         self.after = axes.stairs([0], [0, 1], baseline=LEAST, color=QUANTIZED, linewidth=1.8)
-        self.panel_title = label(figure, 0.985, 0.845, "", ha="right", va="center")
+        self.panel_title = label(figure, 0.98, 0.875, "", ha="right", va="center")
         self.panel_keys = [
-            label(figure, 0.985, y, "", ha="right", va="center", color=colour)
-            for y, colour in ((0.80, FLOAT), (0.755, QUANTIZED_TEXT))
+            label(figure, 0.98, y, "", ha="right", va="center", color=colour)
+            for y, colour in ((0.83, FLOAT), (0.785, QUANTIZED_TEXT))
         ]
-        self.largest = label(figure, 0.985, 0.04, "", ha="right", va="center")
+        self.largest = label(figure, 0.98, 0.11, "", ha="right", va="center")
+        self.zeros = label(figure, 0.98, 0.065, "", ha="right", va="center")
 
     def show(self, layer, bits: int, method: str, chosen, hand) -> None:
         """Move every artist to where this layer, this method and this hand have it."""
         self._show_histogram(layer)
         self._show_methods(layer, layer.try_all(bits), method)
         at = float(layer.percent(hand.value))
-        self.hatch.set(x=at, width=max(101 - at, 0))
+        self.hatch.set(x=at, width=max(100 - at, 0))
         self.hand.set_xdata([at, at])
         self.hand_line.set_xdata([at, at])
         self.hand_mark.set_xdata([at])
-        self.hand_share.set_text(share(at / 100))
+        self.hand_share.set_text(f"{number(at)} %")
         self.largest.set_text(THRESHOLD["largest"].format(largest=number(layer.largest)))
         self._show_curve(layer, bits, method, chosen, at)
         self._show_panel(layer, bits, method, hand.value)
@@ -191,6 +199,7 @@ class Parts:
             at = float(layer.percent(threshold.value)) if there else 0.0
             line, mark = self.lines[each], self.marks[each]
             line.set(visible=there, xdata=[at, at], linewidth=3 if bold else 1.1)
+            line.set_linestyle("-" if bold else self.styles[each])
             mark.set(visible=there, xdata=[at], markersize=9 if bold else 5)
             for artist in (line, mark):
                 artist.set_color(QUANTIZED_TEXT if bold else GUIDE)
@@ -208,8 +217,10 @@ class Parts:
         else:
             curve = clipping + rounding
         x = layer.percent(edges)
-        scale = _Scale(curve)
+        chosen_at = float(layer.percent(chosen.value))
+        scale = _Scale(curve, beside(x, curve, chosen_at))
         self.curve.set_data(x, scale(curve))
+        self.curve.set_marker("." if divergence else "None")  # a candidate between two infinite ones is no line
         for line, values in ((self.clipping, clipping), (self.rounding, rounding)):
             line.set_visible(not divergence)
             if not divergence:
@@ -217,15 +228,27 @@ class Parts:
         extra = {"aciq": "-.", "admm": "None"}.get(method)
         self.extra.set(visible=extra is not None, linestyle=extra or "-", marker="D" if extra == "None" else "None")
         if extra:
-            self.extra.set_data(layer.percent(chosen.candidates), scale(chosen.curve))
-        keys = [THRESHOLD["sum"], THRESHOLD["clipping"], THRESHOLD["rounding"]]
-        keys.append(THRESHOLD[{"aciq": "theory", "admm": "path"}[method]] if extra else "")
+            # ACIQ's objective is about the values that are not 0, the others about all.
+            criterion = chosen.curve * (1 - layer.zeros if method == "aciq" else 1)
+            self.extra.set_data(layer.percent(chosen.candidates), scale(criterion))
+        here = beside(x, curve, at)
+        if divergence:
+            found = "–" if np.isnan(here) else _short(here)
+            keys = [
+                THRESHOLD["here"].format(divergence=found),
+                "",
+                "",
+                "" if np.all(np.isfinite(curve)) else THRESHOLD["gaps"],
+            ]
+        else:
+            keys = [THRESHOLD["sum"], THRESHOLD["clipping"], THRESHOLD["rounding"]]
+            keys.append(THRESHOLD[{"aciq": "theory", "admm": "path"}[method]] if extra else "")
         for text, words in zip(self.keys, keys, strict=True):
-            text.set_text("" if divergence else words)
-        chosen_at = float(layer.percent(chosen.value))
+            text.set_text(words)
         self.chosen_line.set_xdata([chosen_at, chosen_at])
-        for mark, place in ((self.chosen, chosen_at), (self.here, at)):
-            mark.set_data(*_on_curve(x, scale(curve), place))
+        for mark, place, value in ((self.chosen, chosen_at, beside(x, curve, chosen_at)), (self.here, at, here)):
+            mark.set_data([place], [min(float(scale(value)), 0.95)])
+        self.here.set_marker("^" if scale(here) > 1 else "o")  # the curve is above the picture
         ticks = scale.ticks()
         for text, tick in zip(self.ticks, [*ticks, *[None] * 4][:4], strict=True):
             text.set_text("" if tick is None else number(tick))
@@ -257,13 +280,13 @@ class Parts:
 
 
 class _Scale:
-    """A logarithmic scale from below a curve's least to where it is no longer of interest; 0 to 1 is on paper."""
+    """A logarithmic scale from below a curve's least to above what is ``shown`` at least; 0 to 1 is on paper."""
 
-    def __init__(self, curve: np.ndarray) -> None:
+    def __init__(self, curve: np.ndarray, shown: float) -> None:
         usable = curve[np.isfinite(curve) & (curve > 0)]
         if not usable.size:
             usable = np.ones(1)
-        top = min(usable.max(), max(30 * usable.min(), 3 * usable[-1]))
+        top = min(usable.max(), np.nanmax([30 * usable.min(), 3 * usable[-1], 1.5 * shown]))
         self.high = np.log10(top) + 0.1
         self.low = max(np.log10(usable.min()), np.log10(top) - 6)
         self.low -= 0.12 * (self.high - self.low)
@@ -271,7 +294,7 @@ class _Scale:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return where on paper; nowhere for what is infinite."""
         values = np.where(np.isfinite(values), values, np.nan)
-        places = (np.log10(np.maximum(values, 1e-320)) - self.low) / (self.high - self.low)
+        places = (np.log10(np.maximum(values, 1e-307)) - self.low) / (self.high - self.low)
         return np.clip(places, -0.5, 2)
 
     def ticks(self) -> list[float]:
@@ -283,14 +306,6 @@ class _Scale:
             if len(ticks) >= 3:
                 break
         return ticks[:: -(-len(ticks) // 4)] if ticks else []
-
-
-def _on_curve(x: np.ndarray, y: np.ndarray, place: float) -> tuple[list, list]:
-    """Return the point of the curve next to ``place``; none where there is no curve."""
-    if not len(x) or place < x[0] - 0.1:
-        return [], []
-    index = np.argmin(np.abs(x - place))
-    return [place], [min(max(y[index], 0), 1)] if np.isfinite(y[index]) else [np.nan]
 
 
 def _short(x: float) -> str:
