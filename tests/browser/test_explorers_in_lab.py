@@ -13,6 +13,7 @@ CELLS = {
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
+    "threshold": "explorers.threshold({'all': weights, 'some': weights[..., :2]})",
 }
 SETUP = """\
 import numpy as np

@@ -28,6 +28,8 @@ def test_a_choice_takes_its_values_and_shows_their_names():
         with pytest.raises(ValueError, match="method must be one of 'mse', 'kl', got"):
             explorer.set(method=wrong)
     assert explorer.values == {"method": "kl"}
+    explorer.controls["method"].index = 0  # as the browser does
+    assert explorer.words == "by mse"
 
 
 @pytest.fixture

@@ -59,9 +59,9 @@ def beside(x: np.ndarray, curve: np.ndarray, place: float) -> float:
 class Parts:
     """The artists: a row and a line for each method, the histogram, the curve below it, and two outlines beside."""
 
-    FOOT, TOP = 0.0, 1.0
+    TOP = 1.0
     ROW = 0.105
-    LEFT, WIDTH = 0.15, 0.5
+    LEFT, WIDTH = 0.155, 0.495
 
     def __init__(self, figure):
         _, self.numbers = named_numbers(
@@ -218,7 +218,9 @@ class Parts:
             curve = clipping + rounding
         x = layer.percent(edges)
         chosen_at = float(layer.percent(chosen.value))
-        scale = _Scale(curve, beside(x, curve, chosen_at))
+        # ACIQ's objective is about the values that are not 0, the others about all.
+        theory = chosen.curve * (1 - layer.zeros) if method == "aciq" else chosen.curve
+        scale = _Scale(np.append(theory.min(initial=np.inf), curve), beside(x, curve, chosen_at))
         self.curve.set_data(x, scale(curve))
         self.curve.set_marker("." if divergence else "None")  # a candidate between two infinite ones is no line
         for line, values in ((self.clipping, clipping), (self.rounding, rounding)):
@@ -228,9 +230,7 @@ class Parts:
         extra = {"aciq": "-.", "admm": "None"}.get(method)
         self.extra.set(visible=extra is not None, linestyle=extra or "-", marker="D" if extra == "None" else "None")
         if extra:
-            # ACIQ's objective is about the values that are not 0, the others about all.
-            criterion = chosen.curve * (1 - layer.zeros if method == "aciq" else 1)
-            self.extra.set_data(layer.percent(chosen.candidates), scale(criterion))
+            self.extra.set_data(layer.percent(chosen.candidates), scale(theory))
         here = beside(x, curve, at)
         if divergence:
             found = "–" if np.isnan(here) else _short(here)
