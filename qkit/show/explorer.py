@@ -214,7 +214,11 @@ def switch(label: str, tooltip: str, value: bool):
 def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
     pairs = [(name, option) for option, name in options.items()]
-    return widgets.Dropdown(value=value, options=pairs, description=label, tooltip=tooltip, layout=_WIDE)
+    # A list with a label shows no tooltip in JupyterLab; the label itself can.
+    named = f'<span title="{html.escape(tooltip, quote=True)}">{html.escape(label)}</span>'
+    return widgets.Dropdown(
+        value=value, options=pairs, description=named, description_allow_html=True, tooltip=tooltip, layout=_WIDE
+    )
 
 
 _WIDE = {"width": "270px"}
