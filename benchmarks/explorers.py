@@ -47,6 +47,7 @@ EXPLORERS = {
     "tensor, dense": "explorers.tensor(dense)",
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(image, kernel=kernel)",
+    "threshold": "explorers.threshold({'dense': dense, 'after ReLU': np.maximum(dense - 0.05, 0)}, bits=2)",
 }
 IMPORT = "from time import perf_counter; start = perf_counter(); import qkit; print(perf_counter() - start)"
 MEMORY = f"""\

@@ -29,8 +29,8 @@ class Explorer:
     Parameters
     ----------
     controls
-        Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span` and :func:`switch`. The names are
-        the keywords of ``update`` and of :meth:`set`.
+        Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`switch` and
+        :func:`choice`. The names are the keywords of ``update`` and of :meth:`set`.
     update
         Called with the value of every control; returns the bytes of a PNG and the words for it.
     size
@@ -211,6 +211,16 @@ def switch(label: str, tooltip: str, value: bool):
     return button
 
 
+def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
+    """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
+    pairs = [(name, option) for option, name in options.items()]
+    # A list with a label shows no tooltip in JupyterLab; the label itself can.
+    named = f'<span title="{html.escape(tooltip, quote=True)}">{html.escape(label)}</span>'
+    return widgets.Dropdown(
+        value=value, options=pairs, description=named, description_allow_html=True, tooltip=tooltip, layout=_WIDE
+    )
+
+
 _WIDE = {"width": "270px"}
 
 
@@ -220,6 +230,11 @@ def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
+    if isinstance(control, widgets.Dropdown):
+        options = [option for _, option in control.options]
+        if not any(type(value) is type(option) and value == option for option in options):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+        return value
     between = "from {:g} to {:g}".format(*_ends(control))
     if isinstance(control, widgets.FloatRangeSlider):
         low, high = value if np.shape(value) == (2,) else (None, None)

@@ -13,6 +13,7 @@ CELLS = {
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
+    "threshold": "explorers.threshold({'all': weights, 'some': weights[..., :2]})",
 }
 SETUP = """\
 import numpy as np
@@ -104,10 +105,20 @@ def test_sliders_and_switches_move_by_keyboard(own_notebook, page):
     assert page.faults == []
 
 
+def test_a_choice_is_made_in_the_list(own_notebook, page):
+    explorer = own_notebook["threshold"]
+    for at, name in ((0, "some"), (1, "kl")):
+        words, picture = state(explorer)
+        explorer.locator(".widget-dropdown select").nth(at).select_option(label=name)
+        wait_until_changed(page, explorer, words, picture)
+    assert "kl clips at" in state(explorer)[0]
+    assert page.faults == []
+
+
 def test_every_control_has_a_label_and_a_tooltip(own_notebook):
     for explorer in own_notebook.values():
-        named = explorer.locator(".widget-slider .widget-label, .widget-toggle-button").all()
-        assert len(named) == explorer.locator(".widget-slider, .widget-toggle-button").count()
+        named = explorer.locator(".widget-slider .widget-label, .widget-dropdown span, .widget-toggle-button").all()
+        assert len(named) == explorer.locator(".widget-slider, .widget-dropdown, .widget-toggle-button").count()
         for element in named:
             assert element.inner_text().strip()
             assert len(element.get_attribute("title")) > 20

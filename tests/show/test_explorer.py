@@ -8,7 +8,7 @@ from unittest.mock import MagicMock, patch
 import numpy as np
 import pytest
 
-from qkit.show.explorer import Explorer, log_slider, slider, span, switch
+from qkit.show.explorer import Explorer, choice, log_slider, slider, span, switch
 
 
 def draw(bits, gain, ends, loud):
@@ -17,6 +17,19 @@ def draw(bits, gain, ends, loud):
         raise ValueError('three <b>bits</b> are "odd"')
     words = f"{bits} bits & {gain:g} from {ends[0]:g} to {ends[1]:g} <{'loud' if loud else 'quiet'}>"
     return b"\x89PNG" + words.encode(), words
+
+
+def test_a_choice_takes_its_values_and_shows_their_names():
+    controls = {"method": choice("method", "which one", "mse", {"mse": "least squares", "kl": "divergence"})}
+    explorer = Explorer(controls, lambda method: (b"", f"by {method}"), (9, 9))
+    assert explorer.set(method="kl").words == "by kl"
+    assert explorer.controls["method"].label == "divergence"
+    for wrong in ("divergence", 1, None, np.zeros(2)):
+        with pytest.raises(ValueError, match="method must be one of 'mse', 'kl', got"):
+            explorer.set(method=wrong)
+    assert explorer.values == {"method": "kl"}
+    explorer.controls["method"].index = 0  # as the browser does
+    assert explorer.words == "by mse"
 
 
 @pytest.fixture

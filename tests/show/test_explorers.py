@@ -1,4 +1,4 @@
-"""The four explorers: their numbers without the widgets, their words, and pictures that follow the controls."""
+"""The explorers: their numbers without the widgets, their words, and pictures that follow the controls."""
 
 import io
 import re
@@ -30,6 +30,7 @@ MAKE = {
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
+    "threshold": lambda **start: explorers.threshold({"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, **start),
 }
 MOVES = {
     "number_line": {
@@ -43,6 +44,7 @@ MOVES = {
     "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
     "images": {"bits": 3, "kernels": True, "per_map": True},
+    "threshold": {"layer": "b", "bits": 3, "method": "kl", "end": 33.5},
 }
 CONTROLS = [(kind, name) for kind, moves in MOVES.items() for name in moves]
 

@@ -21,6 +21,7 @@ MAKE = {
     "tensor": lambda: explorers.tensor(WEIGHTS),
     "channels": lambda: explorers.channels(WEIGHTS),
     "images": lambda: explorers.images(IMAGE, kernel=WEIGHTS[:, :, :1]),
+    "threshold": lambda: explorers.threshold(WEIGHTS),
 }
 BITS = [2, 3, 5, 8]
 

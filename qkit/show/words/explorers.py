@@ -14,6 +14,9 @@ CONTROLS = {
     "per_channel": ("per channel", "A scale of its own for every output channel, instead of one for all"),
     "channel": ("channel", "The channel whose numbers are written out"),
     "per_map": ("a scale per map", "A scale of its own for every feature map, instead of one for all"),
+    "layer": ("layer", "Whose values are clipped and quantized"),
+    "method": ("method", "Which way to choose a threshold is explained, with its curve"),
+    "end": ("yours, %", "The threshold under your hand, in per cent of the largest magnitude"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
 
@@ -70,4 +73,48 @@ IMAGES = {
     "image_words": "{bits} bits: the image has {found} of {levels} levels of grey, SQNR {sqnr}.",
     "maps_words": "Of {count} feature maps, number {worst_map} fares worst with {worst}, "
     "number {best_map} best with {best}.",
+}
+
+METHODS = {
+    "minmax": "minmax",
+    "percentile": "percentile 99.9",
+    "mse": "mse",
+    "kl": "kl",
+    "kl_plain": "kl, no remedies",
+    "admm": "admm",
+    "aciq": "aciq, Laplace",
+}
+"""What the methods are called in the picture and in the list to choose from."""
+
+THRESHOLD = {
+    "tiles": ("your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"),
+    "yours": "yours",
+    "axis": "threshold in % of the largest magnitude",
+    "largest": "largest |x| = {largest}",
+    "histogram": "how many |x|,\nlog scale",
+    "zeros": "{zeros} exact zeros left out",
+    "curves": {"mse": "mean squared error, log scale", "kl": "divergence in nats, log scale"},
+    "clipping": "-- clipping",
+    "rounding": "·· rounding",
+    "sum": "— sum",
+    "theory": "-· theory",
+    "path": "◆ steps",
+    "here": "yours: {divergence}",
+    "gaps": "gaps: ∞",
+    "kl_panel": ("filled: reference P", "outline: quantized Q"),
+    "other_panel": ("filled: before", "outline: after"),
+    "panel": "{name}, up to yours",
+    "panel_axis": "share of your threshold",
+    "panel_density": "density, log scale",
+    "chosen": "{bits} bits, {kind}: {name} clips at {value}, {share} of the largest magnitude: {why}.",
+    "signed": "signed",
+    "unsigned": "unsigned",
+    "hand": "Your threshold {value}, {percent} % of the largest, clips {clipped} of the values: "
+    "clipping error {clipping} + rounding error {rounding} = MSE {sum}.",
+    "divergence": "The divergence there is {divergence} nats.",
+    "infinite": "The divergence there is infinite: values are clipped into a bin that is empty.",
+    "no_candidate": "Below {percent} % of the largest, this method tries no threshold.",
+    "all_zero": "All values are 0: every threshold holds them.",
+    "left_out": "{zeros} of the values are exactly 0 and left out of the histogram.",
+    "impossible": "No threshold here: {methods}.",
 }
