@@ -13,7 +13,7 @@ def _missing(error: lab.Missing):
     pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     try:
         with lab.launch() as browser:
@@ -22,7 +22,7 @@ def browser():
         _missing(error)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(browser, tmp_path_factory):
     """JupyterLab on a copy of the notebooks, so that no test writes into them; gives folder and URL maker."""
     folder = tmp_path_factory.mktemp("lab")
@@ -42,4 +42,6 @@ def page(browser):
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     yield page
+    # A kernel with TensorFlow holds a gigabyte.
+    page.evaluate("() => window.jupyterapp && window.jupyterapp.serviceManager.sessions.shutdownAll()")
     page.close()
