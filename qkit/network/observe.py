@@ -1,12 +1,12 @@
 """What flows through a network: the activations of every layer, batch by batch, kept only as histograms."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from qkit.network.backend import keras
 from qkit.network.cnn import as_input
-from qkit.numeric.histogram import Histogram, histogram_of, range_of
+from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 from qkit.progress import progress
 
 BATCH = 250
@@ -36,19 +36,14 @@ def activation_histograms(
     ValueError
         If there is no image.
     """
-    ranges: dict = {}
-    for outputs in _outputs(model, images, "ranges"):
-        for name, values in outputs.items():
-            here = range_of(values)
-            ranges[name] = ranges[name].merge(here) if name in ranges else here
-    histograms: dict = {}
-    for outputs in _outputs(model, images, "histograms"):
-        for name, values in outputs.items():
-            # Kernels that add up in another order the second time may end a last digit beyond the range.
-            values = values.clip(ranges[name].low, ranges[name].high)
-            here = histogram_of(values, bins, magnitude, within=ranges[name])
-            histograms[name] = histograms[name].merge(here) if name in histograms else here
-    return histograms
+    ranges = _gather(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
+
+    def count(name: str, values: np.ndarray) -> Histogram:
+        within = ranges[name]
+        # Kernels that add up in another order the second time may end a last digit beyond the range.
+        return histogram_of(values.clip(within.low, within.high), bins, magnitude, within)
+
+    return _gather(model, images, "histograms", count, Histogram.merge)
 
 
 def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np.ndarray]:
@@ -61,12 +56,19 @@ def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np
     ValueError
         If there is no image.
     """
-    peaks: dict = {}
-    for outputs in _outputs(model, images, "channels"):
+    return _gather(
+        model, images, "channels", lambda name, values: values.reshape(-1, values.shape[-1]).max(axis=0), np.maximum
+    )
+
+
+def _gather(model, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
+    """Measure every layer's output batch by batch, and merge what was measured."""
+    found: dict = {}
+    for outputs in _outputs(model, images, what):
         for name, values in outputs.items():
-            here = values.reshape(-1, values.shape[-1]).max(axis=0)
-            peaks[name] = np.maximum(peaks[name], here) if name in peaks else here
-    return peaks
+            here = measure(name, values)
+            found[name] = merge(found[name], here) if name in found else here
+    return found
 
 
 def _outputs(model: "keras.Sequential", images: np.ndarray, what: str) -> Iterator[dict[str, np.ndarray]]:
