@@ -141,8 +141,13 @@ def stop(process):
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
     else:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
-    process.wait(20)
+            os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        # A signal that comes before the server's loop runs is lost; no test may leave a server behind.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def answers(address):
@@ -181,6 +186,7 @@ def test_start_without_make():
     port = free_port()
     with started([sys.executable, "tools/start.py", "lab", "--no-browser", "--port", str(port)]) as (address, _):
         assert f":{port}/lab/tree/notebooks/00_start_here.ipynb?token=" in address
+        assert answers(address)[0] == 200
 
 
 @ready
