@@ -13,7 +13,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from qkit.numeric import QuantSpec, params_from_range
+from qkit.numeric import QuantSpec, params_from_range, quantize_multiplier
 from qkit.show.style import ERROR, FLOAT, GOOD, GUIDE
 from qkit.show.words.exercises import EXERCISES, GENERAL, STATUS
 
@@ -196,6 +196,14 @@ def _zero_point(low: float, high: float, bits: int) -> int:
     return params_from_range(low, high, QuantSpec(bits, signed=False)).zero_point
 
 
+def _integer_dot(q_x: np.ndarray, q_w: np.ndarray, s_x: float, z_x: int, s_w: float) -> float:
+    return float(s_x * s_w * np.sum((q_x.astype(int) - z_x) * q_w.astype(int)))
+
+
+def _accumulate(patch: np.ndarray, z_x: int, kernel: np.ndarray, bias: int) -> int:
+    return int(np.sum((patch.astype(int) - z_x) * kernel.astype(int)) + bias)
+
+
 _PATCHES = [
     (np.array([[0, 0, 9], [0, 0, 9], [0, 0, 9]]), np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])),
     (np.arange(9).reshape(3, 3), np.eye(3, dtype=int)),
@@ -217,6 +225,21 @@ _CODES = [
     (np.array([0.9, -0.4, 0.1]), np.array([2, -1, 0])),
     (np.array([0.5, 1.5, -3.0]), np.array([1, 3, -3])),
 ]
+_NEURONS = [
+    (np.array([0, 128, 255], np.uint8), np.array([48, -95, 16], np.int8), 0.004, 0, 0.006),
+    (np.array([-128, 0, 100], np.int8), np.array([127, -127, 5], np.int8), 0.02, -10, 0.001),
+]
+_ARRAYS = [(np.array([-1.0, 0.5, 2.0]),), (np.array([0.5, 3.0]),), (np.array([-4.0, -1.0]),)]
+_INTEGER_PATCHES = [
+    (
+        np.array([[-128, -128, 60], [-128, 0, 127], [-128, 90, 127]], np.int8),
+        -128,
+        np.array([[-127, 10, 90], [-40, 3, 127], [-5, 60, 127]], np.int8),
+        250,
+    ),
+    (np.full((3, 3), 5, np.int8), 5, np.full((3, 3), 7, np.int8), -12),
+]
+_FOLDS = [(-128, np.array([[127, 127], [100, -3]], np.int8), 250), (0, np.array([1, 2], np.int8), -7)]
 _RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
 
 _VERIFIERS: dict[str, Verifier] = {
@@ -241,4 +264,14 @@ _VERIFIERS: dict[str, Verifier] = {
     "4.4": _function(_divergence, _DISTRIBUTIONS, tolerance=1e-9),
     "4.5": _function(lambda x, q: float(np.sum(q * x) / np.sum(q * q)), _CODES, tolerance=1e-9),
     "4.6": _choice("c", "abc"),
+    "5.1": _function(_integer_dot, _NEURONS, tolerance=1e-9),
+    "5.2": _number(224_800 + 4 * 234),
+    "5.3": _function(lambda x: (max(x.max(), 0) - min(x.min(), 0)) / 255, _ARRAYS, tolerance=1e-9),
+    "5.4": _choice("a", "abc"),
+    "5.5": _choice("c", "abc"),
+    "6.1": _function(_accumulate, _INTEGER_PATCHES),
+    "6.2": _function(lambda z_x, kernel, bias: int(bias - z_x * kernel.astype(int).sum()), _FOLDS),
+    "6.3": _function(lambda m: quantize_multiplier(m).m0, [(0.4,), (0.002,), (0.25,), (0.75,)]),
+    "6.4": _choice("a", "abc"),
+    "6.5": _choice("b", "abc"),
 }

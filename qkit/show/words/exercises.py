@@ -181,4 +181,74 @@ EXERCISES = {
             "A clipped alarm is a missed alarm; 8 bits leave 256 steps, enough even for a long range.",
         ),
     },
+    "5.1": {
+        "right": "Integers all the way through the sum; both scales once, at the end.",
+        "hints": (
+            "Take the zero-point from the inputs' integers first; multiply, add up, and scale last.",
+            "s_x * s_w * np.sum((q_x - z_x) * q_w), with q_x and q_w as int32: products do not fit into int8.",
+        ),
+    },
+    "5.2": {
+        "right": "The rest of the file, about a twentieth, says what is computed, and holds scales and names.",
+        "hints": (
+            "How many of the 225,034 parameters are not biases?",
+            "224,800 weights of one byte, and 234 biases of four.",
+        ),
+    },
+    "5.3": {
+        "right": "The same formula as in notebook 02; only the range is measured anew for every array.",
+        "hints": (
+            "The range must hold 0, even if no number is negative: min(x.min(), 0) is its lower end.",
+            "From the lower end to max(x.max(), 0) there are 255 steps.",
+        ),
+    },
+    "5.4": {
+        "right": "Dynamic quantization stores weights in 8 bits and measures activations when it runs.",
+        "hints": (
+            "Which of the three need calibration images, and which makes the file only half as large?",
+            "float16 halves the file; static int8 has to know ranges in advance.",
+        ),
+    },
+    "5.5": {
+        "right": "The test found no difference that chance would not make. That is not a proof that there is none.",
+        "hints": (
+            "p says how often chance alone makes a split at least as uneven as this one.",
+            "Half of the time, chance does as much. And not showing a difference is not showing equality.",
+        ),
+    },
+    "6.1": {
+        "right": "Products of 8-bit integers, added up in 32 bits: an accumulator.",
+        "hints": (
+            "Take the zero-point from every integer of the patch, multiply by the kernel, add up, add the bias.",
+            "np.sum((patch.astype(np.int32) - z_x) * kernel.astype(np.int32)) + bias",
+        ),
+    },
+    "6.2": {
+        "right": "It depends on weights and zero-point only: computed once, before the first image.",
+        "hints": (
+            "Σ(q_x − Z_x)·q_w = Σ q_x·q_w − Z_x·Σ q_w. Which part does not depend on the image?",
+            "The new bias is bias − z_x · (the sum of the kernel).",
+        ),
+    },
+    "6.3": {
+        "right": "An integer of 31 bits, and a shift by 31 + n: no float is left.",
+        "hints": (
+            "Double M until it is at least 1/2, and count: that is n. M0 is what you have then, times 2^31.",
+            "fraction, exponent = math.frexp(m) does the doubling; round(fraction * 2**31) is M0.",
+        ),
+    },
+    "6.4": {
+        "right": "0 is stored as −128, the lowest integer there is: the clamp of int8 is the ReLU.",
+        "hints": (
+            "Which integer stands for the real 0 when the zero-point is −128?",
+            "ReLU lets nothing below the zero-point through, and there is no integer below −128 anyway.",
+        ),
+    },
+    "6.5": {
+        "right": "Rescaling keeps the order of numbers, so the largest stays the largest. Pool first: less work.",
+        "hints": (
+            "Let a be at least b. After the same multiplication, rounding and clamping, can b become larger than a?",
+            "The order is kept (they may become equal), so the maximum is the same, before or after.",
+        ),
+    },
 }
