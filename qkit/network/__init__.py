@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cost": ["layer_costs"],
         "observe": ["activation_histograms", "channel_peaks"],
         "recipe": ["NETWORKS", "trained_weights"],
+        "study": ["Cell", "Results"],
         "simulate": ["kernels_replaced", "predict_quantized"],
     },
 )

@@ -1,0 +1,232 @@
+"""PTQ against QAT as an experiment: every network, method, number of bits and seed is measured once, and kept.
+
+Everything starts from the same trained networks and ends on the same test images; the two methods that train go on
+for the same number of steps. What is kept are the answers, image by image: so any two methods can be compared on the
+images where they differ.
+"""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from qkit.digits import Digits
+from qkit.network import qat
+from qkit.network.accuracy import Accuracy, Paired
+from qkit.network.cnn import predict, trained
+from qkit.network.simulate import Simulation
+from qkit.numeric import thresholds
+from qkit.progress import progress
+from qkit.storage import Arrays, data_home, kept_arrays
+
+CALIBRATION_IMAGES = 1_000
+FLOAT_BITS = 32
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One thing to measure: a ``network``, quantized by a ``method`` to so many bits, from the training with ``seed``.
+
+    Methods that leave the network in float have 32 bits.
+    """
+
+    network: str
+    method: str
+    weight_bits: int
+    activation_bits: int
+    seed: int = 0
+
+
+def _as_trained(cell: Cell, model, digits: Digits) -> np.ndarray:
+    return predict(model, digits.x_test)
+
+
+def _tuned(cell: Cell, model, digits: Digits) -> np.ndarray:
+    return predict(qat.fine_tune(model, digits, seed=cell.seed), digits.x_test)
+
+
+def _ptq(method: Callable) -> Callable:
+    def predictions(cell: Cell, model, digits: Digits) -> np.ndarray:
+        simulation = Simulation(model, digits.x_train[:CALIBRATION_IMAGES])
+        network = simulation.quantized(
+            cell.weight_bits, cell.activation_bits, weight_method=method, activation_method=method
+        )
+        return network.predict(digits.x_test)
+
+    return predictions
+
+
+def _qat(method: str) -> Callable:
+    def predictions(cell: Cell, model, digits: Digits) -> np.ndarray:
+        network = qat.train(model, digits, cell.weight_bits, cell.activation_bits, method, seed=cell.seed)
+        return network.predict(digits.x_test)
+
+    return predictions
+
+
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "float": _as_trained,
+    "float, tuned": _tuned,
+    "PTQ MinMax": _ptq(thresholds.minmax),
+    "PTQ MSE": _ptq(thresholds.mse),
+    "QAT plain": _qat("plain"),
+    "QAT LSQ": _qat("lsq"),
+}
+"""What turns a trained network into answers for the test images. ``float, tuned`` is the control: it is trained on
+with the images and steps of QAT, but without quantization, so that nobody takes the gain of more training for QAT's."""
+
+
+def cells(
+    networks: Iterable[str] = ("shallow", "deep"),
+    methods: Iterable[str] = tuple(METHODS),
+    bits: Iterable[int | tuple[int, int]] = (8, 4, 3, 2),
+    seeds: Iterable[int] = (0,),
+) -> list[Cell]:
+    """Return all combinations, each once.
+
+    Parameters
+    ----------
+    networks, methods, seeds
+    bits : iterable of int, or of (weight bits, activation bits)
+
+    Raises
+    ------
+    ValueError
+        If a method is unknown.
+    """
+    methods, bits = list(methods), [(each, each) if isinstance(each, int) else tuple(each) for each in bits]
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    every = [
+        Cell(network, method, *pair, seed)
+        for network in networks
+        for method in methods
+        for pair in ([(FLOAT_BITS, FLOAT_BITS)] if method.startswith("float") else bits)
+        for seed in seeds
+    ]
+    return list(dict.fromkeys(every))
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8, shape (n,)
+        Of the test images.
+    predicted : dict of Cell to ndarray of uint8, shape (n,)
+        The digit that each image was taken for.
+    seconds : dict of Cell to float
+        What it took, training included where there is some, from the trained float network on.
+    """
+
+    labels: np.ndarray
+    predicted: dict[Cell, np.ndarray]
+    seconds: dict[Cell, float]
+
+    def accuracy(self, cell: Cell) -> Accuracy:
+        """Return how often one cell is right."""
+        return Accuracy.of(self.predicted[cell], self.labels)
+
+    def paired(self, first: Cell, second: Cell) -> Paired:
+        """Compare two cells image by image."""
+        return Paired.of(self.predicted[first], self.predicted[second], self.labels)
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for every cell: what it is, ``accuracy``, the ends ``low`` and ``high`` of its 95 % interval,
+        and ``seconds``.
+        """
+        rows = []
+        for cell in self.predicted:
+            accuracy = self.accuracy(cell)
+            low, high = accuracy.interval
+            rows.append(
+                {**vars(cell), "accuracy": accuracy.value, "low": low, "high": high, "seconds": self.seconds[cell]}
+            )
+        return pd.DataFrame(rows)
+
+
+def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None) -> Results:
+    """Measure every cell that has not been measured before, and return all.
+
+    What is finished is kept in ``data/study/``: a run that was interrupted, or is widened, goes on where it was.
+
+    Parameters
+    ----------
+    cells
+        From :func:`cells`.
+    digits : Digits
+    executor : concurrent.futures.Executor, optional
+        Where to measure: by default here, one after the other. A ``ProcessPoolExecutor`` must start new processes
+        (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a fork. A Dask
+        cluster's is ``client.get_executor()``; its machines must see the file of the digits.
+    """
+    cells = list(cells)
+    found: dict[Cell, Arrays] = {}
+    with contextlib.closing(progress(total=len(cells), description="study", unit=" cells")) as bar:
+        if executor is None:
+            for cell in cells:
+                bar.set_postfix_str(f"{cell.network}, {cell.method}, W{cell.weight_bits} A{cell.activation_bits}")
+                found[cell] = measure(cell, digits)
+                bar.update(1)
+        else:
+            futures = {executor.submit(measure, cell, digits): cell for cell in cells}
+            try:
+                for future in as_completed(futures):
+                    cell = futures[future]
+                    # A machine of a cluster keeps its results on its own disk; here they are kept again.
+                    found[cell] = _kept(cell, digits, future.result)
+                    bar.update(1)
+            finally:
+                for future in futures:
+                    future.cancel()
+    return Results(
+        digits.y_test,
+        {cell: found[cell]["predicted"] for cell in cells},
+        {cell: float(found[cell]["seconds"]) for cell in cells},
+    )
+
+
+def measure(cell: Cell, digits: Digits) -> Arrays:
+    """Return ``predicted``, uint8 (n,), and ``seconds`` of one cell: kept ones, else measured now."""
+
+    def make() -> Arrays:
+        # A study has one progress bar, not one for each network in it.
+        with contextlib.redirect_stdout(io.StringIO()):
+            model = trained(cell.network, digits, cell.seed)
+            start = perf_counter()
+            probabilities = METHODS[cell.method](cell, model, digits)
+        return {
+            "predicted": probabilities.argmax(axis=1).astype(np.uint8),
+            "seconds": np.array(perf_counter() - start),
+        }
+
+    return _kept(cell, digits, make)
+
+
+def _kept(cell: Cell, digits: Digits, make: Callable[[], Arrays]) -> Arrays:
+    def check(arrays: Arrays) -> None:
+        if arrays.keys() != {"predicted", "seconds"} or arrays["predicted"].shape != digits.y_test.shape:
+            raise ValueError(f"The file kept for {cell} does not hold its answers.")
+
+    return kept_arrays(kept_path(cell, digits), make, what=f"{cell}", accept=check)
+
+
+def kept_path(cell: Cell, digits: Digits) -> Path:
+    """Return where a cell is kept: another file for everything that could change it, any line of code included."""
+    here = Path(__file__).parent
+    key = hashlib.sha256()
+    for module in sorted([*here.glob("*.py"), *here.with_name("numeric").glob("*.py")]):
+        key.update(module.read_bytes())
+    key.update(repr([cell, digits.fingerprint, version("tensorflow"), version("tf_keras")]).encode())
+    return data_home() / "study" / f"{key.hexdigest()[:16]}.npz"

@@ -1,0 +1,133 @@
+"""The study: what is measured, once; interrupted, damaged, in other processes, on a cluster."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from qkit.digits import Digits
+from qkit.network import study
+from qkit.network.study import Cell, cells
+
+
+@pytest.fixture
+def digits(few_digits):
+    """So few that a network is trained on them in a second."""
+    return Digits(
+        few_digits.x_train[:500], few_digits.y_train[:500], few_digits.x_test, few_digits.y_test, "stand-in digits", ""
+    )
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Methods that answer at once, and the list of cells they were asked for."""
+    asked = []
+
+    def answers(cell, model, digits):
+        asked.append(cell)
+        return np.eye(10)[(digits.y_test + (np.arange(len(digits.y_test)) < cell.weight_bits)) % 10]
+
+    monkeypatch.setattr(study, "METHODS", dict.fromkeys(study.METHODS, answers))
+    monkeypatch.setattr(study, "trained", lambda *_: None)
+    return asked
+
+
+def test_cells_are_all_combinations_and_float_has_no_bits():
+    found = cells(["deep"], ["float", "PTQ MSE"], [8, (4, 8), 8], [0, 1])
+    assert found == [
+        Cell("deep", "float", 32, 32, 0),
+        Cell("deep", "float", 32, 32, 1),
+        Cell("deep", "PTQ MSE", 8, 8, 0),
+        Cell("deep", "PTQ MSE", 8, 8, 1),
+        Cell("deep", "PTQ MSE", 4, 8, 0),
+        Cell("deep", "PTQ MSE", 4, 8, 1),
+    ]
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="one of float, .*got 'magic'"):
+        cells(methods=["magic"])
+
+
+def test_results(measured, few_digits):
+    results = study.run(cells(["deep"], ["float", "PTQ MSE"], [8]), few_digits)
+    right, wrong = Cell("deep", "PTQ MSE", 8, 8), Cell("deep", "float", 32, 32)
+    total = len(few_digits.y_test)
+    assert (results.accuracy(right).correct, results.accuracy(wrong).correct) == (total - 8, total - 32)
+    assert (results.paired(wrong, right).only_first, results.paired(wrong, right).only_second) == (0, 24)
+    table = results.table()
+    assert list(table["method"]) == ["float", "PTQ MSE"]
+    assert np.all((table["low"] < table["accuracy"]) & (table["accuracy"] < table["high"]))
+    assert np.all(table["seconds"] >= 0)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(measured, few_digits, monkeypatch):
+    wanted = cells(["deep"], ["PTQ MSE", "QAT LSQ"], [8, 4, 2])
+    answers = study.METHODS["QAT LSQ"]
+
+    def interrupted(cell, model, digits):
+        if cell.weight_bits == 4:
+            raise KeyboardInterrupt
+        return answers(cell, model, digits)
+
+    monkeypatch.setitem(study.METHODS, "QAT LSQ", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(wanted, few_digits)
+    assert measured == wanted[:4]
+    monkeypatch.setitem(study.METHODS, "QAT LSQ", answers)
+    results = study.run(wanted, few_digits)
+    assert measured == wanted and list(results.predicted) == wanted
+    assert study.run(wanted, few_digits).table().equals(results.table()) and measured == wanted
+
+
+def test_a_damaged_cell_is_measured_again(measured, few_digits):
+    (cell,) = cells(["deep"], ["float"])
+    first = study.run([cell], few_digits)
+    study.kept_path(cell, few_digits).write_bytes(b"half a fi")
+    with pytest.warns(UserWarning, match="made again"):
+        again = study.run([cell], few_digits)
+    assert measured == [cell, cell] and np.array_equal(first.predicted[cell], again.predicted[cell])
+
+
+def test_other_digits_are_another_cell(measured, few_digits, digits):
+    (cell,) = cells(["deep"], ["float"])
+    assert study.kept_path(cell, few_digits) != study.kept_path(cell, digits)
+
+
+def test_threads_measure_what_a_loop_measures(measured, few_digits):
+    wanted = cells(["deep", "shallow"], ["PTQ MSE"], [8, 2])
+    with ThreadPoolExecutor(3) as executor:
+        results = study.run(wanted, few_digits, executor)
+    assert sorted(measured) == sorted(wanted) and list(results.predicted) == wanted
+
+
+def test_a_cell_that_fails_does_not_lose_the_others(measured, few_digits, monkeypatch):
+    def fails(cell, model, digits):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setitem(study.METHODS, "QAT LSQ", fails)
+    good, bad = cells(["deep"], ["PTQ MSE", "QAT LSQ"], [8])
+    with ThreadPoolExecutor(1) as executor, pytest.raises(RuntimeError, match="out of memory"):
+        study.run([good, bad], few_digits, executor)
+    study.run([good], few_digits)
+    assert measured == [good]
+
+
+WANTED = cells(["shallow"], ["float", "PTQ MSE"], [2])
+
+
+def test_processes_measure_what_a_loop_measures(digits):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        elsewhere = study.run(WANTED, digits, executor)
+    here = study.run(WANTED, digits)
+    assert here.table().equals(elsewhere.table()), "kept by the other process, and found here"
+
+
+def test_a_dask_cluster(digits, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "local_directory": str(tmp_path)}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        results = study.run(WANTED, digits, client.get_executor())
+    assert list(results.predicted) == WANTED
+    assert all(study.kept_path(cell, digits).exists() for cell in WANTED)
