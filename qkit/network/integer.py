@@ -135,9 +135,9 @@ class IntegerNetwork:
     def _input(self, images: np.ndarray) -> np.ndarray:
         """Return images as the network takes them."""
         dtype = np.dtype(np.float32) if self.image is None else self.image.spec.dtype
-        if len(images) and images.dtype == dtype and images.shape[1:] == self.shape:
+        if images.size and images.dtype == dtype and images.shape[1:] == self.shape:
             return images
-        if len(images) and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
+        if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
             levels = np.arange(256, dtype=np.float32) / 255
             return (levels if self.image is None else quantize(levels, self.image))[images[..., None]]
         raise ValueError(

@@ -282,16 +282,16 @@ class Softmax(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(Layer):
-    """From float32 to integers."""
+    """From float32 to int8."""
 
     def run(self, x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return integers for float32, in the same shape."""
+        """Return int8 for float32, in the same shape: ties away from 0 in the reference kernels, else to even."""
         scale = np.float32(self.y.scale)
-        if kernels == "xnnpack":
-            q = np.rint(x * (np.float32(1) / scale))
-        else:
+        if kernels == "reference":
             steps = x / scale
             q = np.trunc(steps + np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), steps))
+        else:
+            q = np.rint(x * (np.float32(1) / scale))
         spec = self.y.spec
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
 
@@ -308,8 +308,11 @@ class Shift(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dequantize(Layer):
-    """From integers to float32."""
+    """From int8 to float32."""
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return float32 for integers, in the same shape."""
-        return (q_x.astype(np.float32) - np.float32(self.x.zero_point)) * np.float32(self.x.scale)
+        """Return float32 for int8, in the same shape; the built-in kernels may differ in the last digit."""
+        q, scale, zero_point = q_x.astype(np.float32), np.float32(self.x.scale), np.float32(self.x.zero_point)
+        if kernels in ("builtin", "single"):
+            return q * scale - zero_point * scale
+        return (q - zero_point) * scale
