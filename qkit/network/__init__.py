@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "accuracy": ["Accuracy", "Paired"],
         "cnn": ["build", "predict", "train", "trained"],
         "cost": ["layer_costs"],
+        "integer": ["IntegerNetwork"],
         "observe": ["activation_histograms", "channel_peaks"],
         "recipe": ["NETWORKS", "trained_weights"],
         "study": ["Cell", "Results"],

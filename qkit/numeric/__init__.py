@@ -26,9 +26,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "quantize_multiplier",
             "rescale",
             "rescale_float32",
+            "rescale_float64",
         ],
         "grid": ["QuantParams", "QuantSpec"],
+        "integer_layers": ["Convolution", "Dense", "Step"],
         "histogram": ["Histogram", "Range", "histogram_of", "range_of"],
+        "requantize": ["KERNELS", "Requantized", "Requantizer"],
         "thresholds": ["Threshold"],
     },
 )

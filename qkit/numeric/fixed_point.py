@@ -7,7 +7,8 @@ floats does this as
     M ≈ m0 * 2^(shift - 31),   2^30 <= m0 < 2^31        q ≈ acc * m0 / 2^(31 - shift)
 
 How the last division rounds differs from kernel to kernel, by one integer in a few results of a thousand.
-:func:`rescale` names three ways; :func:`rescale_float32` is the fourth, for processors that do have floats.
+:func:`rescale` names three ways; :func:`rescale_float32` and :func:`rescale_float64` are for processors that do
+have floats. :mod:`qkit.numeric.requantize` says which kernels take which.
 
 References
 ----------
@@ -23,8 +24,6 @@ import numpy as np
 from qkit.numeric.checks import float64s
 
 FixedPointRounding = Literal["single", "double", "double_up"]
-
-_INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +45,10 @@ class FixedPointMultiplier:
     def real(self) -> float | np.ndarray:
         """The real number that is actually multiplied by."""
         return np.ldexp(np.asarray(self.m0, np.float64), np.subtract(self.shift, 31))
+
+    def __getitem__(self, channel: int) -> "FixedPointMultiplier":
+        """Return the multiplier of one channel."""
+        return FixedPointMultiplier(int(self.m0[channel]), int(self.shift[channel]))
 
 
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
@@ -120,15 +123,39 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     (118, 119)
     """
     m0, shift = multiplier.m0, multiplier.shift
-    acc = _int32_values(acc, np.shape(m0))
     if rounding == "single":
-        return _int32(_divide_up(acc * m0, np.subtract(31, shift)))  # below 2^62 + 2^61: no int64 overflow
+        product = _int32_values(acc, np.shape(m0))
+        product *= m0  # below 2^62 + 2^61: no int64 overflow
+        return _int32(_divide_up(product, np.subtract(31, shift)))
     if rounding not in ("double", "double_up"):
         raise ValueError(f"rounding must be 'single', 'double' or 'double_up', got {rounding!r}")
-    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
-    # gemmlowp's SaturatingRoundingDoublingHighMul. Its saturation, for INT32_MIN squared, is not needed here.
-    high = _divide_up(_int32(acc << left).astype(np.int64) * m0, 31)
-    return _int32(_divide_up(high, right) if rounding == "double_up" else _divide_away(high, right))
+    divide = _divide_up if rounding == "double_up" else _divide_away
+    return _int32(divide(_high(acc, multiplier), np.maximum(np.negative(shift), 0)))
+
+
+def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
+    """Return what :func:`rescale` has between its two roundings: multiples of 2^shift.
+
+    Parameters
+    ----------
+    acc, multiplier
+        As for :func:`rescale`.
+
+    Returns
+    -------
+    ndarray of float64, same shape as ``acc``
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        As :func:`rescale`.
+
+    Examples
+    --------
+    >>> float(rounded_once(58446, quantize_multiplier(0.00202749)))
+    118.5
+    """
+    return np.ldexp(_high(acc, multiplier).astype(np.float64), np.minimum(multiplier.shift, 0))
 
 
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -154,33 +181,90 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
         As :func:`rescale`.
     """
     scale = float64s(scale, "scale").astype(np.float32)
-    acc = _int32_values(acc, scale.shape)
-    product = acc.astype(np.float32) * scale
-    return _int32(np.rint(product).astype(np.float64))  # float32 cannot tell 2^31 - 1 from 2^31
+    product = _int32_values(acc, scale.shape).astype(np.float32)
+    product *= scale
+    return _int32(np.rint(product, out=product))
+
+
+def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
+    """Multiply int32 sums by a float64, and round half away from 0: LiteRT's reference kernel of dense layers.
+
+    Parameters
+    ----------
+    acc : array_like of integers
+        Any shape, also empty; values of int32. Per channel, the channels are the last axis.
+    scale : float, or array_like of shape (channels,)
+
+    Returns
+    -------
+    ndarray of int32, same shape as ``acc``
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        As :func:`rescale`.
+    """
+    scale = float64s(scale, "scale")
+    product = _int32_values(acc, scale.shape).astype(np.float64)
+    product *= scale
+    # Not by adding 0.5: 0.49999999999999994 + 0.5 is already 1.
+    product += np.copysign(np.nextafter(0.5, 0), product)
+    return _int32(np.trunc(product, out=product))
+
+
+def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ``a * b / 2^31``, ties up: int64 arrays of int32 values (gemmlowp's SaturatingRoundingDoublingHighMul).
+
+    Its saturation, for INT32_MIN squared, is left out.
+    """
+    return _divide_up(a * b, 31)
+
+
+def divide_away(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
+    """Return ``x / 2^exponent``, ties away from 0: int64 arrays (gemmlowp's RoundingDivideByPOT)."""
+    return _divide_away(x.copy(), exponent)
+
+
+# The helpers below divide in place: new arrays for every step would take most of the time.
+
+
+def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
+    """Return ``acc * 2^max(shift, 0) * m0 / 2^31``, ties up."""
+    product = _int32_values(acc, np.shape(multiplier.m0))
+    if np.any(np.greater(multiplier.shift, 0)):
+        product <<= np.maximum(multiplier.shift, 0)
+        _check_int32(product)
+    product *= multiplier.m0
+    return _divide_up(product, 31)
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
-    """Divide by 2^exponent and round, ties up."""
-    half = (np.int64(1) << exponent) >> 1
-    return (x + half) >> exponent
+    x += (np.int64(1) << exponent) >> 1
+    x >>= exponent
+    return x
 
 
 def _divide_away(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
-    """Divide by 2^exponent and round, ties away from 0: gemmlowp's RoundingDivideByPOT."""
-    return np.sign(x) * _divide_up(np.abs(x), exponent)
+    x -= (x < 0) & np.greater(exponent, 0)  # ties up, of a number one less, are ties down
+    return _divide_up(x, exponent)
 
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
-    """Return ``acc`` as int64, for products to fit, once it is known to hold int32 values."""
+    """Return ``acc`` as a new int64 array, for products to fit, once it is known to hold int32 values."""
     acc = np.asarray(acc)
     if acc.dtype.kind not in "iu":
         raise TypeError(f"acc must hold integers, got {acc.dtype}")
     if channels and acc.shape[-1:] != channels:
         raise ValueError(f"the last axis of acc must be the {channels[0]} channels, got shape {acc.shape}")
-    return _int32(acc).astype(np.int64)
+    _check_int32(acc)
+    return acc.astype(np.int64)
 
 
 def _int32(x: np.ndarray) -> np.ndarray:
-    if x.size and not (x.min() >= _INT32.min and x.max() <= _INT32.max):
-        raise OverflowError(f"{x.min():.0f} to {x.max():.0f} is more than an int32 holds; check the scales")
+    _check_int32(x)
     return x.astype(np.int32)
+
+
+def _check_int32(x: np.ndarray) -> None:
+    if x.size and not (x.min() >= -(2.0**31) and x.max() < 2.0**31):
+        raise OverflowError(f"{x.min():.0f} to {x.max():.0f} is more than an int32 holds; check the scales")

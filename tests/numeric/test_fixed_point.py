@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.numeric import FixedPointMultiplier, quantize_multiplier, rescale, rescale_float32
+from qkit.numeric import FixedPointMultiplier, quantize_multiplier, rescale, rescale_float32, rescale_float64
+from qkit.numeric.fixed_point import divide_away, high_product, rounded_once
 
 reals = st.floats(2.0**-31, 0.999)  # no shift to the left
 int32s = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-300, 300), st.sampled_from([-(2**31), 2**31 - 1]))
@@ -186,3 +187,41 @@ def test_float32_results_beyond_int32_are_refused():
         rescale_float32(2**30, 3.0)
     with pytest.raises(OverflowError, match="2147483648 to 2147483648 is more than an int32 holds"):
         rescale_float32(2**31 - 1, 1.0)  # which float32 turns into 2^31
+
+
+# ---- What softmax and the explorer need ----
+
+
+@given(int32s, reals)
+def test_rounded_once_is_the_first_half_of_double_rounding(acc, real):
+    m = quantize_multiplier(real)
+    first = half_up(Fraction(acc * m.m0, 2**31))
+    assert Fraction(float(rounded_once(acc, m))) == Fraction(first) / 2 ** max(-m.shift, 0)
+
+
+@given(int32s, st.floats(0.0001, 0.9))
+def test_float64_rounds_half_away_from_zero(acc, real):
+    product = Fraction(float(acc) * real)
+    expected = half_up(product) if product >= 0 else -half_up(-product)
+    assert rescale_float64(acc, real) == expected
+
+
+def test_float64_ties():
+    assert rescale_float64([-3, -1, 0, 1, 3], 0.5).tolist() == [-2, -1, 0, 1, 2]
+    assert rescale_float64(1, np.nextafter(0.5, 0)) == 0
+    assert rescale_float64([[1, 1]], [1.0, 2.0]).tolist() == [[1, 2]]
+
+
+@given(int32s, int32s, st.integers(0, 31))
+def test_gemmlowps_operators(a, b, exponent):
+    a, b = max(a, -(2**31) + 1), max(b, -(2**31) + 1)
+    x = np.array([a], np.int64)
+    assert high_product(x, np.int64(b)).tolist() == [half_up(Fraction(a * b, 2**31))]
+    exact = Fraction(abs(a), 2**exponent)
+    assert divide_away(x, exponent).tolist() == [half_up(exact) if a >= 0 else -half_up(exact)]
+    assert x.tolist() == [a]
+
+
+def test_one_channels_multiplier():
+    m = quantize_multiplier([0.5, 0.011])
+    assert (m[1].m0, m[1].shift) == (quantize_multiplier(0.011).m0, quantize_multiplier(0.011).shift)

@@ -1,0 +1,83 @@
+"""Full-int8 .tflite files, and what LiteRT computes from them: for tests and benchmarks."""
+
+import warnings
+
+import numpy as np
+
+from qkit.network.backend import keras, quiet, tf
+from qkit.network.cnn import as_input
+
+RESOLVERS = {
+    "xnnpack": "AUTO",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+"""What LiteRT calls the kernels."""
+
+
+def post_training(model, images: np.ndarray, per_channel: bool = True, io=tf.int8) -> bytes:
+    """Quantize a float network, calibrated on grey levels (n, 28, 28) or on its own floating inputs."""
+    inputs = as_input(images) if images.dtype == np.uint8 else images
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.representative_dataset = lambda: ([one[None]] for one in inputs)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_disable_per_channel = not per_channel
+    return _convert(converter, io)
+
+
+def quantization_aware(model, digits, per_channel: bool = True, steps: int = 50) -> bytes:
+    """Train on with fake quantization for a moment, and convert.
+
+    Per channel, convolutions are (tfmot leaves dense layers per tensor).
+    """
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow_model_optimization as tfmot
+        from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+            default_8bit_quantize_registry as registry,
+        )
+    quantization = tfmot.quantization.keras
+    per_tensor = registry.Default8BitQuantizeConfig(["kernel"], ["activation"], False)
+
+    def annotate(layer):
+        if isinstance(layer, keras.layers.Conv2D) and not per_channel:
+            return quantization.quantize_annotate_layer(layer, per_tensor)
+        return quantization.quantize_annotate_layer(layer)
+
+    annotated = keras.models.clone_model(model, clone_function=annotate)
+    annotated.set_weights(model.get_weights())
+    with quantization.quantize_scope({"Default8BitQuantizeConfig": registry.Default8BitQuantizeConfig}):
+        aware = quantization.quantize_apply(annotated)
+    aware.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
+    count = 128 * steps
+    aware.fit(as_input(digits.x_train[:count]), digits.y_train[:count], batch_size=128, shuffle=False, verbose=0)
+    return _convert(tf.lite.TFLiteConverter.from_keras_model(aware), tf.int8)
+
+
+def _convert(converter, io) -> bytes:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = io
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return converter.convert()
+
+
+def litert_outputs(content: bytes, kernels: str, x: np.ndarray) -> list[np.ndarray]:
+    """Return what LiteRT computes from inputs ``x``: the output of every operator, in the order of the file."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        interpreter = Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType[RESOLVERS[kernels]],
+            experimental_preserve_all_tensors=True,
+        )
+        start = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(start, x.shape)
+        interpreter.allocate_tensors()
+    interpreter.set_tensor(start, x)
+    interpreter.invoke()
+    graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(content)).subgraphs[0]
+    return [interpreter.get_tensor(operator.outputs[0]) for operator in graph.operators]

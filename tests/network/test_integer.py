@@ -1,0 +1,267 @@
+"""The integer network: bit for bit what LiteRT computes; and what it says about files that it cannot run."""
+
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from qkit.network import IntegerNetwork, build, train
+from qkit.network.backend import keras, quiet, tf
+from qkit.numeric.requantize import KERNELS
+from tests.network.int8_files import RESOLVERS, litert_outputs, post_training, quantization_aware
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+NOT_X86 = f"these kernels round in another way on {platform.machine()}; qkit follows those of x86"
+FILES = [
+    ("shallow", "PTQ", True),
+    ("shallow", "QAT", False),
+    *(("deep", way, per_channel) for way in ("PTQ", "QAT") for per_channel in (True, False)),
+]
+
+
+@pytest.fixture(scope="module")
+def trained_networks(few_digits):
+    """Both networks after one short epoch."""
+    models = {name: build(name, seed=1) for name in ("shallow", "deep")}
+    for model in models.values():
+        train(model, few_digits, epochs=1)
+    return models
+
+
+@pytest.fixture(scope="module")
+def files(trained_networks, few_digits):
+    """Their .tflite files."""
+
+    def convert(name, way, per_channel):
+        model = trained_networks[name]
+        if way == "QAT":
+            return quantization_aware(model, few_digits, per_channel, steps=5)
+        return post_training(model, few_digits.x_train[:50], per_channel)
+
+    return {file: convert(*file) for file in FILES}
+
+
+@pytest.fixture(scope="module")
+def deep(files):
+    return files["deep", "PTQ", True]
+
+
+def check_against_litert(content: bytes, kernels: str, images: np.ndarray) -> None:
+    """Compare every layer that behaves the same on this machine; skip if there is none."""
+    if kernels == "builtin" and not X86:
+        pytest.skip(NOT_X86)
+    network = IntegerNetwork.read(content)
+    found = network.run(images, kernels)
+    expected = litert_outputs(content, kernels, found["image"])
+    assert len(expected) == len(network.layers)
+    for layer, output in zip(network.layers, expected, strict=True):
+        if layer.op == "SOFTMAX" and kernels != "reference" and not X86:
+            pytest.skip(NOT_X86)
+        assert found[layer.name].dtype == output.dtype
+        np.testing.assert_array_equal(found[layer.name], output, err_msg=f"{layer.name}, {kernels}")
+
+
+@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("file", FILES)
+def test_every_layer_is_litert(files, file, kernels, few_digits):
+    check_against_litert(files[file], kernels, few_digits.x_test[:300])
+
+
+@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("io", [tf.float32, tf.uint8])
+def test_other_inputs_and_outputs(trained_networks, few_digits, io, kernels):
+    content = post_training(trained_networks["deep"], few_digits.x_train[:50], io=io)
+    network = IntegerNetwork.read(content)
+    assert network.predict(few_digits.x_test[:3]).dtype == io.as_numpy_dtype
+    check_against_litert(content, kernels, few_digits.x_test[:50])
+
+
+@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_paddings_strides_and_negative_outputs(padding, per_channel, kernels):
+    """Without ReLU negative sums are not clipped, so that ties of both signs count; noise fills the range."""
+    model = keras.Sequential(
+        [
+            keras.layers.Input((14, 15, 2)),
+            keras.layers.Conv2D(24, (3, 5), padding=padding, name="conv"),
+            keras.layers.MaxPooling2D(3, 2, padding=padding, name="pool"),
+            keras.layers.Conv2D(40, 2, 2, padding=padding, activation="relu", name="strided"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(200, name="dense"),
+            keras.layers.Dense(10, use_bias=False, name="no_bias"),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(scale=0.3, size=weights.shape) for weights in model.get_weights()])
+    content = post_training(model, rng.normal(size=(30, 14, 15, 2)).astype(np.float32), per_channel)
+    images = rng.integers(-128, 128, (300, 14, 15, 2)).astype(np.int8)
+    check_against_litert(content, kernels, images)
+
+
+@pytest.mark.parametrize("kernels", RESOLVERS)
+def test_floats_become_integers_and_back_as_in_litert(kernels):
+    """Floats that fall on a tie, or just beside one; answers on a scale that is no power of two."""
+    model = keras.Sequential([keras.layers.Input((512,)), keras.layers.Dense(64)])
+    content = post_training(model, np.linspace(-1, 2, 512, dtype=np.float32)[None], io=tf.float32)
+    network = IntegerNetwork.read(content)
+    scale = np.float32(network.layers[0].y.scale)
+    ties = (np.arange(-256, 256, dtype=np.float32) + np.float32(0.5)) * scale
+    x = np.stack([ties, np.nextafter(ties, np.float32(9)), np.nextafter(ties, np.float32(-9)), 100 * ties])
+    check_against_litert(content, kernels, x)
+
+
+def test_single_rounding_is_another_answer_to_the_same_sums(deep, few_digits):
+    """It differs from every family of kernels, but only here and there and by one."""
+    network = IntegerNetwork.read(deep)
+    first = {kernels: network.run(few_digits.x_test[:300], kernels)["conv1"].astype(int) for kernels in KERNELS}
+    for kernels in RESOLVERS:
+        difference = np.abs(first[kernels] - first["single"])
+        assert difference.max() <= 1
+        assert difference.mean() < 1e-3
+    assert (first["builtin"] != first["single"]).any()
+
+
+# ---- The network itself ----
+
+
+def test_layers_are_named_as_in_keras_and_say_what_is_in_the_file(files):
+    network = IntegerNetwork.read(files["deep", "QAT", True])
+    assert [layer.name for layer in network.layers] == [
+        *("conv1", "pool1", "conv2", "pool2", "flatten", "dense1", "dense2", "softmax")
+    ]
+    conv = network.layers[2]
+    assert (conv.op, conv.shape, conv.q_weights.shape, conv.w.scale.shape) == (
+        "CONV_2D",
+        (11, 11, 64),
+        (64, 3, 3, 32),
+        (64,),
+    )
+    assert conv.x.scale == network.layers[1].y.scale and conv.relu
+    assert conv.source == "pool1" and network.layers[0].source == "image"
+    assert "conv2        CONV_2D          (11, 11, 64)" in repr(network)
+
+
+def test_files_can_be_given_by_path(deep, tmp_path):
+    path = tmp_path / "deep.tflite"
+    path.write_bytes(deep)
+    assert repr(IntegerNetwork.read(path)) == repr(IntegerNetwork.read(str(path))) == repr(IntegerNetwork.read(deep))
+    with pytest.raises(FileNotFoundError):
+        IntegerNetwork.read(tmp_path / "other.tflite")
+
+
+def test_prediction_is_the_last_layer_whatever_the_batches(deep, few_digits):
+    network = IntegerNetwork.read(deep)
+    images = few_digits.x_test[:61]
+    outputs = network.run(images)
+    assert outputs["image"].shape == (61, 28, 28, 1) and outputs["image"].dtype == np.int8
+    np.testing.assert_array_equal(outputs["image"][..., 0], images.astype(int) - 128)
+    np.testing.assert_array_equal(network.predict(images), outputs["softmax"])
+    np.testing.assert_array_equal(network.predict(outputs["image"]), outputs["softmax"])
+    np.testing.assert_array_equal(network.predict(images[7:8]), outputs["softmax"][7:8])
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize(("layer", "position"), [("conv1", (25, 0, 31)), ("conv2", (4, 7, 9)), ("dense2", (3,))])
+def test_a_trace_ends_where_the_network_does(deep, few_digits, layer, position, kernels):
+    network = IntegerNetwork.read(deep)
+    outputs = network.run(few_digits.x_test[:9], kernels)
+    for image in range(9):
+        step = network.trace(few_digits.x_test[image], layer, position, kernels)
+        assert step.requantized.q == outputs[layer][(image, *position)]
+
+
+def test_traces_are_refused(deep, few_digits):
+    network = IntegerNetwork.read(deep)
+    with pytest.raises(ValueError, match="layer must be one of conv1, conv2, dense1, dense2, got 'pool1'"):
+        network.trace(few_digits.x_test[0], "pool1", (0, 0, 0))
+    with pytest.raises(ValueError, match=r"in the output of conv1, shape \(26, 26, 32\), got \(0, 26, 0\)"):
+        network.trace(few_digits.x_test[0], "conv1", (0, 26, 0))
+
+
+def test_tensorflow_is_not_loaded(deep, tmp_path):
+    path = tmp_path / "deep.tflite"
+    path.write_bytes(deep)
+    program = (
+        "import sys, numpy; from qkit.network import IntegerNetwork;"
+        f"print(IntegerNetwork.read({str(path)!r}).predict(numpy.zeros((1, 28, 28), numpy.uint8)).shape);"
+        "print(sorted({'tensorflow', 'tf_keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["(1, 10)", "[]"]
+
+
+# ---- What is refused ----
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 28, 27), np.uint8), r"got uint8 of shape \(2, 28, 27\)"),
+        (np.zeros((28, 28), np.uint8), r"got uint8 of shape \(28, 28\)"),
+        (np.zeros((2, 28, 28, 1), np.float32), r"or int8 of shape \(n, 28, 28, 1\), at least one; got float32"),
+        (np.zeros((2, 28, 28), np.int8), r"uint8 of shape \(n, 28, 28\), or"),
+        (np.zeros((0, 28, 28), np.uint8), r"at least one; got uint8 of shape \(0, 28, 28\)"),
+        (np.uint8(3), r"got uint8 of shape \(\)"),
+    ],
+)
+def test_images_of_another_kind(deep, images, message):
+    for act in (IntegerNetwork.read(deep).predict, IntegerNetwork.read(deep).run):
+        with pytest.raises(ValueError, match=message):
+            act(images)
+
+
+def test_unknown_kernels(deep, few_digits):
+    with pytest.raises(ValueError, match="kernels must be one of xnnpack, builtin, reference, single, got 'ruy'"):
+        IntegerNetwork.read(deep).predict(few_digits.x_test[:1], "ruy")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip file", b"\x89HDF\r\n\x1a\n" * 99])
+def test_other_files(content):
+    with pytest.raises(ValueError, match=r"not a .tflite file: bytes 4 to 8"):
+        IntegerNetwork.read(content)
+
+
+def test_files_cut_off(deep):
+    """Wherever it is cut, it is refused, or, where only padding is lost, it is the same network."""
+    whole = repr(IntegerNetwork.read(deep))
+    refused = 0
+    for length in [*range(8, 200, 3), *np.linspace(200, len(deep) - 1, 60).astype(int)]:
+        try:
+            assert repr(IntegerNetwork.read(deep[:length])) == whole
+        except ValueError as error:
+            assert "damaged or cut off" in str(error)
+            refused += 1
+    assert refused > 100
+
+
+def float_file(model, optimize=False) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT] if optimize else []
+    with quiet():
+        return converter.convert()
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_networks_of_floats(trained_networks, optimize):
+    content = float_file(trained_networks["deep"], optimize)
+    with pytest.raises(ValueError, match=r"conv1, a CONV_2D, has FLOAT32.*only networks of INT8.*representative_dataset"):
+        IntegerNetwork.read(content)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([keras.layers.AveragePooling2D(name="mean")], "mean is a AVERAGE_POOL_2D; known here are CONV_2D, MAX_POOL_2D"),
+        ([keras.layers.DepthwiseConv2D(3, name="slim")], "slim is a DEPTHWISE_CONV_2D"),
+        ([keras.layers.Conv2D(4, 3, dilation_rate=2, name="wide")], "is a SPACE_TO_BATCH_ND"),
+        ([keras.layers.Conv2D(4, 3, activation="relu6", name="six")], "six, a CONV_2D, ends with RELU6"),
+    ],
+)
+def test_layers_that_are_not_known(layers, message):
+    model = keras.Sequential([keras.layers.Input((9, 9, 2)), *layers, keras.layers.Flatten(), keras.layers.Dense(2)])
+    images = np.random.default_rng(0).random((5, 9, 9, 2), np.float32)
+    with pytest.raises(ValueError, match=message):
+        IntegerNetwork.read(post_training(model, images))

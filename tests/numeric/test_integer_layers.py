@@ -1,0 +1,173 @@
+"""Layers in integers, against plain loops over Python's unlimited ones. LiteRT itself is the oracle in tests/network."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkit.numeric.grid import QuantParams, QuantSpec
+from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, MaxPool, Quantize, Shift
+from qkit.numeric.requantize import KERNELS
+
+RNG = np.random.default_rng(3)
+
+
+def activation(scale=0.05, zero_point=-128, signed=True) -> QuantParams:
+    return QuantParams(scale, zero_point, QuantSpec(signed=signed))
+
+
+def common(op="X", shape=(), x=None, y=None) -> dict:
+    return {"name": "layer", "op": op, "source": "image", "shape": shape, "x": x, "y": y}
+
+
+def weighted(q_weights, zero_point=-7, relu=True) -> dict:
+    channels = len(q_weights)
+    return {
+        "x": activation(0.01, zero_point),
+        "y": activation(0.4, -20),
+        "q_weights": q_weights,
+        "q_bias": RNG.integers(-3000, 3000, channels).astype(np.int32),
+        "w": QuantParams(np.linspace(0.01, 0.03, channels), np.zeros(channels, int), QuantSpec(symmetric=True, axis=0)),
+        "relu": relu,
+    }
+
+
+def dense(inputs=30, channels=4, q_weights=None, **how) -> Dense:
+    if q_weights is None:
+        q_weights = RNG.integers(-127, 128, (channels, inputs)).astype(np.int8)
+    return Dense(**common("FULLY_CONNECTED", (len(q_weights),)) | weighted(q_weights, **how))
+
+
+def convolution(height, width, size, strides, same, inputs=2, channels=3) -> Convolution:
+    shape = tuple(
+        -(-side // stride) if same else (side - length) // stride + 1
+        for side, length, stride in zip((height, width), size, strides, strict=True)
+    )
+    q_weights = RNG.integers(-127, 128, (channels, *size, inputs)).astype(np.int8)
+    what = common("CONV_2D", (*shape, channels)) | weighted(q_weights)
+    return Convolution(**what, size=size, strides=strides, same=same)
+
+
+def padding_before(side: int, size: int, stride: int, same: bool) -> int:
+    return max((-(-side // stride) - 1) * stride + size - side, 0) // 2 if same else 0
+
+
+windows = given(
+    st.tuples(st.integers(3, 8), st.integers(3, 8)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.booleans(),
+)
+
+
+@windows
+def test_convolutions_sum_what_their_window_sees(sides, size, strides, same):
+    layer = convolution(*sides, size, strides, same)
+    q_x = RNG.integers(-128, 128, (2, *sides, 2)).astype(np.int8)
+    found = layer.sums(q_x)
+    assert found.dtype == np.int32 and found.shape == (2, *layer.shape)
+    start = [padding_before(*which, same) for which in zip(sides, size, strides, strict=True)]
+    for image, row, column, channel in np.ndindex(found.shape):
+        total = int(layer.q_bias[channel])
+        for down, across, k in np.ndindex(*size, 2):
+            y, x = row * strides[0] + down - start[0], column * strides[1] + across - start[1]
+            if 0 <= y < sides[0] and 0 <= x < sides[1]:  # what is padded is real 0
+                total += (int(q_x[image, y, x, k]) + 7) * int(layer.q_weights[channel, down, across, k])
+        assert found[image, row, column, channel] == total
+
+
+@windows
+def test_pools_take_the_largest(sides, size, strides, same):
+    shape = convolution(*sides, size, strides, same).shape
+    layer = MaxPool(**common("MAX_POOL_2D", shape), size=size, strides=strides, same=same)
+    q_x = RNG.integers(-128, 128, (2, *sides, 3)).astype(np.int8)
+    found = layer.run(q_x)
+    assert found.dtype == np.int8 and found.shape == (2, *shape)
+    start = [padding_before(*which, same) for which in zip(sides, size, strides, strict=True)]
+    for row, column in np.ndindex(shape[:2]):
+        y, x = row * strides[0] - start[0], column * strides[1] - start[1]
+        seen = q_x[:, max(y, 0) : y + size[0], max(x, 0) : x + size[1]]
+        np.testing.assert_array_equal(found[:, row, column], seen.max(axis=(1, 2)))
+
+
+@pytest.mark.parametrize(("inputs", "floats"), [(1000, np.float32), (1100, np.float64)])
+def test_sums_are_exact_however_large(inputs, floats):
+    """Up to 2^24 in float32: 127 * 128 * 1032; beyond, float64 takes over."""
+    layer = dense(q_weights=np.full((3, inputs), 127, np.int8) * np.int8([[1], [-1], [1]]), zero_point=127)
+    assert layer._columns.dtype == floats
+    q_x = np.stack([np.full(inputs, 127), np.full(inputs, -128), RNG.integers(-128, 128, inputs)]).astype(np.int8)
+    expected = (q_x.astype(np.int64) - 127) @ layer.q_weights.T.astype(np.int64) + layer.q_bias
+    np.testing.assert_array_equal(layer.sums(q_x), expected)
+
+
+def test_odd_sums_near_the_bound_are_exact():
+    """One step more and float32 would skip every odd number."""
+    layer = dense(q_weights=np.full((1, 1032), 127, np.int8))
+    assert layer._columns.dtype == np.float32
+    q_x = np.full((64, 1032), -128, np.int8)
+    q_x[np.arange(64), np.arange(64)] += np.arange(64, dtype=np.int8)
+    expected = (q_x.astype(np.int64) + 7) @ layer.q_weights.T.astype(np.int64) + layer.q_bias
+    np.testing.assert_array_equal(layer.sums(q_x), expected)
+    assert np.abs(layer.sums(q_x) - layer.folded_bias).max() > 0.999 * 2**24
+
+
+def test_sums_beyond_int32_are_refused():
+    with pytest.raises(ValueError, match="the sums of layer may become more than an int32 holds"):
+        dense(q_weights=np.full((1, 140_000), 127, np.int8))
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_a_trace_tells_the_sum_and_ends_at_the_output(kernels):
+    layer = convolution(6, 7, (3, 2), (1, 2), True)
+    q_x = RNG.integers(-128, 128, (6, 7, 2)).astype(np.int8)
+    sums, outputs = layer.sums(q_x[None])[0], layer.run(q_x[None], kernels)[0]
+    for position in np.ndindex(layer.shape):
+        step = layer.trace(q_x, position, kernels)
+        channel = position[-1]
+        assert step.q_patch.shape == step.q_weights.shape == (3, 2, 2)
+        assert step.products == np.sum(step.q_patch.astype(int) * step.q_weights)
+        shifted = step.q_patch.astype(int) - step.x_zero_point
+        assert step.acc == step.products + step.folded_bias == np.sum(shifted * step.q_weights) + step.q_bias
+        assert step.acc == sums[position]
+        assert step.requantized.q == outputs[position]
+        assert step.real == pytest.approx(0.01 * layer.w.scale[channel] * step.acc)
+        assert step.real_hat == pytest.approx(0.4 * (step.requantized.q + 20))
+        # A ReLU cuts below 0, int8 above 58.8; between, half a step is lost.
+        assert abs(step.real_hat - np.clip(step.real, 0, 58.8)) <= 0.2 * 1.01
+
+
+def test_a_dense_trace_has_one_index():
+    layer = dense()
+    q_x = RNG.integers(-128, 128, 30).astype(np.int8)
+    step = layer.trace(q_x, (2,), "builtin")
+    assert step.requantized.q == layer.run(q_x[None], "builtin")[0, 2]
+    np.testing.assert_array_equal(step.q_patch, q_x)
+    np.testing.assert_array_equal(step.q_weights, layer.q_weights[2])
+
+
+@pytest.mark.parametrize("position", [(4,), (-1,), (0, 0), ()])
+def test_positions_outside(position):
+    with pytest.raises(ValueError, match=r"in the output of layer, shape \(4,\), got"):
+        dense().trace(np.zeros(30, np.int8), position)
+    with pytest.raises(ValueError, match="kernels must be one of"):
+        dense().trace(np.zeros(30, np.int8), (0,), "neon")
+
+
+def test_floats_are_quantized_and_come_back():
+    quantize, dequantize = Quantize(**common(y=activation(0.5, 3))), Dequantize(**common(x=activation(0.5, 3)))
+    x = np.float32([-100, -0.75, -0.25, 0, 0.25, 0.75, 100])
+    assert quantize.run(x).tolist() == [-128, 1, 3, 3, 3, 5, 127]
+    assert quantize.run(x, "reference").tolist() == [-128, 1, 2, 3, 4, 5, 127]
+    for kernels in KERNELS:
+        back = dequantize.run(quantize.run(x, kernels), kernels)
+        assert back.dtype == np.float32
+        assert np.abs(back - x)[1:-1].max() <= 0.25
+
+
+def test_unsigned_becomes_signed_and_back():
+    signed, unsigned = activation(0.5, -128), activation(0.5, 0, signed=False)
+    levels = np.arange(256, dtype=np.uint8)
+    there = Shift(**common(x=unsigned, y=signed)).run(levels)
+    assert there.dtype == np.int8
+    np.testing.assert_array_equal(there, levels.astype(int) - 128)
+    np.testing.assert_array_equal(Shift(**common(x=signed, y=unsigned)).run(there), levels)
