@@ -7,7 +7,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "accuracy": ["Accuracy"],
         "cnn": ["build", "predict", "train", "trained"],
+        "conversion": ["convert"],
         "cost": ["layer_costs"],
+        "deployment": ["deploy"],
+        "litert": ["Latency", "LiteModel"],
         "observe": ["activation_histograms", "channel_peaks"],
         "recipe": ["NETWORKS", "trained_weights"],
         "simulate": ["kernels_replaced", "predict_quantized"],
