@@ -7,8 +7,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "accuracy": ["Accuracy", "Paired"],
         "cnn": ["build", "predict", "train", "trained"],
+        "conversion": ["convert"],
         "cost": ["layer_costs"],
+        "deployment": ["deploy"],
         "integer": ["IntegerNetwork"],
+        "litert": ["Latency", "LiteModel"],
         "observe": ["activation_histograms", "channel_peaks"],
         "recipe": ["NETWORKS", "trained_weights"],
         "study": ["Cell", "Results"],

@@ -5,35 +5,17 @@ bring, so qkit imports ``keras`` from here. Two threads and deterministic kernel
 one machine; another processor may still differ in the last digits.
 """
 
-import contextlib
 import os
-import sys
 import warnings
-from collections.abc import Iterator
 
+from qkit.network.quiet import quiet
 from qkit.network.recipe import THREADS
 
 __all__ = ["keras", "quiet", "tf"]
 
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide what TensorFlow's C++ code writes to the process's standard error, past Python."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with quiet(), warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+with quiet():
     import tensorflow as tf
     import tf_keras as keras
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qkit.network.tflite import read_layers
+from qkit.network.int8_file import read_layers
 from qkit.numeric.affine import quantize
 from qkit.numeric.grid import QuantParams
 from qkit.numeric.integer_layers import Dense, Layer, Step

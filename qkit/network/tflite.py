@@ -1,181 +1,145 @@
-"""What is in a full-int8 .tflite file: its operators, one by one, as layers of integers.
+"""What stands in a .tflite file: operators in the order in which they run, and the tensors between them.
 
-The schema that comes with LiteRT reads it; TensorFlow is not needed.
+The file is a FlatBuffer: its numbers lie in it as they lie in memory. So the arrays here are views. Those of a
+``bytearray`` can be written to, and that changes the file; its size stays.
 """
 
-import struct
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
-from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, Layer, MaxPool, Quantize, Reshape, Shift, Softmax
-
-OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"
-"""What is known here."""
+ROLES = {"CONV_2D": ("weights", "bias"), "FULLY_CONNECTED": ("weights", "bias"), "RESHAPE": ("shape",)}
+"""What an operator takes beside the numbers that flow through the network."""
 
 
-class Content(NamedTuple):
-    """A network as a file describes it: shape and grid (``None`` for floats) of an image, and the layers."""
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One tensor of the file.
 
+    Attributes
+    ----------
+    name : str
+        As TensorFlow called it.
+    shape : tuple of int
+    dtype : str
+        Such as ``"int8"``.
+    scale : ndarray of float32, shape (channels,)
+        One number for a tensor that is quantized as a whole, none for one that is not quantized.
+    zero_point : ndarray of int64, shape (channels,)
+    data : ndarray of uint8, shape (bytes,)
+        The bytes that are stored: none for what is computed when the network runs.
+    """
+
+    name: str
     shape: tuple[int, ...]
-    image: QuantParams | None
-    layers: tuple[Layer, ...]
+    dtype: str
+    scale: np.ndarray
+    zero_point: np.ndarray
+    data: np.ndarray
 
 
-def read_layers(content: bytes) -> Content:
-    """Read the bytes of a .tflite file.
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """One step of the computation: ``kind``, such as ``CONV_2D``, what it takes, and what it returns."""
+
+    kind: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+    @property
+    def layer(self) -> str:
+        """The Keras layer that it is part of: TensorFlow calls its tensors ``network/layer/operation;...``."""
+        _, *layer = self.output.name.split(";")[0].split("/")
+        return layer[0].removeprefix("quant_") if layer else self.kind.lower()
+
+
+def read_operators(content: bytes | bytearray) -> list[Operator]:
+    """Return the operators of a file, in the order in which they run.
+
+    Two operators that share a tensor share the object. A bias that is left out because it is 0 is not among the
+    inputs.
 
     Raises
     ------
-    ValueError
-        If it is not a .tflite file, is damaged or cut off, computes with anything but int8, or has an operator
-        that is not known here.
+    ImportError
+        If LiteRT is not installed.
     """
-    if content[4:8] != b"TFL3":
-        raise ValueError(f"this is not a .tflite file: bytes 4 to 8 of one are b'TFL3', here they are {content[4:8]!r}")
+    schema = import_litert("schema_py_generated")
+    kinds = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    dtypes = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+    model = schema.Model.GetRootAs(content, 0)
+    graph = model.Subgraphs(0)
+    tensors = [_tensor(model, graph.Tensors(index), dtypes) for index in range(graph.TensorsLength())]
+    operators = []
+    for index in range(graph.OperatorsLength()):
+        operator = graph.Operators(index)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        operators.append(
+            Operator(
+                kind=kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())],
+                inputs=tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0),
+                output=tensors[operator.Outputs(0)],
+            )
+        )
+    return operators
+
+
+def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
+    """Return the tensors by layer and role, in the order of the computation.
+
+    The layers are those of the Keras network, and ``image``. The roles are ``weights``, ``bias``, ``output``, and
+    ``logits`` for what the softmax of the last layer takes. Float16 weights come with what they are turned into
+    when the file is loaded: ``weights, as float32``.
+    """
+    stored = {step.output: step.inputs[0] for step in operators if _widens(step)}
+    steps = [step for step in operators if not _widens(step)]
+    found = {("image", "input"): steps[0].inputs[0]}
+    layer = "image"
+    for step in steps:
+        if step.kind == "SOFTMAX":
+            found[layer, "logits"] = found.pop((layer, "output"))
+        else:
+            layer = step.layer
+        for role, tensor in zip(ROLES.get(step.kind, ()), step.inputs[1:], strict=False):
+            if tensor in stored:
+                found[layer, role] = stored[tensor]
+                role = f"{role}, as {tensor.dtype}"
+            found[layer, role] = tensor
+        found[layer, "output"] = step.output
+    return found
+
+
+def import_litert(module: str):
+    """Import a module of LiteRT, of which there is none for some computers.
+
+    Raises
+    ------
+    ImportError
+        If LiteRT is not installed.
+    """
     try:
-        image, operators = _parse(content)
-    except (struct.error, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        raise ValueError(f"this .tflite file of {len(content):,} bytes is damaged or cut off ({error})") from error
-    names, layers = {image.index: "image"}, []
-    for operator in operators:
-        x, y = operator.inputs[0], operator.output
-        name = _short_name(operator, names.values())
-        if operator.kind not in OPERATORS:
-            raise ValueError(f"{name} is a {operator.kind}; known here are {', '.join(OPERATORS)}")
-        if x.index not in names:
-            raise ValueError(f"the input of {name} must be the image or the output of another layer, got {x.name!r}")
-        layers.append(_layer(operator, name, names[x.index]))
-        names[y.index] = name
-    return Content(image.shape[1:], _grid(image), tuple(layers))
+        return import_module(f"ai_edge_litert.{module}")
+    except ImportError as problem:
+        raise ImportError(
+            f"LiteRT, which runs the converted networks, cannot be loaded ({problem}). `make lab` installs it as the "
+            "package ai-edge-litert. For Macs with an Intel processor there is none: use another computer, or Binder."
+        ) from problem
 
 
-class _Tensor(NamedTuple):
-    index: int
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    scale: np.ndarray
-    zero_point: np.ndarray
-    axis: int
-    values: np.ndarray | None
+def _widens(step: Operator) -> bool:
+    """Say whether the step turns stored numbers into floats."""
+    return step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0
 
 
-class _Operator(NamedTuple):
-    kind: str
-    inputs: list[_Tensor]
-    output: _Tensor
-    options: Any
-    activation: str
-    same: bool
-
-
-def _parse(content: bytes) -> tuple[_Tensor, list[_Operator]]:
-    """Return the input and all operators. Any error in here is the file's fault."""
-    # Here, not above: only reading needs it.
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    graph = model.subgraphs[0]
-    types, activations = (
-        {code: name for name, code in vars(enumeration).items()}
-        for enumeration in (schema.TensorType, schema.ActivationFunctionType)
+def _tensor(model, tensor, dtypes: dict[int, str]) -> Tensor:
+    buffer, grid = model.Buffers(tensor.Buffer()), tensor.Quantization()
+    quantized = grid is not None and grid.ScaleLength() > 0
+    return Tensor(
+        name=tensor.Name().decode(),
+        shape=tuple(tensor.Shape(axis) for axis in range(tensor.ShapeLength())),
+        dtype=dtypes[tensor.Type()],
+        scale=grid.ScaleAsNumpy() if quantized else np.zeros(0, np.float32),
+        zero_point=grid.ZeroPointAsNumpy() if quantized else np.zeros(0, np.int64),
+        data=buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8),
     )
-    dtypes = {"INT8": np.int8, "INT32": np.int32}
-
-    def tensor(index: int) -> _Tensor:
-        stored = graph.tensors[index]
-        kind, shape, grid = types[stored.type], tuple(int(n) for n in stored.shape), stored.quantization
-        quantized = grid is not None and grid.scale is not None
-        data = model.buffers[stored.buffer].data
-        known = data is not None and kind in dtypes
-        return _Tensor(
-            int(index),
-            (stored.name or b"").decode(),
-            kind,
-            shape,
-            np.array(grid.scale if quantized else [], np.float32),
-            np.array(grid.zeroPoint if quantized else [], np.int64),
-            int(grid.quantizedDimension) if quantized else 0,
-            np.frombuffer(bytes(data), dtypes[kind]).reshape(shape) if known else None,
-        )
-
-    operators = [
-        _Operator(
-            str(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)),
-            [tensor(index) for index in operator.inputs if index >= 0],  # -1 is a bias of zeros, left out
-            tensor(operator.outputs[0]),
-            operator.builtinOptions,
-            activations[getattr(operator.builtinOptions, "fusedActivationFunction", 0)],
-            getattr(operator.builtinOptions, "padding", None) == schema.Padding.SAME,
-        )
-        for operator in graph.operators
-    ]
-    return tensor(graph.inputs[0]), operators
-
-
-def _short_name(operator: _Operator, taken: Collection[str]) -> str:
-    """Return what Keras calls the layer: ``conv1`` for ``deep/quant_conv1/Relu;deep/quant_conv1/BiasAdd``."""
-    path = operator.output.name.split(";")[0].split("/")
-    named = len(path) > 1 and operator.kind not in ("SOFTMAX", "QUANTIZE", "DEQUANTIZE")
-    name = path[-2].removeprefix("quant_") if named else operator.kind.lower()
-    count = 1 + sum(other.partition(" ")[0] == name for other in taken)
-    return name if count == 1 else f"{name} {count}"
-
-
-def _layer(operator: _Operator, name: str, source: str) -> Layer:
-    kind, (x, *constants), y, options, activation, same = operator
-    common = {"name": name, "op": kind, "source": source, "x": _grid(x), "y": _grid(y), "shape": y.shape[1:]}
-    if kind == "QUANTIZE" and (x.type, y.type) == ("FLOAT32", "INT8"):
-        return Quantize(**common)
-    if kind == "QUANTIZE" and {x.type, y.type} == {"INT8", "UINT8"} and x.scale == y.scale:
-        return Shift(**common)
-    if kind == "DEQUANTIZE" and (x.type, y.type) == ("INT8", "FLOAT32"):
-        return Dequantize(**common)
-    weighted = kind in ("CONV_2D", "FULLY_CONNECTED")
-    types = [tensor.type for tensor in (x, *constants[:weighted], y)]
-    if set(types) != {"INT8"} or kind in ("QUANTIZE", "DEQUANTIZE"):
-        raise ValueError(
-            f"{name}, a {kind}, has {', '.join(types)}; only networks of INT8 throughout can be run here: convert "
-            "with optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
-            "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
-        )
-    if activation not in (["NONE", "RELU"] if weighted else ["NONE"]):
-        raise ValueError(f"{name}, a {kind}, ends with {activation}, which is not known here")
-    if kind == "RESHAPE":
-        return Reshape(**common)
-    if kind == "SOFTMAX":
-        if (options.beta, y.scale, y.zero_point) != (1, 1 / 256, -128):
-            raise ValueError(f"{name} must have beta 1, scale 1/256 and zero-point -128, got {operator}")
-        return Softmax(**common)
-    if kind == "MAX_POOL_2D":
-        return MaxPool(**common, **_window(operator, (options.filterHeight, options.filterWidth)))
-    weights = constants[0]
-    bias = constants[1].values if constants[1:] else np.zeros(weights.shape[0], np.int32)
-    axis = weights.axis if weights.scale.size > 1 else None
-    spec = QuantSpec(symmetric=True, narrow_range=True, axis=axis)
-    w = QuantParams(*((weights.scale, weights.zero_point) if axis is not None else _only(weights)), spec)
-    common |= {"q_weights": weights.values, "q_bias": bias, "w": w, "relu": activation == "RELU"}
-    if kind == "FULLY_CONNECTED":
-        return Dense(**common)
-    if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
-        raise ValueError(f"{name} is dilated; only convolutions without gaps are known here")
-    return Convolution(**common, **_window(operator, weights.shape[1:3]))
-
-
-def _window(operator: _Operator, size: tuple[int, int]) -> dict:
-    return {"size": size, "strides": (operator.options.strideH, operator.options.strideW), "same": operator.same}
-
-
-def _grid(tensor: _Tensor) -> QuantParams | None:
-    """Return scale and zero-point of an activation."""
-    if tensor.type not in ("INT8", "UINT8"):
-        return None
-    return QuantParams(*_only(tensor), QuantSpec(signed=tensor.type == "INT8"))
-
-
-def _only(tensor: _Tensor) -> tuple[float, int]:
-    return tensor.scale.item(), tensor.zero_point.item()

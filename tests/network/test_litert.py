@@ -1,0 +1,451 @@
+"""Files that LiteRT runs: what is in them, what they answer, and our own thresholds in them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qkit import QuantSpec, dequantize, fake_quantize, params_from_range, quantize
+from qkit.network import (
+    LiteModel,
+    activation_histograms,
+    build,
+    convert,
+    deploy,
+    kernels_replaced,
+    predict,
+    predict_quantized,
+    trained,
+)
+from qkit.network.backend import keras, tf
+from qkit.network.conversion import KINDS
+from qkit.network.runner import KERNELS, Runner
+from qkit.network.tflite import named_tensors, read_operators
+from qkit.numeric import QuantParams, thresholds
+
+WEIGHTS = QuantSpec(symmetric=True, narrow_range=True)
+METHODS = ["minmax", "percentile", "mse", "kl", "admm", "aciq_laplace", "aciq_gauss"]
+
+
+@pytest.fixture(scope="module")
+def network(few_digits, tmp_path_factory):
+    """A shallow network after one short epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QKIT_DATA", str(tmp_path_factory.mktemp("kept")))
+        return trained("shallow", few_digits, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def calibration(few_digits):
+    return few_digits.x_train[:100]
+
+
+@pytest.fixture(scope="module")
+def files(network, calibration):
+    """The network in every kind."""
+    return {kind: convert(network, kind, calibration) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def per_tensor(network, calibration):
+    return convert(network, "int8", calibration, per_channel=False)
+
+
+@pytest.fixture(scope="module")
+def images(few_digits):
+    return few_digits.x_test[:260]  # a whole batch, and a rest
+
+
+def stored(model, layer, role):
+    return named_tensors(read_operators(model.content))[layer, role]
+
+
+def integers(model, layer, role, dtype):
+    tensor = stored(model, layer, role)
+    return tensor.data.view(dtype).reshape(tensor.shape)
+
+
+# What is in the file
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtypes", "largest"),
+    [
+        ("float32", ("float32", "float32", "float32", "float32"), 1.0),
+        ("float16", ("float32", "float16", "float16", "float32"), 0.52),
+        ("dynamic", ("float32", "int8", "float32", "float32"), 0.27),
+        ("int8", ("int8", "int8", "int32", "int8"), 0.27),
+        ("int16x8", ("int16", "int8", "int64", "int16"), 0.27),
+    ],
+)
+def test_types_and_size(files, kind, dtypes, largest):
+    table = files[kind].tensors()
+    places = [("image", "input"), ("dense1", "weights"), ("dense1", "bias"), ("dense1", "output")]
+    assert tuple(table.loc[places, "dtype"]) == dtypes
+    assert table["bytes"].sum() < files[kind].size <= largest * files["float32"].size
+    assert files[kind].size == len(files[kind].content)
+    assert repr(files[kind]) == f"LiteModel: {files[kind].size:,} bytes, {dtypes[0]} in, {dtypes[3]} out"
+
+
+def test_dynamic_leaves_a_small_layer_in_float(files):
+    assert files["dynamic"].tensors().loc[("conv1", "weights"), "dtype"] == "float32"
+
+
+def test_float16_is_computed_in_float32(files):
+    table = files["float16"].tensors()
+    assert table.loc[("conv1", "weights"), ["dtype", "bytes"]].tolist() == ["float16", 2 * 288]
+    assert table.loc[("conv1", "weights, as float32"), ["dtype", "bytes"]].tolist() == ["float32", 0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_is_what_litert_reads(files, kind):
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(model_content=files[kind].content).get_tensor_details()
+    theirs = {
+        (
+            d["name"],
+            tuple(d["shape"]),
+            np.dtype(d["dtype"]).name,
+            *map(bytes, list(d["quantization_parameters"].values())[:2]),
+        )
+        for d in details
+    }
+    ours = {
+        (t.name, t.shape, t.dtype, bytes(t.scale), bytes(t.zero_point.astype(np.int32)))
+        for t in named_tensors(read_operators(files[kind].content)).values()
+    }
+    assert ours <= theirs and len(ours) >= 11
+
+
+def test_one_scale_a_channel_or_a_tensor(files, per_tensor):
+    for model, counts in ((files["int8"], [32, 10]), (per_tensor, [1, 1])):
+        for layer, count in zip(("conv1", "dense1"), counts, strict=True):
+            assert np.size(model.tensors().loc[(layer, "weights"), "scale"]) == count
+            assert np.size(model.tensors().loc[(layer, "bias"), "scale"]) == count
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16x8"])
+def test_biases_have_the_scale_of_the_products(files, kind):
+    table = files[kind].tensors()
+    for layer, before in (("conv1", ("image", "input")), ("dense1", ("flatten", "output"))):
+        products = np.float32(table.loc[before, "scale"]) * table.loc[(layer, "weights"), "scale"]
+        np.testing.assert_array_equal(table.loc[(layer, "bias"), "scale"], products)
+
+
+def test_softmax_has_its_fixed_scale(files):
+    assert files["int8"].tensors().loc[("dense1", "output"), ["scale", "zero_point"]].tolist() == [1 / 256, -128]
+    assert files["int16x8"].tensors().loc[("dense1", "output"), ["scale", "zero_point"]].tolist() == [1 / 2**15, 0]
+
+
+def test_the_converters_calibration_is_minmax(files, network, calibration):
+    table = files["int8"].tensors()
+    for name, histogram in activation_histograms(network, calibration).items():
+        if name != "dense1":  # that is after the softmax
+            ours = params_from_range(histogram.range.low, histogram.range.high, QuantSpec())
+            theirs = table.loc[(name, "input" if name == "image" else "output")]
+            assert theirs["zero_point"] == ours.zero_point
+            assert theirs["scale"] == pytest.approx(ours.scale, rel=3e-7)  # sums of floats in another order
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_again(files, network, calibration, kind):
+    assert convert(network, kind, calibration) == files[kind]
+
+
+def test_nothing_is_said(network, calibration, images, capfd, caplog, recwarn):
+    caplog.set_level("INFO", "tensorflow")  # as TensorFlow does in a notebook
+    for kind in KINDS:
+        convert(network, kind, calibration).predict(images[:2])
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == [] and len(recwarn) == 0
+
+
+def test_after_quantization_aware_training(network, calibration):
+    import tensorflow_model_optimization as tfmot
+
+    table = convert(tfmot.quantization.keras.quantize_model(network), "int8").tensors()
+    assert table.loc[[("image", "input"), ("conv1", "weights"), ("dense1", "output")], "dtype"].tolist() == ["int8"] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"kind": "int4"}, "one of float32, float16, dynamic, int8, int16x8, got 'int4'"),
+        ({"calibration": None}, "int8 needs calibration images"),
+        ({"kind": "int16x8", "calibration": None}, "int16x8 needs calibration images"),
+        ({"calibration": np.zeros((0, 28, 28), np.uint8)}, r"at least one image, got uint8 of shape \(0, 28, 28\)"),
+        ({"calibration": np.zeros((5, 28, 28, 1), np.uint8)}, r"got uint8 of shape \(5, 28, 28, 1\)"),
+        ({"calibration": np.full((5, 28, 28), np.nan)}, "uint8 .* got float64"),
+        ({"calibration": 3}, "got int64 of shape"),
+    ],
+)
+def test_bad_conversions(network, calibration, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        convert(**{"model": network, "kind": "int8", "calibration": calibration} | wrong)
+
+
+def test_errors_of_the_converter_are_heard():
+    unknown = keras.layers.Lambda(lambda x: tf.math.igamma(x, x))
+    with pytest.raises(Exception, match="Igamma"):
+        convert(keras.Sequential([keras.layers.Input((28, 28, 1)), unknown]), "float32")
+
+
+# What it answers
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_float32_answers_as_keras(files, network, images, kernels, threads):
+    found = files["float32"].predict(images, kernels, threads)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, predict(network, images), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "apart"), [("float16", 2e-3), ("dynamic", 0.03), ("int8", 0.08), ("int16x8", 1e-2)])
+def test_the_others_answer_almost_so(files, network, images, kind, apart):
+    found, expected = files[kind].predict(images), predict(network, images)
+    np.testing.assert_allclose(found, expected, atol=apart)
+    assert not np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_every_kernel_answers_in_steps_of_the_output(files, images, kernels):
+    found = files["int8"].predict(images, kernels)
+    np.testing.assert_array_equal(found * 256 % 1, 0)
+    assert np.mean(found.argmax(axis=1) == files["int8"].predict(images).argmax(axis=1)) > 0.98
+
+
+def test_int8_takes_the_grey_levels_themselves(files, images):
+    run = Runner(files["int8"].content, 1, "xnnpack", 1)
+    np.testing.assert_array_equal(run.as_input(images)[..., 0], images.astype(int) - 128)
+
+
+def test_accuracy_lies_in_the_interval_of_the_float_network(files, few_digits):
+    accuracies = {kind: model.accuracy(few_digits.x_test, few_digits.y_test) for kind, model in files.items()}
+    low, high = accuracies["float32"].interval
+    assert accuracies["float32"].total == 500
+    assert all(low <= accuracy.value <= high for accuracy in accuracies.values())
+
+
+def test_latency_is_a_record(files, images):
+    found = files["int8"].latency(images[:50], batch=20, repeats=3, threads=2, kernels="builtin")
+    assert (found.batch, found.threads, found.kernels, len(found.seconds)) == (20, 2, "builtin", 3)
+    assert found.microseconds == pytest.approx(1e6 * np.median(found.seconds)) and min(found.seconds) > 0
+    assert str(found).endswith("µs an image (batch 20, 2 threads, builtin kernels, median of 3)")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model, images: model.predict(images[:0]), "at least one image"),
+        (lambda model, images: model.predict(images[0]), r"shape \(28, 28\)"),
+        (lambda model, images: model.predict(images / 255), "got float64"),
+        (lambda model, images: model.predict(images, "gpu"), "one of xnnpack, builtin, reference, got 'gpu'"),
+        (lambda model, images: model.predict(images, threads=0), "threads"),
+        (lambda model, images: model.accuracy(images, [1, 2]), "two lists of the same length"),
+        (lambda model, images: model.latency(images, batch=1000), "from 1 to the 260 images"),
+        (lambda model, images: model.latency(images, repeats=0), "repeats at least 1"),
+    ],
+)
+def test_bad_questions(files, images, ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(files["int8"], images)
+
+
+def test_saved_and_read(files, tmp_path):
+    path = tmp_path / "network.tflite"
+    files["int8"].save(path)
+    assert LiteModel.read(path) == LiteModel.read(str(path)) == files["int8"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:-1],
+        lambda content: content[: len(content) // 2],
+        lambda _: b"PK" * 99,
+    ],
+    ids=["empty", "a byte lost", "half lost", "not a .tflite"],
+)
+def test_a_damaged_file(files, tmp_path, damage):
+    path = tmp_path / "network.tflite"
+    path.write_bytes(damage(files["int8"].content))
+    with pytest.raises(ValueError, match=r"network\.tflite: these [\d,]+ bytes are not a whole \.tflite file"):
+        LiteModel.read(path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        LiteModel.read(tmp_path / "network.tflite")
+
+
+def test_a_network_for_something_else():
+    other = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"images \(28, 28, 1\) into 10 numbers, its shapes are \(\(5,\), \(3,\)\)"):
+        convert(other, "float32")
+
+
+def test_without_litert_and_without_tensorflow():
+    program = (
+        "import sys; sys.modules['ai_edge_litert'] = None\n"
+        "from qkit.network import Latency, LiteModel\n"
+        "try: LiteModel(b'TFL3')\n"
+        "except ImportError as problem: print('tensorflow' in sys.modules, problem)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("False LiteRT, which runs the converted networks, cannot be loaded")
+
+
+# Our own thresholds in it
+
+
+def test_the_converters_own_scales_give_its_own_file(network, files, per_tensor):
+    for model in (files["int8"], per_tensor):
+        assert deploy(network, model) == model
+
+
+@pytest.mark.parametrize("axis", [None, -1])
+def test_minmax_weights_are_the_converters(network, files, per_tensor, axis):
+    model = per_tensor if axis is None else files["int8"]
+    grids = {}
+    for layer in ("conv1", "dense1"):
+        kernel = network.get_layer(layer).get_weights()[0]
+        peaks = np.abs(kernel).max(axis=None if axis is None else tuple(range(kernel.ndim - 1)))
+        grids[layer] = params_from_range(-peaks, peaks, QuantSpec(symmetric=True, narrow_range=True, axis=axis))
+    found = deploy(network, model, weights=grids)
+    for layer in grids:
+        for role, dtype in (("weights", np.int8), ("bias", np.int32)):
+            np.testing.assert_array_equal(stored(found, layer, role).scale, stored(model, layer, role).scale)
+            # The converter divides in float32, where 65.499998 is 65.5, and rounds that up.
+            apart = integers(found, layer, role, dtype) - integers(model, layer, role, dtype)
+            assert np.abs(apart).max() <= 1 and np.mean(apart != 0) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def magnitudes(network, calibration):
+    return activation_histograms(network, calibration, magnitude=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_thresholds_of_every_method_stand_in_the_file(network, files, magnitudes, images, method):
+    choose = getattr(thresholds, method)
+    activations = {"image": choose(magnitudes["image"]).params(QuantSpec())}
+    activations["pool1"] = choose(magnitudes["pool1"]).params(QuantSpec())
+    kernels = {layer: network.get_layer(layer).get_weights()[0] for layer in ("conv1", "dense1")}
+    weights = {layer: thresholds.per_channel(choose, kernel, -1, WEIGHTS) for layer, kernel in kernels.items()}
+    model = deploy(network, files["int8"], activations, weights)
+    table = model.tensors()
+    for place, name in {"image": "image", "conv1": "pool1", "pool1": "pool1", "flatten": "pool1"}.items():
+        row = table.loc[(place, "input" if place == "image" else "output")]
+        assert (row["scale"], row["zero_point"]) == (np.float32(activations[name].scale), activations[name].zero_point)
+    biases = {}
+    for layer, grid in weights.items():
+        np.testing.assert_array_equal(table.loc[(layer, "weights"), "scale"], grid.scale.astype(np.float32))
+        in_file = integers(model, layer, "weights", np.int8)
+        np.testing.assert_allclose(in_file, np.moveaxis(quantize(kernels[layer], grid), -1, 0), atol=1)
+        biases[layer] = integers(model, layer, "bias", np.int32) * table.loc[(layer, "bias"), "scale"].astype(
+            np.float64
+        )
+    for layer, before in (("conv1", "image"), ("dense1", "pool1")):
+        step = np.float32(activations[before].scale) * weights[layer].scale.astype(np.float32)
+        np.testing.assert_array_equal(table.loc[(layer, "bias"), "scale"], step)
+        assert np.all(np.abs(biases[layer] - network.get_layer(layer).get_weights()[1]) <= 0.51 * step)
+    # And LiteRT computes with them what a simulation in floats foresees.
+    with kernels_replaced(network, {layer: fake_quantize(kernels[layer], weights[layer]) for layer in weights}):
+        expected = predict_quantized(network, images, activations)
+    found = model.predict(images)
+    assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.97
+    np.testing.assert_allclose(found, expected, atol=0.08)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    low=st.floats(-20, 0, width=32),
+    high=st.floats(0.125, 20, width=32),
+    place=st.sampled_from(["image", "conv1", "logits"]),
+    signed=st.booleans(),
+)
+def test_any_range_stands_in_the_file(network, files, low, high, place, signed):
+    params = params_from_range(low, high, QuantSpec(signed=signed))
+    tensor = stored(deploy(network, files["int8"], {place: params}), *PLACES[place])
+    assert tensor.scale == np.float32(params.scale)
+    grid = QuantParams(tensor.scale.item(), tensor.zero_point.item(), QuantSpec())
+    assert (grid.low, grid.high) == pytest.approx((params.low, params.high), rel=1e-6)
+
+
+PLACES = {"image": ("image", "input"), "conv1": ("conv1", "output"), "logits": ("dense1", "logits")}
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_weights_of_few_bits(network, files, images, bits):
+    kernel = network.get_layer("dense1").get_weights()[0]
+    params = thresholds.mse(kernel, bits).params(QuantSpec(bits, symmetric=True, narrow_range=True))
+    model = deploy(network, files["int8"], weights={"dense1": params})
+    in_file = integers(model, "dense1", "weights", np.int8)
+    assert (in_file.min(), in_file.max()) == (params.spec.qmin, params.spec.qmax)
+    np.testing.assert_allclose(dequantize(in_file, params), fake_quantize(kernel, params).T, rtol=1e-6)
+    with kernels_replaced(network, {"dense1": fake_quantize(kernel, params)}):
+        expected = predict(network, images)
+    assert np.mean(model.predict(images).argmax(axis=1) == expected.argmax(axis=1)) > 0.97
+
+
+def test_what_was_converted_is_left_as_it_was(network, files):
+    before = bytes(files["int8"].content)
+    changed = deploy(network, files["int8"], {"image": params_from_range(0.0, 0.5, QuantSpec())})
+    assert files["int8"].content == before != changed.content and len(changed.content) == len(before)
+
+
+def asymmetric(**spec):
+    return params_from_range(0.0, 1.0, QuantSpec(**spec))
+
+
+def symmetric(**spec):
+    return params_from_range(-1.0, 1.0, QuantSpec(symmetric=True, **spec))
+
+
+CHANNELS = params_from_range(-np.ones(10), np.ones(10), QuantSpec(symmetric=True, narrow_range=True, axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("activations", "weights", "message"),
+    [
+        (
+            {"conv9": asymmetric()},
+            {},
+            "no outputs to quantize called 'conv9'; there are image, conv1, pool1, flatten, log",
+        ),
+        ({"dense1": asymmetric()}, {}, "no outputs to quantize called 'dense1'"),
+        ({}, {"pool1": symmetric(narrow_range=True)}, "no weights called 'pool1'; there are conv1, dense1"),
+        ({"conv1": asymmetric(bits=4)}, {}, "all 256 integers of 8 bits"),
+        ({"conv1": asymmetric(narrow_range=True)}, {}, "all 256 integers of 8 bits"),
+        ({"conv1": CHANNELS}, {}, "one scale; got for conv1"),
+        ({"conv1": asymmetric(), "pool1": symmetric()}, {}, "pool1 has the scale of the layer before it"),
+        ({"conv1": QuantParams(1e300, 0, QuantSpec())}, {}, "scales as float32"),
+        ({"conv1": QuantParams(1e-20, 0, QuantSpec())}, {}, "bias of dense1 does not fit into int32"),
+        ({"logits": QuantParams(1e-12, 0, QuantSpec())}, {}, "cannot compute with scales so far apart"),
+        ({}, {"dense1": symmetric()}, "from -127 at the lowest"),
+        ({}, {"dense1": symmetric(bits=9, narrow_range=True)}, "from -127 at the lowest"),
+        ({}, {"dense1": asymmetric(symmetric=True, signed=False)}, "signed, symmetric"),
+        ({}, {"dense1": asymmetric(narrow_range=True)}, "signed, symmetric"),
+        ({}, {"conv1": CHANNELS}, "for 10 channels along axis -1"),
+    ],
+)
+def test_what_cannot_be_deployed(network, files, activations, weights, message):
+    with pytest.raises(ValueError, match=message):
+        deploy(network, files["int8"], activations, weights)
+
+
+def test_what_nothing_can_be_deployed_in(network, files, per_tensor):
+    with pytest.raises(ValueError, match=r"only a network converted to int8 .* takes float32"):
+        deploy(network, files["dynamic"])
+    with pytest.raises(ValueError, match=r"only a network converted to int8 .* takes int16"):
+        deploy(network, files["int16x8"])
+    with pytest.raises(ValueError, match="per_channel=True"):
+        deploy(network, per_tensor, weights={"dense1": CHANNELS})
+    with pytest.raises(ValueError, match="not converted from this network: conv1"):
+        deploy(build("shallow", seed=1), files["int8"])
