@@ -90,9 +90,7 @@ class IntegerNetwork:
         parts = list(self._batches(images, kernels))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def trace(
-        self, image: np.ndarray, layer: str, position: tuple[int, ...], kernels: Kernels = "xnnpack"
-    ) -> Step:
+    def trace(self, image: np.ndarray, layer: str, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Step:
         """Follow one number of one layer's output, from the int8 patch to the int8 result.
 
         Parameters

@@ -231,9 +231,7 @@ class Windowed(Layer):
                 for side, stride, size in zip(q_x.shape[1:3], self.strides, self.size, strict=True)
             ]
             # An odd number: one more below and to the right.
-            q_x = np.pad(
-                q_x, [(0, 0), *((n // 2, n - n // 2) for n in around), (0, 0)], constant_values=padding
-            )
+            q_x = np.pad(q_x, [(0, 0), *((n // 2, n - n // 2) for n in around), (0, 0)], constant_values=padding)
         down, across = self.strides
         seen = np.lib.stride_tricks.sliding_window_view(q_x, self.size, axis=(1, 2))[:, ::down, ::across]
         return seen.transpose(0, 1, 2, 4, 5, 3)

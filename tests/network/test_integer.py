@@ -247,14 +247,19 @@ def float_file(model, optimize=False) -> bytes:
 @pytest.mark.parametrize("optimize", [False, True])
 def test_networks_of_floats(trained_networks, optimize):
     content = float_file(trained_networks["deep"], optimize)
-    with pytest.raises(ValueError, match=r"conv1, a CONV_2D, has FLOAT32.*only networks of INT8.*representative_dataset"):
+    with pytest.raises(
+        ValueError, match=r"conv1, a CONV_2D, has FLOAT32.*only networks of INT8.*representative_dataset"
+    ):
         IntegerNetwork.read(content)
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([keras.layers.AveragePooling2D(name="mean")], "mean is a AVERAGE_POOL_2D; known here are CONV_2D, MAX_POOL_2D"),
+        (
+            [keras.layers.AveragePooling2D(name="mean")],
+            "mean is a AVERAGE_POOL_2D; known here are CONV_2D, MAX_POOL_2D",
+        ),
         ([keras.layers.DepthwiseConv2D(3, name="slim")], "slim is a DEPTHWISE_CONV_2D"),
         ([keras.layers.Conv2D(4, 3, dilation_rate=2, name="wide")], "is a SPACE_TO_BATCH_ND"),
         ([keras.layers.Conv2D(4, 3, activation="relu6", name="six")], "six, a CONV_2D, ends with RELU6"),

@@ -46,7 +46,7 @@ def test_cells_are_all_combinations_and_float_has_no_bits():
 
 
 def test_unknown_method():
-    with pytest.raises(ValueError, match="one of float, .*got 'magic'"):
+    with pytest.raises(ValueError, match=r"one of float, .*got 'magic'"):
         cells(methods=["magic"])
 
 
