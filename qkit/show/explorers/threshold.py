@@ -71,7 +71,7 @@ def threshold(
         "end": slider(*CONTROLS["end"], 60, 1, 100, step=0.5),
     }
     start = {"images": images, "layer": layer, "bits": bits, "method": method, "percentile": percentile, "end": end}
-    return Explorer(controls, update, stage.size, {name: at for name, at in start.items() if at is not None}, lines=5)
+    return Explorer(controls, update, stage.size, {name: at for name, at in start.items() if at is not None}, lines=6)
 
 
 def say(view: View) -> str:

@@ -60,19 +60,17 @@ class Parts:
         self.bars = self._add(axes.stairs(np.zeros(CELLS), edges, fill=True, color=FLOAT, alpha=0.5))
         self.hatch = self._add(clipped_patch(axes))
         self.hatch.set_height(1 / axes.get_ylim()[1])
-        # One line with a mark on its upper end for each method: name, share of the axis.
+        post = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
         self.rows = {
             method: (
-                self._add(axes.plot([0, 0], [0, y], "s-", markevery=[1], clip_on=False)[0]),
-                self._add(label(axes, -2, y, METHODS[method], ha="right", va="center", fontsize=SMALL)),
-                self._add(label(axes, 103, y, "", ha="left", va="center", fontsize=SMALL)),
+                self._add(axes.plot([0, 0], [0, y], "s", **post)[0]),
+                self._text(axes, -2, y, ha="right"),
+                self._text(axes, 103, y),
             )
             for method, y in zip(METHODS, rows, strict=True)
         }
-        self.hand = self._add(
-            axes.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, markevery=[1], clip_on=False)[0]
-        )
-        self.hand_share = self._add(label(axes, 103, last, "", ha="left", va="center", fontsize=SMALL, weight="bold"))
+        self.hand = self._add(axes.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **post)[0])
+        self.hand_share = self._text(axes, 103, last, weight="bold")
 
     def _curve(self, figure) -> None:
         axes = figure.add_axes((LEFT, 0.095, WIDTH, 0.25))
@@ -82,26 +80,22 @@ class Parts:
         axes.minorticks_off()
         axes.grid(axis="y", **FAINT)
         axes.set_axisbelow(True)
-        self.unit = self._add(label(figure, LEFT, 0.375, "", ha="left", va="center"))
+        self.unit = self._text(figure, LEFT, 0.375, fontsize=11)
         self.curves = {
             name: self._add(axes.plot([], [], style, color=colour, linewidth=width, markersize=size, mew=0)[0])
             for name, (style, colour, width, size) in CURVES.items()
         }
         self.chosen_line = self._add(axes.axvline(0, color=QUANTIZED_TEXT, linewidth=2.5))
         self.hand_line = self._add(axes.axvline(0, color="black", linewidth=1.6))
-        self.chosen = self._add(
-            axes.plot([], [], "s", color=QUANTIZED, markersize=9, markeredgecolor="black", clip_on=False)[0]
-        )
-        self.here = self._add(axes.plot([], [], "o", color="black", markersize=8, clip_on=False)[0])
-        self.times = self._add(label(figure, 0.665, 0.318, "", ha="left", va="center", fontsize=SMALL, weight="bold"))
+        mark = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
+        self.chosen = self._add(axes.plot([], [], "s", color=QUANTIZED, **mark)[0])
+        self.here = self._add(axes.plot([], [], "o", color="black", **mark)[0])
+        self.times = self._text(figure, 0.665, 0.318, weight="bold")
         rows = {"sum": 0.286, "divergence": 0.286, "clipping": 0.254, "rounding": 0.222, "theory": 0.19, "path": 0.19}
-        self.keys = {
-            name: self._add(label(figure, 0.665, y, THRESHOLD["keys"][name], ha="left", va="center", fontsize=SMALL))
-            for name, y in rows.items()
-        }
+        self.keys = {name: self._text(figure, 0.665, y, text=THRESHOLD["keys"][name]) for name, y in rows.items()}
         for name, key in self.keys.items():
             key.set_color(CLIPPED_TEXT if name == "clipping" else CURVES[name][1])
-        self.facts = [self._add(label(figure, 0.98, y, "", ha="right", va="center")) for y in (0.14, 0.095, 0.05)]
+        self.facts = [self._text(figure, 0.98, y, ha="right", fontsize=11) for y in (0.14, 0.095, 0.05)]
 
     def _panel(self, figure) -> None:
         axes = figure.add_axes((0.765, 0.415, 0.215, 0.32))
@@ -112,7 +106,7 @@ class Parts:
         self.before = self._add(axes.stairs([0], [0, 1], baseline=THINNEST, fill=True, color=FLOAT, alpha=0.5))
         self.after = self._add(axes.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
         self.panel_keys = [
-            self._add(label(figure, 0.98, y, "", ha="right", va="center", color=colour))
+            self._text(figure, 0.98, y, ha="right", fontsize=11, color=colour)
             for y, colour in ((0.83, FLOAT), (0.785, QUANTIZED_TEXT))
         ]
 
@@ -120,6 +114,9 @@ class Parts:
         """Have the artist drawn anew for every picture, after those before it."""
         self.moving.append(artist)
         return artist
+
+    def _text(self, place, x: float, y: float, **looks):
+        return self._add(label(place, x, y, **{"text": "", "ha": "left", "va": "center", "fontsize": SMALL} | looks))
 
     def show(self, view: View) -> None:
         """Move every artist to where this view has it."""

@@ -17,7 +17,7 @@ CONTROLS = {
     "images": ("images", "The images from which the values were counted; the axis stays the same"),
     "layer": ("layer", "Whose values are clipped and quantized"),
     "method": ("method", "Which way to choose a threshold is explained, with its curve"),
-    "percentile": ("percentile, %", "The share of the values that the method called percentile keeps; no other moves"),
+    "percentile": ("percentile", "The share of the values that the method called percentile keeps; no other moves"),
     "end": ("yours, %", "The threshold under your hand, in per cent of the largest magnitude"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
