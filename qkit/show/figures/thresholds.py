@@ -18,6 +18,7 @@ LINES = (
     ("#D55E00", (0, (6, 2))),
     (GUIDE, (0, (2, 2))),
     ("#56B4E9", (0, (4, 1, 1, 1))),
+    ("#000000", (0, (8, 3))),
 )
 """Colour and line style together, so that neither is needed to tell lines apart."""
 
