@@ -121,7 +121,7 @@ class Dense(Layer):
     @cached_property
     def requantizer(self) -> Requantizer:
         """What turns the sums into int8."""
-        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, dense=self.op == "FULLY_CONNECTED")
+        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, dense=self.q_weights.ndim == 2)
 
     @cached_property
     def folded_bias(self) -> np.ndarray:
@@ -133,8 +133,16 @@ class Dense(Layer):
         return self.requantizer.run(self.sums(q_x), kernels)
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
-        """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...)."""
+        """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...).
+
+        Raises
+        ------
+        ValueError
+            If the inputs have a shape that does not lead to ``shape``.
+        """
         patches = self.patches(q_x.astype(self._columns.dtype))
+        if patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
+            raise ValueError(f"inputs of shape {q_x.shape} do not fit {self.name}, whose outputs are {self.shape}")
         products = patches.reshape(-1, len(self._columns)) @ self._columns
         acc = products.astype(np.int32)
         acc += self.folded_bias.astype(np.int32)
@@ -223,17 +231,16 @@ class Windowed(Layer):
     strides: tuple[int, int]
     same: bool
 
-    def windows(self, q_x: np.ndarray, padding: int) -> np.ndarray:
+    def windows(self, q_x: np.ndarray, fill: int) -> np.ndarray:
         """Return what the window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
         if self.same:
-            around = [
+            missing = [
                 max((-(-side // stride) - 1) * stride + size - side, 0)
                 for side, stride, size in zip(q_x.shape[1:3], self.strides, self.size, strict=True)
             ]
-            # An odd number: one more below and to the right.
-            q_x = np.pad(
-                q_x, [(0, 0), *((n // 2, n - n // 2) for n in around), (0, 0)], constant_values=padding
-            )
+            # Where the number is odd, one more comes below and to the right.
+            around = [(0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)]
+            q_x = np.pad(q_x, around, constant_values=fill)
         down, across = self.strides
         seen = np.lib.stride_tricks.sliding_window_view(q_x, self.size, axis=(1, 2))[:, ::down, ::across]
         return seen.transpose(0, 1, 2, 4, 5, 3)
@@ -254,7 +261,7 @@ class MaxPool(Windowed):
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
-        seen = self.windows(q_x, padding=-128)
+        seen = self.windows(q_x, -128)
         largest = seen[:, :, :, 0, 0].copy()
         for row, column in np.ndindex(self.size):
             np.maximum(largest, seen[:, :, :, row, column], out=largest)

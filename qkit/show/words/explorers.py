@@ -17,6 +17,11 @@ CONTROLS = {
     "layer": ("layer", "Whose values are clipped and quantized"),
     "method": ("method", "Which way to choose a threshold is explained, with its curve"),
     "end": ("yours, %", "The threshold under your hand, in per cent of the largest magnitude"),
+    "image": ("image", "Which image goes through the layer"),
+    "row": ("row", "The row of the output number that is followed"),
+    "column": ("column", "The column of the output number that is followed"),
+    "output_channel": ("channel", "The output channel of the number that is followed: each has weights of its own"),
+    "rounding": ("kernels", "Whose rounding the steps follow; the table has all four"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
 
@@ -117,4 +122,41 @@ THRESHOLD = {
     "all_zero": "All values are 0: every threshold holds them.",
     "left_out": "{zeros} of the values are exactly 0 and left out of the histogram.",
     "impossible": "No threshold here: {methods}.",
+}
+
+KERNELS = {
+    "xnnpack": "XNNPACK",
+    "builtin": "built-in",
+    "reference": "reference",
+    "single": "rounded once",
+}
+"""What sets of kernels are called in the picture and in the list to choose from."""
+
+JOURNEY = {
+    "panels": ("output q, framed", "inputs q_x", "weights q_w", "products"),
+    "signs": ("", "×", "="),
+    "greys": "black −128, white 127",
+    "sum": "the sum grows",
+    "ends": "● folded bias  ■ acc  ╌ 0",
+    "steps": ("Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"),
+    "clipped_here": "clipped",
+    "folded": "folded bias:  b − Z_x · Σ q_w  =  {bias} − ({zero_point} · {weights})  =  {folded}",
+    "real": "acc stands for {real},  q for {real_hat}",
+    "real_float": "acc stands for {real},  q for {real_hat};  the float network has {value}",
+    "table": ("four kernels", "M as they hold it", "acc · M", "rounded first", "rounded", "q"),
+    "fixed": "{m0} · 2{power}",
+    "floating": "{m}, float{bits}",
+    "chosen": "▶",
+    "other": "≠",
+    "sums": "{layer}, image {image}, position {position}: {count} products add up to {products}; "
+    "with the folded bias {folded} the int32 sum is {acc}.",
+    "follow": "Times M = {multiplier} that is {product}; {kernels} {how} {rounded}, and with the zero-point "
+    "{zero_point} it is {shifted}.",
+    "once": "rounds it to",
+    "twice": "rounds it first to {halfway} and then to",
+    "kept": "q = {q} stands for {real_hat}, the sum stood for {real}.",
+    "clipped": "Clipped to {q_min} to {q_max}: q = {q} stands for {real_hat}, the sum stood for {real}.",
+    "agree": "All four kernels give {q}.",
+    "differ": "Other kernels differ: {others}.",
+    "float_words": "The float network has {value} here.",
 }
