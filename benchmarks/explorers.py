@@ -2,10 +2,10 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider (of a journey's channel slider), from there to the finished picture in the widget: the first visit of a
-value, and a later one, when the explorer may remember what it computed. It is compared with what ``interact`` and
-pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure that is saved as the inline backend
-saves it. Both take turns within one run, so that a busy machine slows both.
+A step is one new value of the bits slider, or of a journey's channel slider, from there to the finished picture in
+the widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is
+compared with what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure
+that is saved as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -43,7 +43,7 @@ dense = (rng.normal(size=(1600, 128)) * 0.05).astype(np.float32)
 image = draw_digits(1)[0][0]
 from qkit.numeric import Convolution, QuantParams, QuantSpec
 layer = Convolution(
-    name="conv2", op="CONV_2D", source="pool1", shape=(11, 11, 64), relu=True,
+    name="conv2", source="pool1", shape=(11, 11, 64), relu=True,
     x=QuantParams(0.003, -128, QuantSpec()), y=QuantParams(0.01, -128, QuantSpec()),
     w=QuantParams(np.full(64, 0.002), np.zeros(64, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
     q_weights=rng.integers(-127, 128, (64, 3, 3, 32)).astype(np.int8), q_bias=np.zeros(64, np.int32),

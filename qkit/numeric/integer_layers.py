@@ -14,6 +14,7 @@ https://developers.google.com/edge/litert/quantization/quantization_spec
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,8 +30,9 @@ class Layer:
 
     Attributes
     ----------
-    name, op : str
-        ``"conv1"``, and what the .tflite file calls such a layer, ``"CONV_2D"``.
+    name : str
+    op : str
+        What a .tflite file calls layers of this class, such as ``"CONV_2D"``.
     source : str
         The layer whose output is the input, or ``"image"``.
     x, y : QuantParams or None
@@ -39,8 +41,9 @@ class Layer:
         Of the output for one image.
     """
 
+    op: ClassVar[str]
+
     name: str
-    op: str
     source: str
     x: QuantParams | None
     y: QuantParams | None
@@ -108,6 +111,8 @@ class Dense(Layer):
     ValueError
         If sums may become more than an int32 holds.
     """
+
+    op = "FULLY_CONNECTED"
 
     q_weights: np.ndarray
     q_bias: np.ndarray
@@ -250,6 +255,8 @@ class Windowed(Layer):
 class Convolution(Windowed, Dense):
     """A dense layer on every patch of the image: weights (channels, rows, columns, inputs)."""
 
+    op = "CONV_2D"
+
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
         return self.windows(q_x, self.x.zero_point)
@@ -258,6 +265,8 @@ class Convolution(Windowed, Dense):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Windowed):
     """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number."""
+
+    op = "MAX_POOL_2D"
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
@@ -272,6 +281,8 @@ class MaxPool(Windowed):
 class Reshape(Layer):
     """The same numbers in another shape."""
 
+    op = "RESHAPE"
+
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return (n, *shape)."""
         return q_x.reshape(len(q_x), *self.shape)
@@ -280,6 +291,8 @@ class Reshape(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
     """From logits to shares of 1: scale 1/256, zero-point -128."""
+
+    op = "SOFTMAX"
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in kernel."""
@@ -290,6 +303,8 @@ class Softmax(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(Layer):
     """From float32 to int8."""
+
+    op = "QUANTIZE"
 
     def run(self, x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 for float32, in the same shape: ties away from 0 in the reference kernels, else to even."""
@@ -307,6 +322,8 @@ class Quantize(Layer):
 class Shift(Layer):
     """From uint8 to int8 or back: another zero-point, the same scale."""
 
+    op = "QUANTIZE"
+
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return integers for integers, in the same shape."""
         q = q_x.astype(np.int16) + (self.y.zero_point - self.x.zero_point)
@@ -316,6 +333,8 @@ class Shift(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dequantize(Layer):
     """From int8 to float32."""
+
+    op = "DEQUANTIZE"
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return float32 for int8, in the same shape; the built-in kernels may differ in the last digit."""

@@ -26,7 +26,7 @@ WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.f
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
 LAYER = Convolution(
-    **{"name": "conv", "op": "CONV_2D", "source": "image", "shape": (6, 5, 4), "relu": True},
+    **{"name": "conv", "source": "image", "shape": (6, 5, 4), "relu": True},
     **{"x": QuantParams(0.01, -128, QuantSpec()), "y": QuantParams(0.02, -128, QuantSpec())},
     w=QuantParams(np.full(4, 0.01), np.zeros(4, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
     q_weights=RNG.integers(-127, 128, (4, 3, 3, 2)).astype(np.int8),

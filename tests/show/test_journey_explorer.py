@@ -15,7 +15,6 @@ def dense(inputs=7, w_scale=0.01, relu=True) -> Dense:
     rng = np.random.default_rng(2)
     return Dense(
         name="dense",
-        op="FULLY_CONNECTED",
         source="flatten",
         shape=(5,),
         x=QuantParams(0.01, -128, QuantSpec()),
@@ -57,7 +56,6 @@ def test_kernels_that_differ_are_named():
     """The sum 58446 and the multiplier 0.00202749: 118.4989, which a first rounding turns into 118.5."""
     layer = Dense(
         name="one",
-        op="FULLY_CONNECTED",
         source="image",
         shape=(1,),
         x=QuantParams(1.0, 0, QuantSpec()),
@@ -96,7 +94,11 @@ def test_a_dense_layer_has_no_rows():
         (Q_INPUTS[:0], None, "at least one image"),
         (Q_INPUTS[:, 1:], None, r"inputs of shape \(1, 7, 7, 2\) do not fit conv, whose outputs are \(6, 5, 4\)"),
         (Q_INPUTS[..., :1], None, "do not fit conv"),
-        (Q_INPUTS, np.zeros((2, 6, 5, 4)), r"floats must have shape \(3, 6, 5, 4\), as the outputs, got \(2, 6, 5, 4\)"),
+        (
+            Q_INPUTS,
+            np.zeros((2, 6, 5, 4)),
+            r"floats must have shape \(3, 6, 5, 4\), as the outputs, got \(2, 6, 5, 4\)",
+        ),
         (Q_INPUTS, np.full((3, 6, 5, 4), np.nan), "floats must hold finite numbers"),
     ],
 )

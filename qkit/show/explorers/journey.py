@@ -1,6 +1,6 @@
 """One number's journey through a layer of integers: window, weights, int32 sum, multiplier, rounding, clip.
 
-    q = clip(round((q_bias - Z_x · Σ q_w + Σ q_x · q_w) · M) + Z_y)
+q = clip(round((q_bias - Z_x · Σ q_w + Σ q_x · q_w) · M) + Z_y)
 """
 
 from functools import lru_cache
