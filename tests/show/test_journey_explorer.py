@@ -35,9 +35,9 @@ def test_the_words_tell_what_the_layer_computes(kernels):
         acc = LAYER.sums(Q_INPUTS)[image, row, column, channel]
         q = int(outputs[image, row, column, channel])
         assert f"conv, image {image}, position {row}, {column}, {channel}: 18 products" in words
-        assert f"the int32 sum is {exact(acc)}." in words
-        assert f"q = {number(q)} stands for {number(0.02 * (q + 128))}" in words
-        assert ("Clipped to" in words) == (acc * 0.005 < -0.5 or acc * 0.005 > 255.5)
+        assert f"add up to {exact(acc)}, which stands for {number(1e-4 * acc)}." in words
+        assert f"q = {number(q)}, which stands for {number(0.02 * (q + 128))}" in words
+        assert ("clipped to" in words) == (acc * 0.005 < -0.5 or acc * 0.005 > 255.5)
 
 
 def test_it_starts_in_the_middle_and_where_it_is_told():
@@ -66,8 +66,8 @@ def test_kernels_that_differ_are_named():
         q_bias=np.array([58446], np.int32),
     )
     explorer = explorers.journey(layer, np.zeros((1, 2), np.int8))
-    assert "Other kernels differ: built-in 119." in explorer.words
-    assert "rounds it first to 118.5 and then to 119" in explorer.set(kernels="builtin").words
+    assert "Others differ: built-in 119." in explorer.words
+    assert "built-in kernels round it to 118.5, then to 119." in explorer.set(kernels="builtin").words
     assert "XNNPACK 118, reference 118, rounded once 118" in explorer.words
     explorer = explorers.journey(layer, np.full((1, 2), 100, np.int8))
     assert "All four kernels give 119." in explorer.words
@@ -76,14 +76,14 @@ def test_kernels_that_differ_are_named():
 def test_the_float_network_stands_beside():
     floats = np.linspace(-1, 1, 3 * 6 * 5 * 4).reshape(3, 6, 5, 4)
     explorer = explorers.journey(LAYER, Q_INPUTS, floats, image=1, row=0, column=4, channel=2)
-    assert f"The float network has {number(floats[1, 0, 4, 2])} here." in explorer.words
+    assert f"The float network has {number(floats[1, 0, 4, 2])}." in explorer.words
     assert "float network" not in explorers.journey(LAYER, Q_INPUTS).words
 
 
 def test_a_dense_layer_has_no_rows():
     explorer = explorers.journey(dense(1000), np.zeros((2, 1000), np.int8), channel=3)
     assert set(explorer.controls) == {"image", "channel", "kernels"}
-    assert "position 3: 1000 products add up to 0;" in explorer.words
+    assert "position 3: 1000 products and" in explorer.words
 
 
 @pytest.mark.parametrize(

@@ -82,32 +82,27 @@ def say(layer: Dense, image: int, step: Step, answers: dict[str, Requantized], b
     """Say in words what the picture shows."""
     now = step.requantized
     others = {words.KERNELS[name]: answer.q for name, answer in answers.items() if answer.q != now.q}
-    real, real_hat = number(step.real), number(step.real_hat)
     sentences = [
         JOURNEY["sums"].format(
             layer=layer.name,
             image=image,
             position=", ".join(map(str, step.position)),
             count=step.q_patch.size,
-            products=exact(step.products),
             folded=exact(step.folded_bias),
             acc=exact(step.acc),
+            real=number(step.real),
         ),
-        JOURNEY["follow"].format(
-            multiplier=number(now.multiplier),
+        JOURNEY["once" if now.halfway is None else "twice"].format(
             product=exact(now.product),
             kernels=words.KERNELS[now.kernels],
-            how=JOURNEY["once" if now.halfway is None else "twice"].format(halfway=exact(now.halfway or 0)),
-            rounded=number(now.rounded),
-            zero_point=number(layer.y.zero_point),
-            shifted=number(now.shifted),
+            halfway=exact(now.halfway or 0),
+            rounded=exact(now.rounded),
         ),
         JOURNEY["kept" if now.q == now.shifted else "clipped"].format(
+            zero_point=number(layer.y.zero_point),
+            shifted=exact(now.shifted),
             q=number(now.q),
-            q_min=number(layer.requantizer.q_min),
-            q_max=number(layer.y.spec.qmax),
-            real=real,
-            real_hat=real_hat,
+            real_hat=number(step.real_hat),
         ),
     ]
     if beside is not None:

@@ -148,15 +148,13 @@ JOURNEY = {
     "floating": "{m}, float{bits}",
     "chosen": "▶",
     "other": "≠",
-    "sums": "{layer}, image {image}, position {position}: {count} products add up to {products}; "
-    "with the folded bias {folded} the int32 sum is {acc}.",
-    "follow": "Times M = {multiplier} that is {product}; {kernels} {how} {rounded}, and with the zero-point "
-    "{zero_point} it is {shifted}.",
-    "once": "rounds it to",
-    "twice": "rounds it first to {halfway} and then to",
-    "kept": "q = {q} stands for {real_hat}, the sum stood for {real}.",
-    "clipped": "Clipped to {q_min} to {q_max}: q = {q} stands for {real_hat}, the sum stood for {real}.",
+    "sums": "{layer}, image {image}, position {position}: {count} products and the folded bias {folded} add up to "
+    "{acc}, which stands for {real}.",
+    "once": "Times M that is {product}; {kernels} kernels round it to {rounded}.",
+    "twice": "Times M that is {product}; {kernels} kernels round it to {halfway}, then to {rounded}.",
+    "kept": "Plus {zero_point}: q = {q}, which stands for {real_hat}.",
+    "clipped": "Plus {zero_point}: {shifted}, clipped to q = {q}, which stands for {real_hat}.",
     "agree": "All four kernels give {q}.",
-    "differ": "Other kernels differ: {others}.",
-    "float_words": "The float network has {value} here.",
+    "differ": "Others differ: {others}.",
+    "float_words": "The float network has {value}.",
 }
