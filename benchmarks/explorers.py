@@ -2,10 +2,10 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider, from there to the finished picture in the widget: the first visit of a
-value, and a later one, when the explorer may remember what it computed. It is compared with what ``interact`` and
-pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure that is saved as the inline backend
-saves it. Both take turns within one run, so that a busy machine slows both.
+A step is one new value of the bits slider, or of a journey's channel slider, from there to the finished picture in
+the widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is
+compared with what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure
+that is saved as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -41,7 +41,15 @@ weights = (rng.normal(size=(3, 3, 32, 64)) * np.exp(rng.normal(-3, 0.5, 64))).as
 kernel = (rng.normal(size=(3, 3, 1, 32)) * 0.3).astype(np.float32)
 dense = (rng.normal(size=(1600, 128)) * 0.05).astype(np.float32)
 sets = {f"{n} rows": {"dense": dense[:n], "after ReLU": np.maximum(dense[:n] - 0.05, 0)} for n in (16, 1600)}
-image = draw_digits(1)[0][0]"""
+image = draw_digits(1)[0][0]
+from qkit.numeric import Convolution, QuantParams, QuantSpec
+layer = Convolution(
+    name="conv2", source="pool1", shape=(11, 11, 64), relu=True,
+    x=QuantParams(0.003, -128, QuantSpec()), y=QuantParams(0.01, -128, QuantSpec()),
+    w=QuantParams(np.full(64, 0.002), np.zeros(64, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
+    q_weights=rng.integers(-127, 128, (64, 3, 3, 32)).astype(np.int8), q_bias=np.zeros(64, np.int32),
+    size=(3, 3), strides=(1, 1), same=False)
+q_inputs = rng.integers(-128, 128, (8, 13, 13, 32)).astype(np.int8)"""
 EXPLORERS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
@@ -49,6 +57,7 @@ EXPLORERS = {
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(image, kernel=kernel)",
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
+    "journey": "explorers.journey(layer, q_inputs)",
 }
 IMPORT = "from time import perf_counter; start = perf_counter(); import qkit; print(perf_counter() - start)"
 MEMORY = f"""\
@@ -119,8 +128,8 @@ def kernel_steps(rounds: int = 4):
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):
                 fresh = make(name)
-            bits = explorer.controls["bits"]
-            values = bits.max - bits.min
+            moved = moved_slider(explorer)
+            values = moved.max - moved.min
             for turn in range(values):
                 first.append(step(explorer))
                 if turn % 3 == 0:
@@ -130,12 +139,17 @@ def kernel_steps(rounds: int = 4):
 
 
 def step(explorer: Explorer) -> float:
-    """Move the bits slider on by one, from the end to the beginning; return the milliseconds it took."""
-    bits = explorer.controls["bits"]
-    value = bits.value + 1 if bits.value < bits.max else bits.min
+    """Move the slider on by one, from the end to the beginning; return the milliseconds it took."""
+    moved = moved_slider(explorer)
+    value = moved.value + 1 if moved.value < moved.max else moved.min
     start = perf_counter()
-    bits.value = value
+    moved.value = value
     return 1e3 * (perf_counter() - start)
+
+
+def moved_slider(explorer: Explorer):
+    """Return the slider that is moved."""
+    return next(explorer.controls[name] for name in ("bits", "channel") if name in explorer.controls)
 
 
 def browser_steps(rounds: int = 40):

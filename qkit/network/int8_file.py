@@ -26,16 +26,8 @@ OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "
 """What is known here."""
 
 
-class Content(NamedTuple):
-    """A network as a file describes it: shape and grid (``None`` for floats) of an image, and the layers."""
-
-    shape: tuple[int, ...]
-    image: QuantParams | None
-    layers: tuple[Layer, ...]
-
-
-def read_layers(content: bytes) -> Content:
-    """Read the bytes of a .tflite file.
+def read_layers(content: bytes) -> tuple[tuple[int, ...], QuantParams | None, tuple[Layer, ...]]:
+    """Read the bytes of a .tflite file: shape and grid (``None`` for floats) of an image, and the layers.
 
     Raises
     ------
@@ -51,15 +43,15 @@ def read_layers(content: bytes) -> Content:
         raise ValueError(f"this .tflite file of {len(content):,} bytes is damaged or cut off ({error})") from error
     names, layers = {image.index: "image"}, []
     for operator in operators:
-        x, y = operator.inputs[0], operator.output
         name = _short_name(operator, names.values())
         if operator.kind not in OPERATORS:
             raise ValueError(f"{name} is a {operator.kind}; known here are {', '.join(OPERATORS)}")
+        x = operator.inputs[0]
         if x.index not in names:
             raise ValueError(f"the input of {name} must be the image or the output of another layer, got {x.name!r}")
         layers.append(_layer(operator, name, names[x.index]))
-        names[y.index] = name
-    return Content(image.shape[1:], _grid(image), tuple(layers))
+        names[operator.output.index] = name
+    return image.shape[1:], _grid(image), tuple(layers)
 
 
 class _Tensor(NamedTuple):
@@ -86,9 +78,9 @@ def _parse(content: bytes) -> tuple[_Tensor, list[_Operator]]:
     """Return the input and all operators. Any error in here is the file's fault."""
     # Here, not above: only reading needs it.
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
+    from ai_edge_litert.tools.flatbuffer_utils import convert_bytearray_to_object, opcode_to_name
 
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    model = convert_bytearray_to_object(bytearray(content))
     graph = model.subgraphs[0]
     types, activations = (
         {code: name for name, code in vars(enumeration).items()}
@@ -115,7 +107,7 @@ def _parse(content: bytes) -> tuple[_Tensor, list[_Operator]]:
 
     operators = [
         _Operator(
-            str(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)),
+            str(opcode_to_name(model, operator.opcodeIndex)),
             [tensor(index) for index in operator.inputs if index >= 0],  # -1 is a bias of zeros, left out
             tensor(operator.outputs[0]),
             operator.builtinOptions,
@@ -137,38 +129,42 @@ def _short_name(operator: _Operator, taken: Collection[str]) -> str:
 
 
 def _layer(operator: _Operator, name: str, source: str) -> Layer:
-    kind, (x, *constants), y, options, activation, same = operator
-    common = {"name": name, "op": kind, "source": source, "x": _grid(x), "y": _grid(y), "shape": y.shape[1:]}
+    kind, (x, *constants), y, options, activation, _ = operator
+    common = {"name": name, "source": source, "x": _grid(x), "y": _grid(y), "shape": y.shape[1:]}
     if kind == "QUANTIZE" and (x.type, y.type) == ("FLOAT32", "INT8"):
         return Quantize(**common)
     if kind == "QUANTIZE" and {x.type, y.type} == {"INT8", "UINT8"} and x.scale == y.scale:
         return Shift(**common)
     if kind == "DEQUANTIZE" and (x.type, y.type) == ("INT8", "FLOAT32"):
         return Dequantize(**common)
-    weighted = kind in ("CONV_2D", "FULLY_CONNECTED")
-    types = [tensor.type for tensor in (x, *constants[:weighted], y)]
+    weights = constants[0] if kind in ("CONV_2D", "FULLY_CONNECTED") else None
+    types = [tensor.type for tensor in (x, weights, y) if tensor]
     if set(types) != {"INT8"} or kind in ("QUANTIZE", "DEQUANTIZE"):
         raise ValueError(
             f"{name}, a {kind}, has {', '.join(types)}; only networks of INT8 throughout can be run here: convert "
             "with optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
             "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
         )
-    if activation not in (["NONE", "RELU"] if weighted else ["NONE"]):
+    if activation != "NONE" and not (weights and activation == "RELU"):
         raise ValueError(f"{name}, a {kind}, ends with {activation}, which is not known here")
     if kind == "RESHAPE":
         return Reshape(**common)
     if kind == "SOFTMAX":
-        if (options.beta, y.scale, y.zero_point) != (1, 1 / 256, -128):
-            raise ValueError(f"{name} must have beta 1, scale 1/256 and zero-point -128, got {operator}")
+        if (options.beta, *_only(y)) != (1, 1 / 256, -128):
+            raise ValueError(
+                f"{name} must have beta 1, scale 1/256 and zero-point -128, got {options.beta}, {_only(y)}"
+            )
         return Softmax(**common)
     if kind == "MAX_POOL_2D":
         return MaxPool(**common, **_window(operator, (options.filterHeight, options.filterWidth)))
-    weights = constants[0]
-    bias = constants[1].values if constants[1:] else np.zeros(weights.shape[0], np.int32)
-    axis = weights.axis if weights.scale.size > 1 else None
-    spec = QuantSpec(symmetric=True, narrow_range=True, axis=axis)
-    w = QuantParams(*((weights.scale, weights.zero_point) if axis is not None else _only(weights)), spec)
-    common |= {"q_weights": weights.values, "q_bias": bias, "w": w, "relu": activation == "RELU"}
+    per_channel = weights.scale.size > 1
+    spec = QuantSpec(symmetric=True, narrow_range=True, axis=weights.axis if per_channel else None)
+    common |= {
+        "q_weights": weights.values,
+        "q_bias": constants[1].values if constants[1:] else np.zeros(weights.shape[0], np.int32),
+        "w": QuantParams(*((weights.scale, weights.zero_point) if per_channel else _only(weights)), spec),
+        "relu": activation == "RELU",
+    }
     if kind == "FULLY_CONNECTED":
         return Dense(**common)
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):

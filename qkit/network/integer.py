@@ -12,6 +12,7 @@ import numpy as np
 
 from qkit.network.int8_file import read_layers
 from qkit.numeric.affine import quantize
+from qkit.numeric.checks import reals
 from qkit.numeric.grid import QuantParams
 from qkit.numeric.integer_layers import Dense, Layer, Step
 from qkit.numeric.requantize import Kernels, check_kernels
@@ -78,7 +79,8 @@ class IntegerNetwork:
         Raises
         ------
         ValueError
-            If there is no image, the images have another shape or type, or ``kernels`` is unknown.
+            If there is no image, the images have another shape or type or hold NaN or infinity, or ``kernels`` is
+            unknown.
         """
         return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, kernels)])
 
@@ -90,14 +92,27 @@ class IntegerNetwork:
         parts = list(self._batches(images, kernels))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def trace(self, image: np.ndarray, layer: str, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Step:
-        """Follow one number of one layer's output, from the int8 patch to the int8 result.
+    def layer(self, name: str) -> Layer:
+        """Return one layer by its name.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        layers = {layer.name: layer for layer in self.layers}
+        if name not in layers:
+            raise ValueError(f"there is no layer {name!r}; there are {', '.join(layers)}")
+        return layers[name]
+
+    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Step:
+        """Follow one number of one layer's output, from the int8 inputs to the int8 result.
 
         Parameters
         ----------
         image : ndarray
             One image, as one of those that :meth:`predict` takes.
-        layer : str
+        name : str
             The name of a convolution or a dense layer.
         position : tuple of int
             (row, column, channel), or (channel,) of a dense layer.
@@ -108,11 +123,10 @@ class IntegerNetwork:
         ValueError
             If there is no such layer or position, or the image or ``kernels`` is not what :meth:`predict` takes.
         """
-        known = {one.name: one for one in self.layers if isinstance(one, Dense)}
-        if layer not in known:
-            raise ValueError(f"layer must be one of {', '.join(known)}, got {layer!r}")
-        q_x = self.run(np.asarray(image)[None], kernels)[known[layer].source][0]
-        return known[layer].trace(q_x, position, kernels)
+        layer = self.layer(name)
+        if not isinstance(layer, Dense):
+            raise ValueError(f"only convolutions and dense layers can be followed; {name} is a {layer.op}")
+        return layer.trace(self.run(np.asarray(image)[None], kernels)[layer.source][0], position, kernels)
 
     def __repr__(self) -> str:
         lines = [f"IntegerNetwork: {self.shape} -> {self.layers[-1].shape}"]
@@ -134,7 +148,7 @@ class IntegerNetwork:
         """Return images as the network takes them."""
         dtype = np.dtype(np.float32) if self.image is None else self.image.spec.dtype
         if images.size and images.dtype == dtype and images.shape[1:] == self.shape:
-            return images
+            return reals(images, "images")
         if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
             levels = np.arange(256, dtype=np.float32) / 255
             return (levels if self.image is None else quantize(levels, self.image))[images[..., None]]

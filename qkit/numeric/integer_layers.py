@@ -14,6 +14,7 @@ https://developers.google.com/edge/litert/quantization/quantization_spec
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,8 +30,9 @@ class Layer:
 
     Attributes
     ----------
-    name, op : str
-        ``"conv1"``, and what the .tflite file calls such a layer, ``"CONV_2D"``.
+    name : str
+    op : str
+        What a .tflite file calls layers of this class, such as ``"CONV_2D"``.
     source : str
         The layer whose output is the input, or ``"image"``.
     x, y : QuantParams or None
@@ -39,8 +41,9 @@ class Layer:
         Of the output for one image.
     """
 
+    op: ClassVar[str]
+
     name: str
-    op: str
     source: str
     x: QuantParams | None
     y: QuantParams | None
@@ -109,6 +112,8 @@ class Dense(Layer):
         If sums may become more than an int32 holds.
     """
 
+    op = "FULLY_CONNECTED"
+
     q_weights: np.ndarray
     q_bias: np.ndarray
     w: QuantParams
@@ -121,7 +126,7 @@ class Dense(Layer):
     @cached_property
     def requantizer(self) -> Requantizer:
         """What turns the sums into int8."""
-        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, dense=self.op == "FULLY_CONNECTED")
+        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, dense=self.q_weights.ndim == 2)
 
     @cached_property
     def folded_bias(self) -> np.ndarray:
@@ -133,8 +138,16 @@ class Dense(Layer):
         return self.requantizer.run(self.sums(q_x), kernels)
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
-        """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...)."""
+        """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...).
+
+        Raises
+        ------
+        ValueError
+            If the inputs have a shape that does not lead to ``shape``.
+        """
         patches = self.patches(q_x.astype(self._columns.dtype))
+        if patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
+            raise ValueError(f"inputs of shape {q_x.shape} do not fit {self.name}, whose outputs are {self.shape}")
         products = patches.reshape(-1, len(self._columns)) @ self._columns
         acc = products.astype(np.int32)
         acc += self.folded_bias.astype(np.int32)
@@ -223,15 +236,16 @@ class Windowed(Layer):
     strides: tuple[int, int]
     same: bool
 
-    def windows(self, q_x: np.ndarray, padding: int) -> np.ndarray:
+    def windows(self, q_x: np.ndarray, fill: int) -> np.ndarray:
         """Return what the window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
         if self.same:
-            around = [
+            missing = [
                 max((-(-side // stride) - 1) * stride + size - side, 0)
                 for side, stride, size in zip(q_x.shape[1:3], self.strides, self.size, strict=True)
             ]
-            # An odd number: one more below and to the right.
-            q_x = np.pad(q_x, [(0, 0), *((n // 2, n - n // 2) for n in around), (0, 0)], constant_values=padding)
+            # Where the number is odd, one more comes below and to the right.
+            around = [(0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)]
+            q_x = np.pad(q_x, around, constant_values=fill)
         down, across = self.strides
         seen = np.lib.stride_tricks.sliding_window_view(q_x, self.size, axis=(1, 2))[:, ::down, ::across]
         return seen.transpose(0, 1, 2, 4, 5, 3)
@@ -240,6 +254,8 @@ class Windowed(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolution(Windowed, Dense):
     """A dense layer on every patch of the image: weights (channels, rows, columns, inputs)."""
+
+    op = "CONV_2D"
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
@@ -250,9 +266,11 @@ class Convolution(Windowed, Dense):
 class MaxPool(Windowed):
     """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number."""
 
+    op = "MAX_POOL_2D"
+
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
-        seen = self.windows(q_x, padding=-128)
+        seen = self.windows(q_x, -128)
         largest = seen[:, :, :, 0, 0].copy()
         for row, column in np.ndindex(self.size):
             np.maximum(largest, seen[:, :, :, row, column], out=largest)
@@ -263,6 +281,8 @@ class MaxPool(Windowed):
 class Reshape(Layer):
     """The same numbers in another shape."""
 
+    op = "RESHAPE"
+
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return (n, *shape)."""
         return q_x.reshape(len(q_x), *self.shape)
@@ -271,6 +291,8 @@ class Reshape(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
     """From logits to shares of 1: scale 1/256, zero-point -128."""
+
+    op = "SOFTMAX"
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in kernel."""
@@ -281,6 +303,8 @@ class Softmax(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(Layer):
     """From float32 to int8."""
+
+    op = "QUANTIZE"
 
     def run(self, x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return int8 for float32, in the same shape: ties away from 0 in the reference kernels, else to even."""
@@ -298,6 +322,8 @@ class Quantize(Layer):
 class Shift(Layer):
     """From uint8 to int8 or back: another zero-point, the same scale."""
 
+    op = "QUANTIZE"
+
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return integers for integers, in the same shape."""
         q = q_x.astype(np.int16) + (self.y.zero_point - self.x.zero_point)
@@ -307,6 +333,8 @@ class Shift(Layer):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dequantize(Layer):
     """From int8 to float32."""
+
+    op = "DEQUANTIZE"
 
     def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
         """Return float32 for int8, in the same shape; the built-in kernels may differ in the last digit."""

@@ -15,12 +15,18 @@ CELLS = {
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",
+    "journey": "explorers.journey(layer, np.arange(-100, 98, dtype=np.int8).reshape(2, 99))",
 }
 SETUP = """\
 import numpy as np
 from qkit.digits import draw_digits
 from qkit.show import explorers
-weights = np.random.default_rng(0).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)"""
+weights = np.random.default_rng(0).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)
+from qkit.numeric import Dense, QuantParams, QuantSpec
+layer = Dense(
+    name="dense", source="flatten", shape=(16,), relu=True, x=QuantParams(0.01, -128, QuantSpec()),
+    y=QuantParams(0.02, -128, QuantSpec()), w=QuantParams(0.01, 0, QuantSpec(symmetric=True, narrow_range=True)),
+    q_weights=np.random.default_rng(1).integers(-127, 128, (16, 99)).astype(np.int8), q_bias=np.zeros(16, np.int32))"""
 
 
 def with_explorers() -> list[str]:

@@ -75,6 +75,9 @@ def test_other_inputs_and_outputs(trained_networks, few_digits, io, kernels):
     content = post_training(trained_networks["deep"], few_digits.x_train[:50], io=io)
     network = IntegerNetwork.read(content)
     assert network.predict(few_digits.x_test[:3]).dtype == io.as_numpy_dtype
+    if io == tf.float32:
+        with pytest.raises(ValueError, match="images must hold finite numbers"):
+            network.predict(np.full((2, 28, 28, 1), np.nan, np.float32))
     check_against_litert(content, kernels, few_digits.x_test[:50])
 
 
@@ -132,7 +135,7 @@ def test_layers_are_named_as_in_keras_and_say_what_is_in_the_file(files):
     assert [layer.name for layer in network.layers] == [
         *("conv1", "pool1", "conv2", "pool2", "flatten", "dense1", "dense2", "softmax")
     ]
-    conv = network.layers[2]
+    conv = network.layer("conv2")
     assert (conv.op, conv.shape, conv.q_weights.shape, conv.w.scale.shape) == (
         "CONV_2D",
         (11, 11, 64),
@@ -175,8 +178,10 @@ def test_a_trace_ends_where_the_network_does(deep, few_digits, layer, position, 
 
 def test_traces_are_refused(deep, few_digits):
     network = IntegerNetwork.read(deep)
-    with pytest.raises(ValueError, match="layer must be one of conv1, conv2, dense1, dense2, got 'pool1'"):
+    with pytest.raises(ValueError, match="only convolutions and dense layers can be followed; pool1 is a MAX_POOL_2D"):
         network.trace(few_digits.x_test[0], "pool1", (0, 0, 0))
+    with pytest.raises(ValueError, match="there is no layer 'conv3'; there are conv1, pool1, conv2"):
+        network.trace(few_digits.x_test[0], "conv3", (0, 0, 0))
     with pytest.raises(ValueError, match=r"in the output of conv1, shape \(26, 26, 32\), got \(0, 26, 0\)"):
         network.trace(few_digits.x_test[0], "conv1", (0, 26, 0))
 

@@ -1,4 +1,4 @@
-"""Layers in integers, against plain loops over Python's unlimited ones. LiteRT itself is the oracle in tests/network."""
+"""Layers in integers, against plain loops in unlimited ones. LiteRT itself is the oracle in tests/network."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ def activation(scale=0.05, zero_point=-128, signed=True) -> QuantParams:
     return QuantParams(scale, zero_point, QuantSpec(signed=signed))
 
 
-def common(op="X", shape=(), x=None, y=None) -> dict:
-    return {"name": "layer", "op": op, "source": "image", "shape": shape, "x": x, "y": y}
+def common(shape=(), x=None, y=None) -> dict:
+    return {"name": "layer", "source": "image", "shape": shape, "x": x, "y": y}
 
 
 def weighted(q_weights, zero_point=-7, relu=True) -> dict:
@@ -35,7 +35,7 @@ def weighted(q_weights, zero_point=-7, relu=True) -> dict:
 def dense(inputs=30, channels=4, q_weights=None, **how) -> Dense:
     if q_weights is None:
         q_weights = RNG.integers(-127, 128, (channels, inputs)).astype(np.int8)
-    return Dense(**common("FULLY_CONNECTED", (len(q_weights),)) | weighted(q_weights, **how))
+    return Dense(**common((len(q_weights),)) | weighted(q_weights, **how))
 
 
 def convolution(height, width, size, strides, same, inputs=2, channels=3) -> Convolution:
@@ -44,7 +44,7 @@ def convolution(height, width, size, strides, same, inputs=2, channels=3) -> Con
         for side, length, stride in zip((height, width), size, strides, strict=True)
     )
     q_weights = RNG.integers(-127, 128, (channels, *size, inputs)).astype(np.int8)
-    what = common("CONV_2D", (*shape, channels)) | weighted(q_weights)
+    what = common((*shape, channels)) | weighted(q_weights)
     return Convolution(**what, size=size, strides=strides, same=same)
 
 
@@ -79,7 +79,7 @@ def test_convolutions_sum_what_their_window_sees(sides, size, strides, same):
 @windows
 def test_pools_take_the_largest(sides, size, strides, same):
     shape = convolution(*sides, size, strides, same).shape
-    layer = MaxPool(**common("MAX_POOL_2D", shape), size=size, strides=strides, same=same)
+    layer = MaxPool(**common(shape), size=size, strides=strides, same=same)
     q_x = RNG.integers(-128, 128, (2, *sides, 3)).astype(np.int8)
     found = layer.run(q_x)
     assert found.dtype == np.int8 and found.shape == (2, *shape)

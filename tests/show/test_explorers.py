@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qkit.numeric import Convolution, QuantParams
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data, params_from_range
 from qkit.numeric.errors import sqnr_db
 from qkit.show import explorers
@@ -24,8 +25,18 @@ RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
+LAYER = Convolution(
+    **{"name": "conv", "source": "image", "shape": (6, 5, 4), "relu": True},
+    **{"x": QuantParams(0.01, -128, QuantSpec()), "y": QuantParams(0.02, -128, QuantSpec())},
+    w=QuantParams(np.full(4, 0.01), np.zeros(4, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
+    q_weights=RNG.integers(-127, 128, (4, 3, 3, 2)).astype(np.int8),
+    q_bias=RNG.integers(-99, 99, 4).astype(np.int32),
+    **{"size": (3, 3), "strides": (1, 1), "same": False},
+)
+Q_INPUTS = RNG.integers(-128, 128, (3, 8, 7, 2)).astype(np.int8)
 
 MAKE = {
+    "journey": lambda **start: explorers.journey(LAYER, Q_INPUTS, **start),
     "number_line": lambda **start: explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1], **start),
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
@@ -35,6 +46,7 @@ MAKE = {
     ),
 }
 MOVES = {
+    "journey": {"image": 2, "row": 1, "column": 4, "channel": 3, "kernels": "builtin"},
     "number_line": {
         "bits": 4,
         "value": -0.31,

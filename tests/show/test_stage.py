@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qkit.show.explorers.parts import Pixels, label
+from qkit.show.explorers.parts import Numeral, Pixels, label
 from qkit.show.stage import Stage, encode
 from qkit.show.style import RC
 
@@ -124,3 +124,27 @@ def test_a_label_keeps_what_it_has_written_and_moves_it():
         text.set_text(f"{i}")
         stage.png()
     assert len(text._written) <= text.MOST_KEPT
+
+
+@pytest.mark.parametrize("ha", ["left", "center", "right"])
+@pytest.mark.parametrize("words", ["−12.5", "1847451953 · 2⁻⁴⁰", "b − (−128 · 29)"])
+def test_a_numeral_looks_like_matplotlib_s_own_text(words, ha):
+    looks = {"ha": ha, "va": "baseline", "color": "#8F6200", "fontsize": 14, "weight": "bold"}
+
+    def drawn(write):
+        return pixels(Stage(5, 1, lambda figure: SimpleNamespace(moving=[write(figure)])).png()).astype(int)
+
+    ours = drawn(lambda figure: figure.add_artist(Numeral(0.5, 0.5, words, **looks)))
+    own = drawn(lambda figure: figure.text(0.5, 0.5, words, **looks))
+    ink, own_ink = np.argwhere(ours.min(axis=-1) < 128), np.argwhere(own.min(axis=-1) < 128)
+    assert len(ink) > 100
+    assert np.all(np.abs(ink.min(axis=0) - own_ink.min(axis=0)) <= 2)
+    assert np.all(np.abs(ink.max(axis=0) - own_ink.max(axis=0)) <= 2)
+    assert abs(ours.sum() - own.sum()) < 0.1 * (255 * own.size - own.sum())
+
+
+def test_a_numeral_can_say_nothing():
+    stage = Stage(2, 1, lambda figure: SimpleNamespace(moving=[figure.add_artist(Numeral(0.5, 0.5, ""))]))
+    assert np.all(pixels(stage.png()) == 255)
+    stage.parts.moving[0].set_text("1 2")
+    assert not np.all(pixels(stage.png()) == 255)

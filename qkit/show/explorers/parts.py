@@ -51,6 +51,14 @@ class Label(Text):
         """Write the text at its position; called by the figure."""
         if not self.get_visible() or not self.get_text():
             return
+        rgba, left, bottom = self._pixels()
+        x, y = self.get_transform().transform(self.get_unitless_position())
+        gc = renderer.new_gc()
+        renderer.draw_image(gc, round(x + left), round(y + bottom), rgba)
+        gc.restore()
+
+    def _pixels(self) -> tuple[np.ndarray, int, int]:
+        """Return the pixels of the text, top row last, and where their corner lies from its position."""
         looks = self.get_color(), self.get_weight(), self.get_fontsize(), self.get_ha(), self.get_va(), self.get_alpha()
         key = self.get_text(), *looks
         written = self._written.get(key)
@@ -58,14 +66,9 @@ class Label(Text):
             if len(self._written) >= self.MOST_KEPT:
                 self._written.clear()
             written = self._written[key] = self._write()
-        rgba, left, bottom = written
-        x, y = self.get_transform().transform(self.get_unitless_position())
-        gc = renderer.new_gc()
-        renderer.draw_image(gc, round(x + left), round(y + bottom), rgba)
-        gc.restore()
+        return written
 
     def _write(self) -> tuple[np.ndarray, int, int]:
-        """Return the pixels of the text, top row last, and where their corner lies from its position."""
         place, transform = self.get_position(), self.get_transform()
         width, height = self.PAPER
         paper = RendererAgg(width, height, DPI)
@@ -79,6 +82,43 @@ class Label(Text):
         rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
         bottom, top, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
         return rgba[bottom:top, left:right].copy(), left - width // 2, bottom - height // 2
+
+
+class Numeral(Label):
+    """A number, put together from characters that have been written before: few numbers come twice.
+
+    Aligned as its digits are: ``va`` is ``"center"`` or ``"baseline"``.
+    """
+
+    _characters: ClassVar[dict] = {}
+
+    def _pixels(self) -> tuple[np.ndarray, int, int]:
+        pieces = [self._character(character) for character in self.get_text()]
+        ends = np.cumsum([advance for *_, advance in pieces])
+        height = self._character("0")[0].shape[0]
+        left = round({"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[self.get_ha()])
+        below, above = 4, height + 4  # room for a comma, and for a bracket
+        alpha = np.zeros((below + above, round(ends[-1]) + 4), np.uint8)
+        for (ink, right, up, advance), end in zip(pieces, ends, strict=True):
+            row, column = below + up, 2 + round(end - advance) + right
+            place = alpha[row : row + ink.shape[0], column : column + ink.shape[1]]
+            np.maximum(place, ink, out=place)
+        rgba = np.empty((*alpha.shape, 4), np.uint8)
+        rgba[..., :3] = np.round(255 * np.array(to_rgb(self.get_color())))
+        rgba[..., 3] = alpha
+        return rgba, left - 2, -below - (height // 2 if self.get_va() == "center" else 0)
+
+    def _character(self, character: str) -> tuple[np.ndarray, int, int, float]:
+        """Return the ink of a character, top row last, where its corner lies, and where the next one starts."""
+        key = character, self.get_weight(), self.get_fontsize()
+        if key not in self._characters:
+            alone = Label(0, 0, character, ha="left", va="baseline", color="black")
+            alone.set(fontproperties=self.get_fontproperties(), figure=self.figure)
+            width = RendererAgg(1, 1, DPI).get_text_width_height_descent
+            between, beside = (width(text, alone.get_fontproperties(), False)[0] for text in (f"0{character}0", "00"))
+            rgba, left, bottom = alone._write() if character.strip() else (np.zeros((0, 0, 4), np.uint8), 0, 0)
+            self._characters[key] = rgba[..., 3], left, bottom, between - beside
+        return self._characters[key]
 
 
 def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:

@@ -12,6 +12,11 @@ def number(x: float) -> str:
     return (f"{int(x)}" if whole else f"{x:.3g}").replace("-", "−")
 
 
+def exact(x: float, decimals: int = 7) -> str:
+    """Write a number in full, with as many decimals as it needs, up to seven: 118.4989071, 118.5, 119."""
+    return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
 def share(x: float) -> str:
     """Write a share as a percentage: 0 %, 0.4 %, 31 %. Only nothing is 0 % and only all is 100 %."""
     percent = 100 * x

@@ -19,6 +19,11 @@ CONTROLS = {
     "method": ("method", "Which way to choose a threshold is explained, with its curve"),
     "percentile": ("percentile", "The share of the values that the method called percentile keeps; no other moves"),
     "end": ("yours, %", "The threshold under your hand, in per cent of the largest magnitude"),
+    "image": ("image", "Which image goes through the layer"),
+    "row": ("row", "The row of the output number that is followed"),
+    "column": ("column", "The column of the output number that is followed"),
+    "output_channel": ("channel", "The output channel of the number that is followed: each has weights of its own"),
+    "rounding": ("kernels", "Whose rounding the steps follow; the table has all four"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
 
@@ -126,4 +131,39 @@ THRESHOLD = {
     "left_out": "{zeros} of the values are exactly 0 and left out of the histogram.",
     "reach": "The largest magnitude in all sets is {reach}, in this one {largest}.",
     "all_zero": "{layer}: all values are 0, and every threshold holds them.",
+}
+
+KERNELS = {
+    "xnnpack": "XNNPACK",
+    "builtin": "built-in",
+    "reference": "reference",
+    "single": "rounded once",
+}
+"""What sets of kernels are called in the picture and in the list to choose from."""
+
+JOURNEY = {
+    "panels": ("output q, framed", "inputs q_x", "weights q_w", "products"),
+    "signs": ("", "×", "="),
+    "greys": "black −128, white 127",
+    "sum": "the sum grows",
+    "ends": "● folded bias  ■ acc  ╌ 0",
+    "steps": ("Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"),
+    "clipped_here": "clipped",
+    "folded": "folded bias:  b − Z_x · Σ q_w  =  {bias} − ({zero_point} · {weights})  =  {folded}",
+    "real": "acc stands for {real},  q for {real_hat}",
+    "real_float": "acc stands for {real},  q for {real_hat};  the float network has {value}",
+    "table": ("four kernels", "M as they hold it", "acc · M", "rounded first", "rounded", "q"),
+    "fixed": "{m0} · 2{power}",
+    "floating": "{m}, float{bits}",
+    "chosen": "▶",
+    "other": "≠",
+    "sums": "{layer}, image {image}, position {position}: {count} products and the folded bias {folded} add up to "
+    "{acc}, which stands for {real}.",
+    "once": "Times M that is {product}; {kernels} kernels round it to {rounded}.",
+    "twice": "Times M that is {product}; {kernels} kernels round it to {halfway}, then to {rounded}.",
+    "kept": "Plus {zero_point}: q = {q}, which stands for {real_hat}.",
+    "clipped": "Plus {zero_point}: {shifted}, clipped to q = {q}, which stands for {real_hat}.",
+    "agree": "All four kernels give {q}.",
+    "differ": "Others differ: {others}.",
+    "float_words": "The float network has {value}.",
 }

@@ -1,0 +1,122 @@
+"""The explorer of one number's journey: its words and its picture tell what the layer computes."""
+
+import numpy as np
+import pytest
+
+from qkit.numeric import Dense, QuantParams, QuantSpec
+from qkit.numeric.requantize import KERNELS
+from qkit.show import explorers
+from qkit.show.explorers.journey_picture import as_grey, as_table
+from qkit.show.words.engine import exact, number
+from tests.show.test_explorers import LAYER, Q_INPUTS
+
+
+def dense(inputs=7, w_scale=0.01, relu=True) -> Dense:
+    rng = np.random.default_rng(2)
+    return Dense(
+        name="dense",
+        source="flatten",
+        shape=(5,),
+        x=QuantParams(0.01, -128, QuantSpec()),
+        y=QuantParams(0.02, -128, QuantSpec()),
+        w=QuantParams(w_scale, 0, QuantSpec(symmetric=True, narrow_range=True)),
+        relu=relu,
+        q_weights=rng.integers(-127, 128, (5, inputs)).astype(np.int8),
+        q_bias=rng.integers(-999, 999, 5).astype(np.int32),
+    )
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_the_words_tell_what_the_layer_computes(kernels):
+    explorer = explorers.journey(LAYER, Q_INPUTS, kernels=kernels)
+    outputs = LAYER.run(Q_INPUTS, kernels)
+    for image, row, column, channel in [(0, 0, 0, 0), (2, 5, 4, 3), (1, 3, 2, 1)]:
+        words = explorer.set(image=image, row=row, column=column, channel=channel).words
+        acc = LAYER.sums(Q_INPUTS)[image, row, column, channel]
+        q = int(outputs[image, row, column, channel])
+        assert f"conv, image {image}, position {row}, {column}, {channel}: 18 products" in words
+        assert f"add up to {exact(acc)}, which stands for {number(1e-4 * acc)}." in words
+        assert f"q = {number(q)}, which stands for {number(0.02 * (q + 128))}" in words
+        assert ("clipped to" in words) == (acc * 0.005 < -0.5 or acc * 0.005 > 255.5)
+
+
+def test_it_starts_in_the_middle_and_where_it_is_told():
+    assert explorers.journey(LAYER, Q_INPUTS).values == {
+        "image": 0,
+        "row": 3,
+        "column": 2,
+        "channel": 0,
+        "kernels": "xnnpack",
+    }
+    with pytest.raises(ValueError, match="row must be a whole number from 0 to 5, got 6"):
+        explorers.journey(LAYER, Q_INPUTS, row=6)
+
+
+def test_kernels_that_differ_are_named():
+    """The sum 58446 and the multiplier 0.00202749: 118.4989, which a first rounding turns into 118.5."""
+    layer = Dense(
+        name="one",
+        source="image",
+        shape=(1,),
+        x=QuantParams(1.0, 0, QuantSpec()),
+        y=QuantParams(1.0, 0, QuantSpec()),
+        w=QuantParams([0.00202749], [0], QuantSpec(symmetric=True, axis=0)),
+        relu=False,
+        q_weights=np.ones((1, 2), np.int8),
+        q_bias=np.array([58446], np.int32),
+    )
+    explorer = explorers.journey(layer, np.zeros((1, 2), np.int8))
+    assert "Others differ: built-in 119." in explorer.words
+    assert "built-in kernels round it to 118.5, then to 119." in explorer.set(kernels="builtin").words
+    assert "XNNPACK 118, reference 118, rounded once 118" in explorer.words
+    explorer = explorers.journey(layer, np.full((1, 2), 100, np.int8))
+    assert "All four kernels give 119." in explorer.words
+
+
+def test_the_float_network_stands_beside():
+    floats = np.linspace(-1, 1, 3 * 6 * 5 * 4).reshape(3, 6, 5, 4)
+    explorer = explorers.journey(LAYER, Q_INPUTS, floats, image=1, row=0, column=4, channel=2)
+    assert f"The float network has {number(floats[1, 0, 4, 2])}." in explorer.words
+    assert "float network" not in explorers.journey(LAYER, Q_INPUTS).words
+
+
+def test_a_dense_layer_has_no_rows():
+    explorer = explorers.journey(dense(1000), np.zeros((2, 1000), np.int8), channel=3)
+    assert set(explorer.controls) == {"image", "channel", "kernels"}
+    assert "position 3: 1000 products and" in explorer.words
+
+
+@pytest.mark.parametrize(
+    ("q_inputs", "floats", "message"),
+    [
+        (Q_INPUTS.astype(int), None, "q_inputs must be the int8 inputs of conv .* outputs of image; got int64"),
+        (Q_INPUTS[0], None, r"got int8 of shape \(8, 7, 2\)"),
+        (Q_INPUTS[:0], None, "at least one image"),
+        (Q_INPUTS[:, 1:], None, r"inputs of shape \(1, 7, 7, 2\) do not fit conv, whose outputs are \(6, 5, 4\)"),
+        (Q_INPUTS[..., :1], None, "do not fit conv"),
+        (
+            Q_INPUTS,
+            np.zeros((2, 6, 5, 4)),
+            r"floats must have shape \(3, 6, 5, 4\), as the outputs, got \(2, 6, 5, 4\)",
+        ),
+        (Q_INPUTS, np.full((3, 6, 5, 4), np.nan), "floats must hold finite numbers"),
+    ],
+)
+def test_refusals(q_inputs, floats, message):
+    with pytest.raises(ValueError, match=message):
+        explorers.journey(LAYER, q_inputs, floats)
+
+
+def test_tables_lose_no_number():
+    q = np.arange(-9, 9, dtype=np.int8)
+    square, window, map_ = as_table(q), as_table(q.reshape(3, 3, 2)), as_table(q[:9].reshape(3, 3, 1))
+    assert square.shape == (4, 5) and np.isnan(square).sum() == 2
+    assert square[~np.isnan(square)].tolist() == q.tolist()
+    assert window.shape == (9, 2) and window.ravel().tolist() == q.tolist()
+    assert map_.shape == (3, 3)
+
+
+def test_greys_run_from_black_to_white():
+    rgba = as_grey(np.array([[-128.0, 0.0, 128.0, np.nan]]), 128, 2, 8)
+    assert rgba.shape == (2, 8, 4)
+    assert rgba[0, ::2].tolist() == [[0, 0, 0, 255], [127, 127, 127, 255], [255, 255, 255, 255], [255, 255, 255, 0]]
