@@ -1,7 +1,9 @@
 """Our own thresholds in a real int8 file.
 
 LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that say
-what they stand for, so other scales can be written into it, and weights and biases be quantized again with them.
+what they stand for, so other scales can be written into it, and weights and biases be quantized again with them. That
+takes milliseconds and is exact. (The other way, fake-quantization nodes before conversion, takes a conversion each
+time, and TensorFlow 2.21 fails to convert them on the weights of a dense layer per channel.)
 """
 
 from collections.abc import Iterable, Mapping

@@ -158,8 +158,8 @@ class LiteModel:
     ) -> Latency:
         """Measure the time an image takes, from handing a batch over to having its answers.
 
-        The grey levels are turned into the network's numbers before that. A first repeat is not counted, nor
-        are images beyond the last whole batch used.
+        The grey levels are turned into the network's numbers before that. One repeat more, the first, is not
+        counted; images beyond the last whole batch are left out.
 
         Raises
         ------

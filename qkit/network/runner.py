@@ -39,21 +39,18 @@ class Runner:
             raise ValueError(f"kernels must be one of {', '.join(KERNELS)}, got {kernels!r}")
         litert = import_litert("interpreter")
         with quiet():
-            self._interpreter = litert.Interpreter(
+            interpreter = litert.Interpreter(
                 model_content=content,
                 num_threads=threads,
                 experimental_op_resolver_type=litert.OpResolverType[KERNELS[kernels]],
             )
-            (self._first,), (self._last,) = (
-                self._interpreter.get_input_details(),
-                self._interpreter.get_output_details(),
-            )
-            self.input_shape, self.output_shape = (
-                tuple(end["shape"][1:].tolist()) for end in (self._first, self._last)
-            )
+            self._first, self._last = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+            self.input_shape = tuple(self._first["shape"][1:].tolist())
+            self.output_shape = tuple(self._last["shape"][1:].tolist())
             if batch > 1:
-                self._interpreter.resize_tensor_input(self._first["index"], (batch, *self.input_shape))
-            self._interpreter.allocate_tensors()
+                interpreter.resize_tensor_input(self._first["index"], (batch, *self.input_shape))
+            interpreter.allocate_tensors()
+        self._interpreter = interpreter
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Turn grey levels (n, 28, 28) into the network's numbers (n, 28, 28, 1).
