@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cost": ["layer_costs"],
         "observe": ["activation_histograms", "channel_peaks"],
         "recipe": ["NETWORKS", "trained_weights"],
-        "simulate": ["kernels_replaced", "predict_quantized"],
+        "quantized": ["Measured", "QuantizedNetwork", "predict_quantized"],
+        "simulate": ["Simulation", "kernels_replaced"],
     },
 )

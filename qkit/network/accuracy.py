@@ -29,6 +29,10 @@ class Accuracy:
             )
         return cls(int(np.sum(predicted == labels)), len(labels))
 
+    def merge(self, other: "Accuracy") -> "Accuracy":
+        """Return the accuracy on both together, which are different images."""
+        return Accuracy(self.correct + other.correct, self.total + other.total)
+
     @property
     def value(self) -> float:
         """The share of right answers, 0 to 1."""
