@@ -14,7 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "litert": ["Latency", "LiteModel"],
         "observe": ["activation_histograms", "channel_peaks"],
         "recipe": ["NETWORKS", "trained_weights"],
+        "quantized": ["Measured", "QuantizedNetwork", "predict_quantized"],
+        "simulate": ["Simulation", "kernels_replaced"],
         "study": ["Cell", "Results"],
-        "simulate": ["kernels_replaced", "predict_quantized"],
     },
 )

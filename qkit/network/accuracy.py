@@ -24,6 +24,10 @@ class Accuracy:
         right = _right(predicted, labels)
         return cls(int(right.sum()), len(right))
 
+    def merge(self, other: "Accuracy") -> "Accuracy":
+        """Return the accuracy on both together, which are different images."""
+        return Accuracy(self.correct + other.correct, self.total + other.total)
+
     @property
     def value(self) -> float:
         """The share of right answers, 0 to 1."""

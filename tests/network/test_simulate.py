@@ -1,11 +1,18 @@
-"""Other kernels for a while, and the old ones back whatever happens."""
+"""Networks quantized in many ways, against their definitions and LiteRT; and kernels replaced for a while."""
+
+import warnings
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
-from qkit import QuantSpec, fake_quantize, params_from_range
-from qkit.network import build, kernels_replaced, predict, predict_quantized
-from qkit.network.backend import keras
+from qkit import QuantSpec, fake_quantize
+from qkit.network import Simulation, build, kernels_replaced, predict, train
+from qkit.network.backend import keras, quiet, tf
+from qkit.network.cnn import as_input
+from qkit.network.forward import compiled
+from qkit.network.simulate import CHANNEL_BINS
+from qkit.numeric import histogram_of, mse, thresholds
 
 
 @pytest.fixture
@@ -47,41 +54,176 @@ def test_kernels_that_do_not_fit_change_nothing(model, kernels, message):
         np.testing.assert_array_equal(old, new)
 
 
-def test_without_quantized_activations_nothing_changes(model, few_digits):
-    images = few_digits.x_test[:600]
-    np.testing.assert_allclose(predict_quantized(model, images, {}), predict(model, images), atol=1e-6)
+@pytest.fixture(scope="module")
+def trained(few_digits):
+    model = build("deep", seed=1)
+    train(model, few_digits, epochs=1)
+    return model
 
 
+@pytest.fixture(scope="module")
+def simulation(trained, few_digits):
+    return Simulation(trained, few_digits.x_train[:200])
+
+
+def test_thresholds_are_those_of_the_method(trained, simulation):
+    network = simulation.quantized(4, 3, weight_method=thresholds.kl, activation_method=thresholds.percentile)
+    kernel = trained.get_layer("conv2").kernel.numpy()
+    for channel in (0, 63):
+        counted = histogram_of(kernel[..., channel], CHANNEL_BINS)
+        assert network.kernels["conv2"].high[channel] == pytest.approx(thresholds.kl(counted, 4, True).value)
+    assert network.activations["dense1"].high == pytest.approx(
+        thresholds.percentile(simulation.histograms["dense1"], 3).value
+    )
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("method", [thresholds.minmax, thresholds.mse, thresholds.aciq_laplace])
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_quantized_activations_are_those_of_numpy(model, few_digits, bits):
-    images = few_digits.x_test[:50]
-    params = params_from_range(0.0, 0.4, QuantSpec(bits, signed=False))
-    pooled = keras.Model(model.inputs, model.get_layer("pool1").output)(images[..., None] / 255.0).numpy()
-    rest = keras.Model(model.get_layer("flatten").input, model.output)
-    expected = rest(fake_quantize(pooled, params, "half_up")).numpy()
-    found = predict_quantized(model, images, {"pool1": params})
-    np.testing.assert_allclose(found, expected, atol=2e-4)
-    assert np.abs(found - predict(model, images)).max() > 1e-3 or bits == 8
+def test_kernels_are_nearly_as_from_all_weights(trained, simulation, bits, method, per_channel):
+    spec = QuantSpec(bits, symmetric=True, narrow_range=True)
+    found = simulation.quantized(bits, weight_method=method, per_channel=per_channel).kernels
+    for layer in ("conv2", "dense1"):
+        kernel = trained.get_layer(layer).kernel.numpy()
+        exact = thresholds.per_channel(method, kernel, -1, spec) if per_channel else method(kernel, bits).params(spec)
+        if method is thresholds.minmax:
+            np.testing.assert_array_equal(found[layer].scale, exact.scale)
+        best, here = (mse(kernel, fake_quantize(kernel, params)) for params in (exact, found[layer]))
+        assert here == pytest.approx(best, rel=0.01)
 
 
-def test_after_the_pool_is_the_same_as_before(model, few_digits):
-    params = params_from_range(0.0, 0.4, QuantSpec(3, signed=False))
-    images = few_digits.x_test[:50]
-    after = predict_quantized(model, images, {"pool1": params})
-    np.testing.assert_array_equal(after, predict_quantized(model, images, {"conv1": params}))
+def test_the_ends_of_the_network(trained, simulation, few_digits):
+    """Image and logits are not clipped, whatever the method, and have 8 bits, or as many as are asked for."""
+    images = few_digits.x_train[:200]
+    before, last = keras.Model(trained.inputs, trained.layers[-2].output), trained.layers[-1]
+    logits = (before(as_input(images)) @ last.kernel + last.bias).numpy()
+    for bits, more in ((8, {}), (5, {"input_bits": 5, "logit_bits": 5})):
+        activations = simulation.quantized(8, 2, **more).activations
+        assert [activations[name].spec.bits for name in ("image", "conv2", "dense2")] == [bits, 2, bits]
+        assert (activations["image"].low, activations["image"].high) == pytest.approx((0, 1))
+        ends = activations["dense2"]
+        assert (ends.low, ends.high) == pytest.approx((logits.min(), logits.max()), abs=ends.scale)
 
 
-def test_the_image_can_be_quantized(model, few_digits):
-    images = few_digits.x_test[:20]
-    eight = predict_quantized(model, images, {"image": params_from_range(0.0, 1.0, QuantSpec(8, signed=False))})
-    np.testing.assert_allclose(eight, predict(model, images), atol=1e-6)  # images have 8 bits anyway
+def test_none_is_float(trained, simulation, few_digits):
+    images = few_digits.x_test[:300]
+    in_float = simulation.quantized(None, None)
+    np.testing.assert_allclose(in_float.predict(images), predict(trained, images), atol=1e-6)
+    assert (in_float.kernels, in_float.activations) == ({}, {})
+    assert set(simulation.quantized(None, 4).activations) == {"image", "conv1", "conv2", "dense1", "dense2"}
+    assert simulation.quantized(None, 4).kernels == simulation.quantized(4, None).activations == {}
 
 
-def test_parameters_that_do_not_fit(model, few_digits):
-    images = few_digits.x_test[:5]
-    params = params_from_range(0.0, 1.0, QuantSpec(8, signed=False))
-    with pytest.raises(ValueError, match="there is no layer 'conv9'; there are conv1, dense1, flatten, image, pool1"):
-        predict_quantized(model, images, {"conv9": params})
-    per_channel = params_from_range(np.zeros(32), np.ones(32), QuantSpec(8, signed=False, axis=-1))
-    with pytest.raises(ValueError, match="per tensor, got parameters per channel for 'conv1'"):
-        predict_quantized(model, images, {"conv1": per_channel})
+def test_layers_in_float(simulation, few_digits):
+    images, labels = few_digits.x_test[:100], few_digits.y_test[:100]
+    network = simulation.quantized(3, 3, in_float=("image", "conv1", "dense2"))
+    assert set(network.kernels) == set(network.activations) == {"conv2", "dense1"}
+    sqnr = network.measure(images, labels).sqnr
+    assert sqnr["image"] == sqnr["conv1"] == np.inf > sqnr["conv2"]
+    assert simulation.quantized(2, 2, in_float=tuple(simulation.histograms)).measure(images, labels).changed == 0
+
+
+def test_every_bit_is_worth_six_decibels(simulation, few_digits):
+    images, labels = few_digits.x_test, few_digits.y_test
+    sqnr = [simulation.quantized(bits, None).measure(images, labels).sqnr["dense2"] for bits in (4, 6, 8)]
+    assert np.diff(sqnr) == pytest.approx([12, 12], abs=2)
+
+
+def test_settings_compile_nothing(simulation, few_digits):
+    images, labels = few_digits.x_test[:100], few_digits.y_test[:100]
+    compiled.cache_clear()
+    for weight_bits, activation_bits in ((8, 8), (2, 3), (None, 4), (5, None)):
+        for more in ({}, {"per_channel": False}, {"in_float": ("conv1",)}, {"activation_method": thresholds.minmax}):
+            network = simulation.quantized(weight_bits, activation_bits, **more)
+            network.measure(images, labels)
+            network.predict(images)
+    assert compiled(network.layers).experimental_get_tracing_count() == 1
+
+
+def test_a_search_is_made_once(simulation):
+    calls = []
+
+    def method(histogram, bits, signed=None):
+        calls.append(bits)
+        return thresholds.minmax(histogram, bits, signed)
+
+    for in_float in ((), ("conv1",)):
+        simulation.quantized(4, 4, weight_method=method, activation_method=method, in_float=in_float)
+        assert len(calls) == 32 + 64 + 128 + 10 + 3
+
+
+def test_the_model_is_left_alone(few_digits):
+    model = build("shallow", seed=1)
+    images, before = few_digits.x_test[:20], model.get_weights()
+    answers = predict(model, images)
+    simulation = Simulation(model, few_digits.x_train[:20])
+    simulated = simulation.quantized(2, 2).predict(images)
+    np.testing.assert_array_equal(predict(model, images), answers)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    model.set_weights([0 * weights for weights in before])
+    np.testing.assert_array_equal(simulation.quantized(2, 2).predict(images), simulated)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"weight_bits": 1}, ValueError, "bits must be an integer from 2 to 16, got 1"),
+        ({"activation_bits": 17}, ValueError, "bits must be an integer from 2 to 16, got 17"),
+        ({"logit_bits": None}, TypeError, "bits must be an integer from 2 to 16, got None"),
+        ({"weight_bits": 2.5}, TypeError, "bits must be an integer from 2 to 16, got 2.5"),
+        ({"in_float": ("pool1",)}, ValueError, "no layer 'pool1' .*; there are image, conv1, conv2, dense1, dense2"),
+    ],
+)
+def test_settings_that_do_not_exist(simulation, settings, error, message):
+    with pytest.raises(error, match=message):
+        simulation.quantized(**settings)
+
+
+def test_nothing_to_calibrate_with():
+    with pytest.raises(ValueError, match="at least one image"):
+        Simulation(build("shallow"), np.zeros((0, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_eight_bits_are_those_of_litert(trained, few_digits, per_channel):
+    """MinMax on the same images gives the scales of the converter's int8 file, and its answers."""
+    images = few_digits.x_train[:200]
+    file = converted(trained, images, per_channel)
+    network = Simulation(trained, images).quantized(
+        per_channel=per_channel, weight_method=thresholds.minmax, activation_method=thresholds.minmax
+    )
+    interpreter = Interpreter(model_content=file)
+    theirs: dict = {}
+    for tensor in interpreter.get_tensor_details():  # logits come before probabilities, which have the same shape
+        theirs.setdefault(tuple(tensor["shape"]), tensor["quantization_parameters"])
+    for name, params in network.kernels.items():
+        grid = theirs[np.moveaxis(network.weights[name].kernel, -1, 0).shape]
+        np.testing.assert_allclose(grid["scales"], np.atleast_1d(params.scale), rtol=1e-6)
+    for name, params in network.activations.items():
+        grid = theirs[(1, 28, 28, 1) if name == "image" else (1, *trained.get_layer(name).output_shape[1:])]
+        assert grid["scales"] == pytest.approx(params.scale, rel=1e-5)
+        assert grid["zero_points"] == params.zero_point - 128
+    said = network.predict(few_digits.x_test).argmax(axis=1)
+    assert np.mean(said == answers(interpreter, few_digits.x_test)) >= 0.998  # one of 500 may be a tie
+
+
+def answers(interpreter, images):
+    takes, gives = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    interpreter.resize_tensor_input(takes, (len(images), 28, 28, 1))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(takes, (images[..., None].astype(int) - 128).astype(np.int8))
+    interpreter.invoke()
+    return interpreter.get_tensor(gives).argmax(axis=1)
+
+
+def converted(model, images, per_channel):
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([as_input(image[None])] for image in images)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter._experimental_disable_per_channel = not per_channel
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return converter.convert()
