@@ -149,6 +149,16 @@ class LiteModel:
             parts.append(run.as_probabilities(run(run.as_input(some))))
         return np.concatenate(parts)
 
+    def outputs(self, images: np.ndarray, kernels: str = "xnnpack") -> list[np.ndarray]:
+        """Return what each operator of the file hands on, in the order of the computation, as the file stores it.
+
+        Parameters and errors are those of :meth:`predict`. All numbers of all images at once: 40 kB an image.
+        """
+        images = check_images(images)
+        run = Runner(self.content, len(images), kernels, 1, keep=True)
+        run(run.as_input(images))
+        return [run.tensor(step.output.index) for step in read_operators(self.content)]
+
     def accuracy(self, images: np.ndarray, labels: np.ndarray, kernels: str = "xnnpack", threads: int = 1) -> Accuracy:
         """Return how often the network is right; parameters and errors as for :meth:`predict`."""
         return Accuracy.of(self.predict(images, kernels, threads).argmax(axis=1), labels)

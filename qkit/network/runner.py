@@ -25,6 +25,8 @@ class Runner:
     kernels : str
         One of ``KERNELS``.
     threads : int
+    keep : bool
+        Whether to keep the numbers between the layers, for :meth:`tensor`.
 
     Raises
     ------
@@ -34,7 +36,7 @@ class Runner:
         If LiteRT is not installed.
     """
 
-    def __init__(self, content: bytes, batch: int, kernels: str, threads: int) -> None:
+    def __init__(self, content: bytes, batch: int, kernels: str, threads: int, keep: bool = False) -> None:
         if kernels not in KERNELS:
             raise ValueError(f"kernels must be one of {', '.join(KERNELS)}, got {kernels!r}")
         litert = import_litert("interpreter")
@@ -42,6 +44,7 @@ class Runner:
             interpreter = litert.Interpreter(
                 model_content=content,
                 num_threads=threads,
+                experimental_preserve_all_tensors=keep,
                 experimental_op_resolver_type=litert.OpResolverType[KERNELS[kernels]],
             )
             self._first, self._last = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -67,6 +70,10 @@ class Runner:
         self._interpreter.set_tensor(self._first["index"], inputs)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._last["index"])
+
+    def tensor(self, index: int) -> np.ndarray:
+        """Return any tensor of the last batch, by its place in the file."""
+        return self._interpreter.get_tensor(index)
 
     def as_probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return the real numbers that the network's output stands for, float32."""

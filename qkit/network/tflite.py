@@ -19,6 +19,8 @@ class Tensor:
 
     Attributes
     ----------
+    index : int
+        Its place in the file.
     name : str
         As TensorFlow called it.
     shape : tuple of int
@@ -31,6 +33,7 @@ class Tensor:
         The bytes that are stored: none for what is computed when the network runs.
     """
 
+    index: int
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -70,7 +73,7 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
     dtypes = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
-    tensors = [_tensor(model, graph.Tensors(index), dtypes) for index in range(graph.TensorsLength())]
+    tensors = [_tensor(model, graph.Tensors(index), index, dtypes) for index in range(graph.TensorsLength())]
     operators = []
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
@@ -132,10 +135,11 @@ def _widens(step: Operator) -> bool:
     return step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0
 
 
-def _tensor(model, tensor, dtypes: dict[int, str]) -> Tensor:
+def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
     buffer, grid = model.Buffers(tensor.Buffer()), tensor.Quantization()
     quantized = grid is not None and grid.ScaleLength() > 0
     return Tensor(
+        index=index,
         name=tensor.Name().decode(),
         shape=tuple(tensor.Shape(axis) for axis in range(tensor.ShapeLength())),
         dtype=dtypes[tensor.Type()],

@@ -224,6 +224,13 @@ def test_int8_takes_the_grey_levels_themselves(files, images):
     np.testing.assert_array_equal(run.as_input(images)[..., 0], images.astype(int) - 128)
 
 
+def test_what_every_operator_hands_on(files, images):
+    conv1, pool1, flat, logits, answers = files["int8"].outputs(images)
+    assert np.array_equal(conv1.reshape(-1, 13, 2, 13, 2, 32).max(axis=(2, 4)), pool1)
+    assert np.array_equal(pool1.reshape(flat.shape), flat) and logits.dtype == np.int8
+    assert np.array_equal((answers + 128.0) / 256, files["int8"].predict(images))
+
+
 def test_accuracy_lies_in_the_interval_of_the_float_network(files, few_digits):
     accuracies = {kind: model.accuracy(few_digits.x_test, few_digits.y_test) for kind, model in files.items()}
     low, high = accuracies["float32"].interval
