@@ -55,7 +55,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Trace:
     """How one number of a convolution's or dense layer's output comes about.
 
     Attributes
@@ -109,7 +109,7 @@ class Dense(Layer):
     Raises
     ------
     ValueError
-        If sums may become more than an int32 holds.
+        If the weights are not int8, or sums may become more than an int32 holds.
     """
 
     op = "FULLY_CONNECTED"
@@ -120,6 +120,8 @@ class Dense(Layer):
     relu: bool
 
     def __post_init__(self) -> None:
+        if self.q_weights.dtype != np.int8:
+            raise ValueError(f"the weights of {self.name} must be int8, got {self.q_weights.dtype}")
         if self._largest_products() + np.max(np.abs(self.folded_bias)) >= 2**31:
             raise ValueError(f"the sums of {self.name} may become more than an int32 holds")
 
@@ -143,8 +145,10 @@ class Dense(Layer):
         Raises
         ------
         ValueError
-            If the inputs have a shape that does not lead to ``shape``.
+            If the inputs are not int8, or have a shape that does not lead to ``shape``.
         """
+        if q_x.dtype != np.int8:
+            raise ValueError(f"the inputs of {self.name} must be int8, got {q_x.dtype}")
         patches = self.patches(q_x.astype(self._columns.dtype))
         if patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
             raise ValueError(f"inputs of shape {q_x.shape} do not fit {self.name}, whose outputs are {self.shape}")
@@ -157,7 +161,7 @@ class Dense(Layer):
         """Return what each output is computed from, for inputs (n, inputs): themselves."""
         return q_x
 
-    def trace(self, q_x: np.ndarray, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Step:
+    def trace(self, q_x: np.ndarray, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Trace:
         """Follow one number of the output, step by step.
 
         Parameters
@@ -170,7 +174,7 @@ class Dense(Layer):
 
         Returns
         -------
-        Step
+        Trace
 
         Raises
         ------
@@ -187,7 +191,7 @@ class Dense(Layer):
         products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + int(self.folded_bias[channel])
         requantized = self.requantizer.steps(acc, channel, kernels)
-        return Step(
+        return Trace(
             tuple(position),
             q_patch,
             q_weights,
