@@ -40,6 +40,7 @@ rng = np.random.default_rng(0)
 weights = (rng.normal(size=(3, 3, 32, 64)) * np.exp(rng.normal(-3, 0.5, 64))).astype(np.float32)
 kernel = (rng.normal(size=(3, 3, 1, 32)) * 0.3).astype(np.float32)
 dense = (rng.normal(size=(1600, 128)) * 0.05).astype(np.float32)
+sets = {f"{n} rows": {"dense": dense[:n], "after ReLU": np.maximum(dense[:n] - 0.05, 0)} for n in (16, 1600)}
 image = draw_digits(1)[0][0]
 from qkit.numeric import Convolution, QuantParams, QuantSpec
 layer = Convolution(
@@ -55,7 +56,7 @@ EXPLORERS = {
     "tensor, dense": "explorers.tensor(dense)",
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(image, kernel=kernel)",
-    "threshold": "explorers.threshold({'dense': dense, 'after ReLU': np.maximum(dense - 0.05, 0)}, bits=2)",
+    "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
     "journey": "explorers.journey(layer, q_inputs)",
 }
 

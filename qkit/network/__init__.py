@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "accuracy": ["Accuracy"],
+        "accuracy": ["Accuracy", "Paired"],
         "cnn": ["build", "predict", "train", "trained"],
         "cost": ["layer_costs"],
         "integer": ["IntegerNetwork"],

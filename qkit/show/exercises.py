@@ -237,6 +237,8 @@ _VERIFIERS: dict[str, Verifier] = {
     "3.3": _number(0),
     "4.1": _choice("b", "ab"),
     "4.2": _number(0),
-    "4.3": _function(_divergence, _DISTRIBUTIONS, tolerance=1e-9),
-    "4.4": _function(lambda x, q: float(np.sum(q * x) / np.sum(q * q)), _CODES, tolerance=1e-9),
+    "4.3": _number(5, tolerance=0.01),
+    "4.4": _function(_divergence, _DISTRIBUTIONS, tolerance=1e-9),
+    "4.5": _function(lambda x, q: float(np.sum(q * x) / np.sum(q * q)), _CODES, tolerance=1e-9),
+    "4.6": _choice("c", "abc"),
 }

@@ -8,7 +8,7 @@ before anything has run.
 
 import base64
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from threading import RLock
 from typing import Any
@@ -29,14 +29,16 @@ class Explorer:
     Parameters
     ----------
     controls
-        Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`switch` and
-        :func:`choice`. The names are the keywords of ``update`` and of :meth:`set`.
+        Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`stops`,
+        :func:`switch` and :func:`choice`. The names are the keywords of ``update`` and of :meth:`set`.
     update
         Called with the value of every control; returns the bytes of a PNG and the words for it.
     size
         Width and height of the picture in pixels; the room is kept, so nothing jumps.
     start
         Values of controls to start with, by name; checked as :meth:`set` does.
+    lines
+        For how many lines of words room is kept.
 
     Attributes
     ----------
@@ -59,6 +61,7 @@ class Explorer:
         update: Update,
         size: tuple[int, int],
         start: dict[str, Any] | None = None,
+        lines: int = 2,
     ):
         self.controls = dict(controls)
         self.words = ""
@@ -70,7 +73,7 @@ class Explorer:
         self._waiting = False
 
         self._picture = widgets.HTML(layout={"margin": "0"})
-        self._text = widgets.HTML(layout={"margin": "0", "min_height": "3em", "max_width": f"{size[0]}px"})
+        self._text = widgets.HTML(layout={"margin": "0", "min_height": f"{20 * lines}px", "max_width": f"{size[0]}px"})
         row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
         self._box = widgets.VBox([row, self._picture, self._text])
         self._put(self._accepted(start or {}))
@@ -221,6 +224,12 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     )
 
 
+def stops(label: str, tooltip: str, value: float, stops: Sequence[float]):
+    """Return a slider over numbers that are not evenly spaced."""
+    options = [(f"{stop:g}", stop) for stop in stops]
+    return widgets.SelectionSlider(value=value, options=options, description=label, tooltip=tooltip, layout=_WIDE)
+
+
 _WIDE = {"width": "270px"}
 
 
@@ -230,11 +239,11 @@ def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
         if not isinstance(value, (bool, np.bool_)):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
-    if isinstance(control, widgets.Dropdown):
+    if isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
         options = [option for _, option in control.options]
-        if not any(type(value) is type(option) and value == option for option in options):
+        if not (isinstance(value, str | Real) and value in options):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
-        return value
+        return options[options.index(value)]
     between = "from {:g} to {:g}".format(*_ends(control))
     if isinstance(control, widgets.FloatRangeSlider):
         low, high = value if np.shape(value) == (2,) else (None, None)

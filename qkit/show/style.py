@@ -8,6 +8,7 @@ FLOAT = "#0072B2"
 QUANTIZED = "#E69F00"
 QUANTIZED_TEXT = "#8F6200"  # the same hue, dark enough to read
 CLIPPED = "#CC79A7"
+CLIPPED_TEXT = "#A0487A"  # as above
 ERROR = "#D55E00"
 GOOD = "#009E73"
 GUIDE = "#666666"

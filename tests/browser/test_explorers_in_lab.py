@@ -13,7 +13,8 @@ CELLS = {
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
-    "threshold": "explorers.threshold({'all': weights, 'some': weights[..., :2]})",
+    "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
+    "'many': {'all': weights, 'some': weights[..., :2]}})",
     "journey": "explorers.journey(layer, np.arange(-100, 98, dtype=np.int8).reshape(2, 99))",
 }
 SETUP = """\
@@ -113,11 +114,24 @@ def test_sliders_and_switches_move_by_keyboard(own_notebook, page):
 
 def test_a_choice_is_made_in_the_list(own_notebook, page):
     explorer = own_notebook["threshold"]
-    for at, name in ((0, "some"), (1, "kl")):
+    for at, name in ((0, "many"), (1, "some"), (2, "kl")):
         words, picture = state(explorer)
         explorer.locator(".widget-dropdown select").nth(at).select_option(label=name)
         wait_until_changed(page, explorer, words, picture)
-    assert "kl clips at" in state(explorer)[0]
+    assert re.match("some, many, .* kl clips at", state(explorer)[0])
+    assert page.faults == []
+
+
+def test_a_slider_stops_at_the_numbers_it_offers(own_notebook, page):
+    explorer = own_notebook["threshold"]
+    slider = explorer.locator(".widget-slider", has_text="percentile")
+    for key, number in (("ArrowLeft", "99.8"), ("Home", "95"), ("End", "100")):
+        words, picture = state(explorer)
+        slider.locator(".noUi-handle").focus()
+        page.keyboard.press(key)
+        wait_until_changed(page, explorer, words, picture)
+        assert slider.locator(".widget-readout").inner_text() == number
+        assert f"percentile {number} at" in state(explorer)[0]
     assert page.faults == []
 
 

@@ -1,11 +1,11 @@
-"""Accuracies and their intervals, against published numbers."""
+"""Accuracies, their intervals and paired tests, against published numbers."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.network import Accuracy
+from qkit.network import Accuracy, Paired
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,28 @@ def test_counting():
 def test_shapes_that_do_not_fit(predicted, labels):
     with pytest.raises(ValueError, match="two lists of the same length"):
         Accuracy.of(predicted, labels)
+    with pytest.raises(ValueError, match="two lists of the same length"):
+        Paired.of(predicted, predicted, labels)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p_value"),
+    [
+        # Two-sided tails of the binomial distribution with p = 1/2, in fractions of powers of two.
+        (0, 5, 2 / 2**5),
+        (1, 5, 2 * (1 + 6) / 2**6),
+        (10, 2, 2 * (1 + 12 + 66) / 2**12),
+        (3, 3, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_paired_test_is_mcnemars(only_first, only_second, p_value):
+    assert Paired(only_first, only_second, 100).p_value == pytest.approx(p_value)
+    assert Paired(only_second, only_first, 100).p_value == pytest.approx(p_value)
+
+
+def test_paired_counting():
+    labels = np.array([1, 2, 3, 4, 5])
+    paired = Paired.of(np.array([1, 2, 0, 0, 5]), np.array([1, 0, 3, 4, 5]), labels)
+    assert paired == Paired(only_first=1, only_second=2, total=5) and paired.gain == 0.2
+    assert str(paired) == "+20.00 points: only the first right 1, only the second 2; p = 1, no difference shown"

@@ -8,7 +8,7 @@ from unittest.mock import MagicMock, patch
 import numpy as np
 import pytest
 
-from qkit.show.explorer import Explorer, choice, log_slider, slider, span, switch
+from qkit.show.explorer import Explorer, choice, log_slider, slider, span, stops, switch
 
 
 def draw(bits, gain, ends, loud):
@@ -67,6 +67,19 @@ def test_a_logarithmic_slider_takes_its_own_numbers():
     assert explorer.set(images=1_000_000).words == "1000000 images"
     with pytest.raises(ValueError, match=r"images must be a number from 300 to 1e\+06, got 6"):
         explorer.set(images=6)
+
+
+def test_stops_are_numbers_that_are_not_evenly_spaced():
+    explorer = Explorer(
+        {"share": stops("share", "how many", 99.9, (95.0, 99.9, 100.0))}, lambda share: (b"", f"{share:g} %"), (9, 9)
+    )
+    assert explorer.words == "99.9 %"
+    assert explorer.set(share=np.int64(95)).values == {"share": 95.0}
+    for wrong in (99, "95", None, (95.0, 100.0)):
+        with pytest.raises(ValueError, match=r"share must be one of 95.0, 99.9, 100.0, got"):
+            explorer.set(share=wrong)
+    explorer.controls["share"].index = 2  # as the browser does
+    assert explorer.words == "100 %"
 
 
 def shown(explorer):

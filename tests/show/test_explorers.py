@@ -41,7 +41,9 @@ MAKE = {
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
-    "threshold": lambda **start: explorers.threshold({"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, **start),
+    "threshold": lambda **start: explorers.threshold(
+        {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
+    ),
 }
 MOVES = {
     "journey": {"image": 2, "row": 1, "column": 4, "channel": 3, "kernels": "builtin"},
@@ -56,7 +58,7 @@ MOVES = {
     "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
     "images": {"bits": 3, "kernels": True, "per_map": True},
-    "threshold": {"layer": "b", "bits": 3, "method": "kl", "end": 33.5},
+    "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
 }
 CONTROLS = [(kind, name) for kind, moves in MOVES.items() for name in moves]
 

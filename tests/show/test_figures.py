@@ -38,6 +38,9 @@ PICTURES |= {
         [8, 4, 2], {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95, (0.94, 0.96)
     ),
 }
+PICTURES["sqnr_and_accuracy"] = lambda: figures.sqnr_and_accuracy(
+    [8, 4, 2], {"a": [40, 20, 2], "b": [38, 19, -1]}, {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95, (0.94, 0.96)
+)
 COUNTED_MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
 TEN = thresholds.mse(RNG.normal(size=500), bits=4)
 PICTURES |= {

@@ -1,312 +1,174 @@
-"""The picture of the threshold explorer: all axes are in shares of the largest magnitude, so none ever changes."""
+"""The picture of the threshold explorer: no axis ever changes, so that all that moves is what a control changed."""
 
 import numpy as np
 
-from qkit.numeric.histogram import Histogram
 from qkit.show.explorers.parts import clipped_patch, label, named_numbers
-from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
+from qkit.show.explorers.threshold_numbers import CELLS, View, outlines
+from qkit.show.style import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import number, share
 from qkit.show.words.explorers import METHODS, THRESHOLD
 
-CELLS = 128
-"""How many bars at most a histogram is drawn with: more would be narrower than can be seen."""
+DASHES = "-", "--", "-.", ":", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)), (0, (3, 1, 1, 1))
+STYLES = dict(zip(METHODS, DASHES, strict=True))
+FAINT = {"color": "#DDDDDD", "linewidth": 0.8}
+SMALL = 10
+"""Font size of what stands in rows: 14 pixels."""
 
-STYLES = ("-", "--", "-.", ":", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)))
-LEAST, MOST = -3.0, 2.6
-"""Powers of ten of the densities in the small panel; 1 is the mean."""
+LEFT, WIDTH = 0.175, 0.475
+ROW = 0.118
+"""How high a method's row is; the histogram below them is 1 high."""
 
+CURVES = {
+    "clipping": ("--", CLIPPED, 1.5, 0),
+    "rounding": (":", QUANTIZED_TEXT, 2, 0),
+    "theory": ("-.", GUIDE, 1.5, 0),
+    "path": ("D", GUIDE, 0, 6),
+    "sum": ("-", ERROR, 2, 0),
+    "divergence": (".-", ERROR, 2, 4),  # a candidate between two infinite ones is no line
+}
+"""Style, colour, width and size of marks of the curves of a view, from back to front."""
 
-def coarser(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of groups of bins, at most ``CELLS``, and the borders of the groups, in bins."""
-    borders = np.arange(0, len(counts), -(-len(counts) // CELLS))
-    return np.add.reduceat(counts, borders), np.append(borders, len(counts))
+LEAST, MOST = 0.3, 30
+"""Which part of a curve is shown, in multiples of its least."""
 
-
-def reference_and_merged(histogram: Histogram, levels: int, kept: int, drop_zeros: bool) -> tuple:
-    """Return P and Q of the divergence that keeps ``kept`` bins, as :mod:`qkit.numeric.entropy` defines them."""
-    counts = (histogram.nonzero_counts if drop_zeros else histogram.counts).astype(np.float64)
-    inside = counts[:kept]
-    p = inside.copy()
-    p[-1] += counts[kept:].sum()
-    level = np.arange(kept) * levels // kept
-    mass, filled = (np.bincount(level, weights, levels) for weights in (inside, inside > 0))
-    q = np.where(inside > 0, (mass / np.maximum(filled, 1))[level], 0)
-    return p / max(p.sum(), 1), q / max(q.sum(), 1)
-
-
-def before_and_after(layer, steps: int, value: float) -> tuple:
-    """Return edges and densities of the magnitudes, and of the levels they land on; in shares of the threshold."""
-    t = value / layer.values.unit
-    borders = np.linspace(0, 1, CELLS + 1)
-    middles = (np.arange(steps + 2) - 0.5) / steps
-    middles[[0, -1]] = 0, 1
-    beyond_levels = layer.values.beyond(middles * t)[0]
-    beyond_levels[-1] = 0  # what is clipped lands on the last level
-    beyond = layer.values.beyond(borders * t)[0]
-    whole = max(beyond[0], 1e-300)
-    before = -np.diff(beyond) / whole / np.diff(borders)
-    after = -np.diff(beyond_levels) / whole / np.diff(middles)
-    return borders, before, middles, after
-
-
-def beside(x: np.ndarray, curve: np.ndarray, place: float) -> float:
-    """Return the curve at the candidate next to ``place``; NaN before the first one."""
-    if not len(x) or place < x[0] - (x[-1] - x[0]) / len(x) / 2:
-        return np.nan
-    return float(curve[np.argmin(np.abs(x - place))])
+THINNEST, DENSEST = 1e-3, 400
+"""Which densities the small panel shows; the mean is 1."""
 
 
 class Parts:
     """The artists: a row and a line for each method, the histogram, the curve below it, and two outlines beside."""
 
-    TOP = 1.0
-    ROW = 0.105
-    LEFT, WIDTH = 0.155, 0.495
-
     def __init__(self, figure):
-        _, self.numbers = named_numbers(
-            figure,
-            np.linspace(0.1, 0.9, 5),
-            0.99,
-            THRESHOLD["tiles"],
-            ["black", CLIPPED, CLIPPED, QUANTIZED_TEXT, ERROR],
-        )
+        self.moving = []
         self._histogram(figure)
         self._curve(figure)
         self._panel(figure)
-        self.moving = [
-            self.bars,
-            self.hatch,
-            *self.lines.values(),
-            self.hand,
-            *self.marks.values(),
-            self.hand_mark,
-            *self.names.values(),
-            *self.shares.values(),
-            self.hand_share,
-            self.zeros,
-            self.largest,
-            self.grid,
-            *self.ticks,
-            self.clipping,
-            self.rounding,
-            self.extra,
-            self.curve,
-            self.chosen_line,
-            self.hand_line,
-            self.chosen,
-            self.here,
-            self.unit,
-            *self.keys,
-            self.before,
-            self.after,
-            self.panel_title,
-            *self.panel_keys,
-            *self.numbers,
-        ]
+        colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
+        _, self.numbers = named_numbers(figure, np.linspace(0.1, 0.9, 5), 0.99, THRESHOLD["tiles"], colours)
+        self.moving += self.numbers
 
     def _histogram(self, figure) -> None:
-        axes = figure.add_axes((self.LEFT, 0.415, self.WIDTH, 0.485))
-        self.top = self.TOP + self.ROW * (len(METHODS) + 1) + 0.06
-        axes.set(xlim=(0, 101), ylim=(0, self.top), yticks=[])
+        axes = figure.add_axes((LEFT, 0.415, WIDTH, 0.485))
+        *rows, last = 1 + ROW * np.arange(len(METHODS) + 1, 0, -1)
+        axes.set(xlim=(0, 101), ylim=(0, rows[0] + ROW / 2), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.set_xticks(range(0, 101, 20), [])
         axes.text(-2, 0.5, THRESHOLD["histogram"], ha="right", va="center", color=FLOAT)
-        self.bars = axes.stairs([0], [0, 1], fill=True, color=FLOAT, alpha=0.5)
-        self.hatch = clipped_patch(axes)
-        self.hatch.set_height(self.TOP / self.top)
-        self.lines, self.marks, self.names, self.shares = {}, {}, {}, {}
-        self.styles = dict(zip(METHODS, STYLES, strict=True))
-        rows = self.TOP + self.ROW * (np.arange(len(METHODS), -1, -1) + 1)
-        for method, y in zip(METHODS, rows, strict=False):
-            axes.plot([0, 100], [y, y], color="#DDDDDD", linewidth=0.8)
-            self.lines[method] = axes.plot([0, 0], [0, y], color=GUIDE)[0]
-            self.marks[method] = axes.plot([0], [y], "s", color=GUIDE, clip_on=False)[0]
-            self.names[method] = label(axes, -2, y, METHODS[method], ha="right", va="center", fontsize=10)
-            self.shares[method] = label(axes, 103, y, "", ha="left", va="center", fontsize=10)
-        y = rows[-1]
-        axes.plot([0, 100], [y, y], color="#DDDDDD", linewidth=0.8)
-        axes.text(-2, y, THRESHOLD["yours"], ha="right", va="center", fontsize=10, weight="bold")
-        self.hand = axes.plot([0, 0], [0, y], color="black", linewidth=1.6)[0]
-        self.hand_mark = axes.plot([0], [y], "o", color="black", markersize=8, clip_on=False)[0]
-        self.hand_share = label(axes, 103, y, "", ha="left", va="center", fontsize=10, weight="bold")
-        self.row = y
+        axes.text(-2, last, THRESHOLD["yours"], ha="right", va="center", fontsize=SMALL, weight="bold")
+        axes.hlines([*rows, last], 0, 100, **FAINT)
+        edges = np.linspace(0, 100, CELLS + 1)
+        self.bars = self._add(axes.stairs(np.zeros(CELLS), edges, fill=True, color=FLOAT, alpha=0.5))
+        self.hatch = self._add(clipped_patch(axes))
+        self.hatch.set_height(1 / axes.get_ylim()[1])
+        post = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
+        self.rows = {
+            method: (
+                self._add(axes.plot([0, 0], [0, y], "s", **post)[0]),
+                self._text(axes, -2, y, ha="right"),
+                self._text(axes, 103, y),
+            )
+            for method, y in zip(METHODS, rows, strict=True)
+        }
+        self.hand = self._add(axes.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **post)[0])
+        self.hand_share = self._text(axes, 103, last, weight="bold")
 
     def _curve(self, figure) -> None:
-        axes = figure.add_axes((self.LEFT, 0.095, self.WIDTH, 0.25))
-        axes.set(xlim=(0, 101), ylim=(0, 1), yticks=[], xlabel=THRESHOLD["axis"])
+        axes = figure.add_axes((LEFT, 0.095, WIDTH, 0.25))
+        axes.set(xlim=(0, 101), yscale="log", ylim=(LEAST, MOST), xlabel=THRESHOLD["axis"])
         axes.set_xticks(range(0, 101, 20))
-        self.grid = axes.plot([], [], color="#DDDDDD", linewidth=0.8)[0]
-        self.ticks = [label(axes, -1.5, 0, "", ha="right", va="center", fontsize=10) for _ in range(4)]
-        self.unit = label(axes, 0, 1.13, "", ha="left", va="center")
-        self.clipping = axes.plot([], [], "--", color=CLIPPED, linewidth=1.5)[0]
-        self.rounding = axes.plot([], [], ":", color=QUANTIZED_TEXT, linewidth=2)[0]
-        self.extra = axes.plot([], [], "-.", color=GUIDE, linewidth=1.5)[0]
-        self.curve = axes.plot([], [], "-", color=ERROR, linewidth=2, markersize=3)[0]
-        self.chosen_line = axes.plot([0, 0], [0, 1], color=QUANTIZED_TEXT, linewidth=2.5)[0]
-        self.hand_line = axes.plot([0, 0], [0, 1], color="black", linewidth=1.6)[0]
-        self.chosen = axes.plot([], [], "s", color=QUANTIZED, markersize=9, markeredgecolor="black")[0]
-        self.here = axes.plot([], [], "o", color="black", markersize=8)[0]
-        colours = ERROR, CLIPPED, QUANTIZED_TEXT, GUIDE
-        rows = 0.92 - 0.13 * np.arange(4)
-        self.keys = [
-            label(axes, 103, y, "", ha="left", va="center", fontsize=10, color=colour)
-            for y, colour in zip(rows, colours, strict=True)
-        ]
+        axes.set_yticks([1, 3, 10, 30], ["1×", "3×", "10×", "30×"], fontsize=SMALL)
+        axes.minorticks_off()
+        axes.grid(axis="y", **FAINT)
+        axes.set_axisbelow(True)
+        self.unit = self._text(figure, LEFT, 0.375, fontsize=11)
+        self.curves = {
+            name: self._add(axes.plot([], [], style, color=colour, linewidth=width, markersize=size, mew=0)[0])
+            for name, (style, colour, width, size) in CURVES.items()
+        }
+        self.chosen_line = self._add(axes.axvline(0, color=QUANTIZED_TEXT, linewidth=2.5))
+        self.hand_line = self._add(axes.axvline(0, color="black", linewidth=1.6))
+        mark = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
+        self.chosen = self._add(axes.plot([], [], "s", color=QUANTIZED, **mark)[0])
+        self.here = self._add(axes.plot([], [], "o", color="black", **mark)[0])
+        self.times = self._text(figure, 0.665, 0.318, weight="bold")
+        rows = {"sum": 0.286, "divergence": 0.286, "clipping": 0.254, "rounding": 0.222, "theory": 0.19, "path": 0.19}
+        self.keys = {name: self._text(figure, 0.665, y, text=THRESHOLD["keys"][name]) for name, y in rows.items()}
+        for name, key in self.keys.items():
+            key.set_color(CLIPPED_TEXT if name == "clipping" else CURVES[name][1])
+        self.facts = [self._text(figure, 0.98, y, ha="right", fontsize=11) for y in (0.14, 0.095, 0.05)]
 
     def _panel(self, figure) -> None:
         axes = figure.add_axes((0.765, 0.415, 0.215, 0.32))
-        axes.set(xlim=(0, 1.01), ylim=(LEAST, MOST), yticks=[], xticks=[0, 0.5, 1])
-        axes.set_xlabel(THRESHOLD["panel_axis"])
-        axes.set_ylabel(THRESHOLD["panel_density"])
-        self.before = axes.stairs([0], [0, 1], baseline=LEAST, fill=True, color=FLOAT, alpha=0.5)
-        self.after = axes.stairs([0], [0, 1], baseline=LEAST, color=QUANTIZED, linewidth=1.8)
-        self.panel_title = label(figure, 0.98, 0.875, "", ha="right", va="center")
+        axes.set(xlim=(0, 1.01), yscale="log", ylim=(THINNEST, DENSEST), xticks=[0, 0.5, 1], yticks=[])
+        axes.minorticks_off()
+        axes.set(xlabel=THRESHOLD["panel_axis"], ylabel=THRESHOLD["panel_density"])
+        figure.text(0.98, 0.875, THRESHOLD["panel"], ha="right", va="center")
+        self.before = self._add(axes.stairs([0], [0, 1], baseline=THINNEST, fill=True, color=FLOAT, alpha=0.5))
+        self.after = self._add(axes.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
         self.panel_keys = [
-            label(figure, 0.98, y, "", ha="right", va="center", color=colour)
+            self._text(figure, 0.98, y, ha="right", fontsize=11, color=colour)
             for y, colour in ((0.83, FLOAT), (0.785, QUANTIZED_TEXT))
         ]
-        self.largest = label(figure, 0.98, 0.11, "", ha="right", va="center")
-        self.zeros = label(figure, 0.98, 0.065, "", ha="right", va="center")
 
-    def show(self, layer, bits: int, method: str, chosen, hand) -> None:
-        """Move every artist to where this layer, this method and this hand have it."""
-        self._show_histogram(layer)
-        self._show_methods(layer, layer.try_all(bits), method)
-        at = float(layer.percent(hand.value))
-        self.hatch.set(x=at, width=max(100 - at, 0))
-        self.hand.set_xdata([at, at])
-        self.hand_line.set_xdata([at, at])
-        self.hand_mark.set_xdata([at])
-        self.hand_share.set_text(f"{number(at)} %")
-        self.largest.set_text(THRESHOLD["largest"].format(largest=number(layer.largest)))
-        self._show_curve(layer, bits, method, chosen, at)
-        self._show_panel(layer, bits, method, hand.value)
-        texts = number(hand.value), share(hand.clipped), *map(_short, (hand.clipping, hand.rounding, hand.sum))
-        for text, words in zip(self.numbers, texts, strict=True):
-            text.set_text(words)
+    def _add(self, artist):
+        """Have the artist drawn anew for every picture, after those before it."""
+        self.moving.append(artist)
+        return artist
 
-    def _show_histogram(self, layer) -> None:
-        counts, borders = coarser(layer.histogram.nonzero_counts)
-        most = np.log(2 * max(counts.max(), 1))
-        heights = np.log(2 * np.maximum(counts, 0.5)) / most
-        self.bars.set_data(heights, layer.percent(borders * layer.values.unit))
-        self.zeros.set_text(THRESHOLD["zeros"].format(zeros=share(layer.zeros)) if layer.zeros else "")
+    def _text(self, place, x: float, y: float, **looks):
+        return self._add(label(place, x, y, **{"text": "", "ha": "left", "va": "center", "fontsize": SMALL} | looks))
 
-    def _show_methods(self, layer, found: dict, method: str) -> None:
-        for each, threshold in found.items():
-            bold, there = each == method, threshold is not None
-            at = float(layer.percent(threshold.value)) if there else 0.0
-            line, mark = self.lines[each], self.marks[each]
-            line.set(visible=there, xdata=[at, at], linewidth=3 if bold else 1.1)
-            line.set_linestyle("-" if bold else self.styles[each])
-            mark.set(visible=there, xdata=[at], markersize=9 if bold else 5)
-            for artist in (line, mark):
-                artist.set_color(QUANTIZED_TEXT if bold else GUIDE)
-            for text in (self.names[each], self.shares[each]):
-                text.set(weight="bold" if bold else "normal", color=QUANTIZED_TEXT if bold else GUIDE)
-            self.shares[each].set_text(share(at / 100) if there else "–")
+    def show(self, view: View) -> None:
+        """Move every artist to where this view has it."""
+        layer = view.layer
+        self.bars.set_data(layer.heights)
+        for method in METHODS:
+            self._show_row(view, method)
+        self.hatch.set(x=view.end, width=100 - view.end)
+        self.hand.set_xdata([view.end, view.end])
+        self.hand_share.set_text(f"{number(view.end)} %")
+        self._show_curves(view)
+        for patch, (density, edges) in zip((self.before, self.after), outlines(view), strict=True):
+            patch.set_data(np.maximum(density, THINNEST), edges)
+        errors = view.clipping, view.rounding, view.clipping + view.rounding
+        zeros = THRESHOLD["zeros"].format(zeros=share(layer.zeros)) if layer.zeros else ""
+        for texts, words in (
+            (self.panel_keys, THRESHOLD["kl_panel" if view.divergence else "other_panel"]),
+            (self.numbers, (number(view.hand), share(view.clipped), *map(number, errors))),
+            (self.facts, (layer.name, THRESHOLD["largest"].format(largest=number(layer.reach)), zeros)),
+        ):
+            for text, word in zip(texts, words, strict=True):
+                text.set_text(word)
 
-    def _show_curve(self, layer, bits: int, method: str, chosen, at: float) -> None:
-        """Draw the criterion on a logarithmic scale of its own; its ticks move with it."""
-        divergence = method.startswith("kl")
-        self.unit.set_text(THRESHOLD["curves"]["kl" if divergence else "mse"])
-        edges, clipping, rounding = layer.errors(bits)
-        if divergence:
-            edges, curve = chosen.candidates, chosen.curve
-        else:
-            curve = clipping + rounding
-        x = layer.percent(edges)
-        chosen_at = float(layer.percent(chosen.value))
-        # ACIQ's objective is about the values that are not 0, the others about all.
-        theory = chosen.curve * (1 - layer.zeros) if method == "aciq" else chosen.curve
-        scale = _Scale(np.append(theory.min(initial=np.inf), curve), beside(x, curve, chosen_at))
-        self.curve.set_data(x, scale(curve))
-        self.curve.set_marker("." if divergence else "None")  # a candidate between two infinite ones is no line
-        for line, values in ((self.clipping, clipping), (self.rounding, rounding)):
-            line.set_visible(not divergence)
-            if not divergence:
-                line.set_data(x, scale(values))
-        extra = {"aciq": "-.", "admm": "None"}.get(method)
-        self.extra.set(visible=extra is not None, linestyle=extra or "-", marker="D" if extra == "None" else "None")
-        if extra:
-            self.extra.set_data(layer.percent(chosen.candidates), scale(theory))
-        here = beside(x, curve, at)
-        if divergence:
-            found = "–" if np.isnan(here) else _short(here)
-            keys = [
-                THRESHOLD["here"].format(divergence=found),
-                "",
-                "",
-                "" if np.all(np.isfinite(curve)) else THRESHOLD["gaps"],
-            ]
-        else:
-            keys = [THRESHOLD["sum"], THRESHOLD["clipping"], THRESHOLD["rounding"]]
-            keys.append(THRESHOLD[{"aciq": "theory", "admm": "path"}[method]] if extra else "")
-        for text, words in zip(self.keys, keys, strict=True):
-            text.set_text(words)
-        self.chosen_line.set_xdata([chosen_at, chosen_at])
-        for mark, place, value in ((self.chosen, chosen_at, beside(x, curve, chosen_at)), (self.here, at, here)):
-            mark.set_data([place], [min(float(scale(value)), 0.95)])
-        self.here.set_marker("^" if scale(here) > 1 else "o")  # the curve is above the picture
-        ticks = scale.ticks()
-        for text, tick in zip(self.ticks, [*ticks, *[None] * 4][:4], strict=True):
-            text.set_text("" if tick is None else number(tick))
-            text.set_y(0 if tick is None else float(scale(np.array(tick))))
-        self.grid.set_data(
-            np.tile([0, 101, np.nan], len(ticks)), np.repeat([float(scale(np.array(tick))) for tick in ticks], 3)
-        )
+    def _show_row(self, view: View, method: str) -> None:
+        found, explained = view.found[method], method == view.method
+        line, name, percent = self.rows[method]
+        at = view.layer.percent(found.value) if found else np.nan
+        line.set(xdata=[at, at], linewidth=3 if explained else 1.1, markersize=9 if explained else 5)
+        line.set_linestyle("-" if explained else STYLES[method])
+        for artist in (line, name, percent):
+            artist.set_color(QUANTIZED_TEXT if explained else GUIDE)
+        for text in (name, percent):
+            text.set_weight("bold" if explained else "normal")
+        name.set_text(view.name(method))
+        percent.set_text(share(at / 100) if found else "–")
 
-    def _show_panel(self, layer, bits: int, method: str, value: float) -> None:
-        divergence = method.startswith("kl")
-        self.panel_title.set_text(THRESHOLD["panel"].format(name="|x|"))
-        for text, words in zip(self.panel_keys, THRESHOLD["kl_panel" if divergence else "other_panel"], strict=True):
-            text.set_text(words)
-        if layer.largest == 0:
-            outlines = [([0.0], [0.0, 1.0])] * 2
-        elif divergence:
-            kept = int(np.clip(np.rint(value / layer.values.unit), 1, layer.values.bins))
-            pair = reference_and_merged(layer.histogram, layer.levels(bits), kept, method == "kl")
-            outlines = []
-            for mass in pair:
-                sums, borders = coarser(mass)
-                borders = borders / kept
-                outlines.append((sums / np.diff(borders), borders))
-        else:
-            borders, before, middles, after = before_and_after(layer, layer.steps(bits), value)
-            outlines = [(before, borders), (after, middles)]
-        for patch, (density, borders) in zip((self.before, self.after), outlines, strict=True):
-            patch.set_data(np.log10(np.clip(density, 10**LEAST, 10**MOST)), borders)
-
-
-class _Scale:
-    """A logarithmic scale from below a curve's least to above what is ``shown`` at least; 0 to 1 is on paper."""
-
-    def __init__(self, curve: np.ndarray, shown: float) -> None:
-        usable = curve[np.isfinite(curve) & (curve > 0)]
-        if not usable.size:
-            usable = np.ones(1)
-        top = min(usable.max(), np.nanmax([30 * usable.min(), 3 * usable[-1], 1.5 * shown]))
-        self.high = np.log10(top) + 0.1
-        self.low = max(np.log10(usable.min()), np.log10(top) - 6)
-        self.low -= 0.12 * (self.high - self.low)
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return where on paper; nowhere for what is infinite."""
-        values = np.where(np.isfinite(values), values, np.nan)
-        places = (np.log10(np.maximum(values, 1e-307)) - self.low) / (self.high - self.low)
-        return np.clip(places, -0.5, 2)
-
-    def ticks(self) -> list[float]:
-        """Return at most four round numbers on the scale."""
-        powers = np.arange(np.floor(self.low), np.ceil(self.high) + 1)
-        for parts in ([1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]):
-            ticks = sorted(part * 10.0**power for power in powers for part in parts)
-            ticks = [tick for tick in ticks if self.low <= np.log10(tick) <= self.high - 0.02]
-            if len(ticks) >= 3:
-                break
-        return ticks[:: -(-len(ticks) // 4)] if ticks else []
-
-
-def _short(x: float) -> str:
-    return number(x) if np.isfinite(x) else "∞"
+    def _show_curves(self, view: View) -> None:
+        """Draw the curves in multiples of the least, on a logarithmic scale."""
+        layer, at = view.layer, view.layer.percent(view.chosen.value)
+        self.unit.set_text(THRESHOLD["unit_kl" if view.divergence else "unit_mse"])
+        for name, line in self.curves.items():
+            shown = name in view.curves
+            line.set_visible(shown)
+            self.keys[name].set_visible(shown and name != "divergence")
+            if shown:
+                x, y = view.curves[name]
+                line.set_data(layer.percent(x), y / view.least)
+        if view.divergence:
+            self.keys["divergence"].set_visible(not np.all(np.isfinite(view.chosen.curve)))
+        self.chosen_line.set_xdata([at, at])
+        self.hand_line.set_xdata([view.end, view.end])
+        for mark, place, value in ((self.chosen, at, view.at_chosen), (self.here, view.end, view.at_hand)):
+            mark.set_data([place], [np.clip(value / view.least, LEAST, MOST)])
+        self.here.set_marker("^" if view.at_hand / view.least > MOST else "o")  # the curve is above the picture
+        self.times.set_text(THRESHOLD["times"].format(times=number(view.at_hand / view.least)))

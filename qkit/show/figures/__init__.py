@@ -9,6 +9,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "digits": ["digit_grid", "mistakes", "pixel_values"],
         "first_steps": ["convolution", "ruler"],
         "thresholds": ["chosen", "criterion", "descent"],
-        "network": ["accuracy_by_bits", "accuracy_intervals", "bytes_by_layer", "confusion", "training_curves"],
+        "network": [
+            "accuracy_by_bits",
+            "accuracy_intervals",
+            "bytes_by_layer",
+            "confusion",
+            "sqnr_and_accuracy",
+            "training_curves",
+        ],
     },
 )

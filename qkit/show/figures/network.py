@@ -70,22 +70,53 @@ def accuracy_by_bits(
     """
     figure = Figure(figsize=(9.2, 4))
     axes = figure.subplots()
+    said = _wrong_answers(axes, bits, curves, reference, interval, label)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure, said
+
+
+@picture
+def sqnr_and_accuracy(
+    bits: Sequence[int],
+    sqnrs: Mapping[str, Sequence[float]],
+    accuracies: Mapping[str, Sequence[float]],
+    reference: float,
+    interval: tuple[float, float],
+    label: str = "bits of the weights",
+) -> tuple[Figure, str]:
+    """Draw the SQNR, in dB, and beside it the share of wrong answers (as :func:`accuracy_by_bits`) against bits."""
+    figure = Figure(figsize=(9.2, 4.8))
+    left, right = figure.subplots(1, 2)
+    _lines(left, bits, sqnrs)
+    left.set(xlabel=label, ylabel="SQNR of the logits, dB", xticks=list(bits))
+    left.invert_xaxis()
+    said = _wrong_answers(right, bits, accuracies, reference, interval, label)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    ends = "; ".join(f"{name}: {values[0]:.1f} to {values[-1]:.1f} dB" for name, values in sqnrs.items())
+    return figure, f"SQNR from {bits[0]} to {bits[-1]} bits. {ends}. {said}"
+
+
+def _lines(axes, bits: Sequence[int], curves: Mapping[str, Sequence[float]]) -> None:
+    colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
+    for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^vP*")):
+        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
+
+
+def _wrong_answers(axes, bits, curves, reference, interval, label: str) -> str:
+    """Draw wrong answers against bits, and say it in words."""
     axes.axhspan(1 - interval[1], 1 - interval[0], color=FLOAT, alpha=0.15)
     axes.axhline(1 - reference, color=FLOAT, lw=1.5, label="float, 95 % interval")
     axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
-    colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
-    for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^vP")):
-        axes.plot(bits, np.subtract(1, values), marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
+    _lines(axes, bits, {name: np.subtract(1, values) for name, values in curves.items()})
     axes.set(xlabel=label, ylabel="wrong answers (log scale)", xticks=list(bits), yscale="log")
     axes.set_ylim(None, 1.1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_minor_formatter("")
     axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
     axes.invert_xaxis()
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     ends = [(name, values[0], values[-1]) for name, values in curves.items()]
     said = "; ".join(f"{name}: {a:.2%} right at {bits[0]} bits, {b:.2%} at {bits[-1]}" for name, a, b in ends)
-    return figure, f"Wrong answers against bits. Float: {reference:.2%} right. {said}."
+    return f"Wrong answers against bits. Float: {reference:.2%} right. {said}."
 
 
 @picture

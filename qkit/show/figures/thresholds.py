@@ -16,7 +16,9 @@ LINES = (
     ("#CC79A7", "-."),
     ("#000000", ":"),
     ("#D55E00", (0, (6, 2))),
-    (GUIDE, "-"),
+    (GUIDE, (0, (2, 2))),
+    ("#56B4E9", (0, (4, 1, 1, 1))),
+    ("#000000", (0, (8, 3))),
 )
 """Colour and line style together, so that neither is needed to tell lines apart."""
 

@@ -154,17 +154,31 @@ EXERCISES = {
         ),
     },
     "4.3": {
+        "right": "All that is clipped comes from the fifth that is not zero: 1 % of all is 5 % of those.",
+        "hints": (
+            "Of 1,000 activations, how many are clipped, and how many are not zero?",
+            "10 are clipped, and all of them are among the 200 that are not zero.",
+        ),
+    },
+    "4.4": {
         "right": "It weighs the logarithm of the ratio with P: 0 only where the two agree everywhere.",
         "hints": (
             "Sum P · log(P / Q), and leave out where P is 0: nothing is lost there.",
             "keep = p > 0; np.sum(p[keep] * np.log(p[keep] / q[keep]))",
         ),
     },
-    "4.4": {
+    "4.5": {
         "right": "With codes fixed, the error is a parabola in the scale, and its lowest point is Σqx / Σq².",
         "hints": (
             "Set the derivative of Σ(x − S·q)² with respect to S to zero.",
             "Σ q·(x − S·q) = 0. Solve for S.",
+        ),
+    },
+    "4.6": {
+        "right": "Both others may clip the very value that matters, and at 8 bits MinMax costs little.",
+        "hints": (
+            "Which of the three never clips a value that calibration has seen?",
+            "A clipped alarm is a missed alarm; 8 bits leave 256 steps, enough even for a long range.",
         ),
     },
 }
