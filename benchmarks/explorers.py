@@ -59,7 +59,6 @@ EXPLORERS = {
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
     "journey": "explorers.journey(layer, q_inputs)",
 }
-
 IMPORT = "from time import perf_counter; start = perf_counter(); import qkit; print(perf_counter() - start)"
 MEMORY = f"""\
 import ipykernel.kernelapp, psutil
