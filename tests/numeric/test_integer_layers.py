@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, MaxPool, Quantize, Shift
+from qkit.numeric.integer_layers import Convolution, Dense
 from qkit.numeric.requantize import KERNELS
+from qkit.numeric.unweighted import Dequantize, MaxPool, Quantize, Shift
 
 RNG = np.random.default_rng(3)
 
