@@ -10,17 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.integer_layers import (
-    Convolution,
-    Dense,
-    Dequantize,
-    Layer,
-    MaxPool,
-    Quantize,
-    Reshape,
-    Shift,
-    Softmax,
-)
+from qkit.numeric.integer_layers import Convolution, Dense, Layer
+from qkit.numeric.unweighted import Dequantize, MaxPool, Quantize, Reshape, Shift, Softmax
 
 OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"
 """What is known here."""

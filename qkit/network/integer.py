@@ -14,7 +14,7 @@ from qkit.network.int8_file import read_layers
 from qkit.numeric.affine import quantize
 from qkit.numeric.checks import reals
 from qkit.numeric.grid import QuantParams
-from qkit.numeric.integer_layers import Dense, Layer, Step
+from qkit.numeric.integer_layers import Dense, Layer, Trace
 from qkit.numeric.requantize import Kernels, check_kernels
 
 BATCH = 25
@@ -105,7 +105,7 @@ class IntegerNetwork:
             raise ValueError(f"there is no layer {name!r}; there are {', '.join(layers)}")
         return layers[name]
 
-    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Step:
+    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Trace:
         """Follow one number of one layer's output, from the int8 inputs to the int8 result.
 
         Parameters

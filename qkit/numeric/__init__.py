@@ -29,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rescale_float64",
         ],
         "grid": ["QuantParams", "QuantSpec"],
-        "integer_layers": ["Convolution", "Dense", "Step"],
+        "integer_layers": ["Convolution", "Dense", "Trace"],
         "histogram": ["Histogram", "Range", "histogram_of", "range_of"],
         "requantize": ["KERNELS", "Requantized", "Requantizer"],
         "thresholds": ["Threshold"],

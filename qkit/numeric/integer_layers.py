@@ -1,10 +1,11 @@
-"""The layers of an int8 network, computed as integer hardware does: int8 in, int32 sums, int8 out.
+"""Convolutions and dense layers as integer hardware computes them: int8 in, int32 sums, int8 out.
 
     acc = q_bias + Σ (q_x - Z_x) * q_w  =  (q_bias - Z_x * Σ q_w) + Σ q_x * q_w
 
 The bracket does not depend on the image, so it is computed once and takes the place of the bias: the sum itself then
 knows no zero-point. Weights have none (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum
-does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.requantize`.
+does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.requantize`; layers without weights are in
+:mod:`qkit.numeric.unweighted`.
 
 References
 ----------
@@ -20,7 +21,6 @@ import numpy as np
 
 from qkit.numeric.affine import dequantize
 from qkit.numeric.grid import QuantParams
-from qkit.numeric.integer_softmax import softmax_by_table, softmax_in_integers
 from qkit.numeric.requantize import Kernels, Requantized, Requantizer
 
 
@@ -55,7 +55,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Trace:
     """How one number of a convolution's or dense layer's output comes about.
 
     Attributes
@@ -109,7 +109,7 @@ class Dense(Layer):
     Raises
     ------
     ValueError
-        If sums may become more than an int32 holds.
+        If the weights are not int8, or sums may become more than an int32 holds.
     """
 
     op = "FULLY_CONNECTED"
@@ -120,6 +120,8 @@ class Dense(Layer):
     relu: bool
 
     def __post_init__(self) -> None:
+        if self.q_weights.dtype != np.int8:
+            raise ValueError(f"the weights of {self.name} must be int8, got {self.q_weights.dtype}")
         if self._largest_products() + np.max(np.abs(self.folded_bias)) >= 2**31:
             raise ValueError(f"the sums of {self.name} may become more than an int32 holds")
 
@@ -143,8 +145,10 @@ class Dense(Layer):
         Raises
         ------
         ValueError
-            If the inputs have a shape that does not lead to ``shape``.
+            If the inputs are not int8, or have a shape that does not lead to ``shape``.
         """
+        if q_x.dtype != np.int8:
+            raise ValueError(f"the inputs of {self.name} must be int8, got {q_x.dtype}")
         patches = self.patches(q_x.astype(self._columns.dtype))
         if patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
             raise ValueError(f"inputs of shape {q_x.shape} do not fit {self.name}, whose outputs are {self.shape}")
@@ -157,7 +161,7 @@ class Dense(Layer):
         """Return what each output is computed from, for inputs (n, inputs): themselves."""
         return q_x
 
-    def trace(self, q_x: np.ndarray, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Step:
+    def trace(self, q_x: np.ndarray, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Trace:
         """Follow one number of the output, step by step.
 
         Parameters
@@ -170,7 +174,7 @@ class Dense(Layer):
 
         Returns
         -------
-        Step
+        Trace
 
         Raises
         ------
@@ -187,7 +191,7 @@ class Dense(Layer):
         products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + int(self.folded_bias[channel])
         requantized = self.requantizer.steps(acc, channel, kernels)
-        return Step(
+        return Trace(
             tuple(position),
             q_patch,
             q_weights,
@@ -209,7 +213,7 @@ class Dense(Layer):
     def _columns(self) -> np.ndarray:
         """The weights as floats, shape (inputs of one sum, channels).
 
-        NumPy multiplies matrices of floats 15 times as fast as matrices of integers. The sums are the same as
+        NumPy multiplies matrices of floats ten times as fast as matrices of integers. The sums are the same as
         long as none, not even of a part of the products, passes the last integer that the floats hold exactly.
         """
         dtype = np.float32 if self._largest_products() <= 2**24 else np.float64
@@ -260,85 +264,3 @@ class Convolution(Windowed, Dense):
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
         return self.windows(q_x, self.x.zero_point)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MaxPool(Windowed):
-    """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number."""
-
-    op = "MAX_POOL_2D"
-
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
-        seen = self.windows(q_x, -128)
-        largest = seen[:, :, :, 0, 0].copy()
-        for row, column in np.ndindex(self.size):
-            np.maximum(largest, seen[:, :, :, row, column], out=largest)
-        return largest
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Reshape(Layer):
-    """The same numbers in another shape."""
-
-    op = "RESHAPE"
-
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return (n, *shape)."""
-        return q_x.reshape(len(q_x), *self.shape)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Softmax(Layer):
-    """From logits to shares of 1: scale 1/256, zero-point -128."""
-
-    op = "SOFTMAX"
-
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in kernel."""
-        softmax = softmax_in_integers if kernels == "reference" else softmax_by_table
-        return softmax(q_x, self.x.scale)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Quantize(Layer):
-    """From float32 to int8."""
-
-    op = "QUANTIZE"
-
-    def run(self, x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return int8 for float32, in the same shape: ties away from 0 in the reference kernels, else to even."""
-        scale = np.float32(self.y.scale)
-        if kernels == "reference":
-            steps = x / scale
-            q = np.trunc(steps + np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), steps))
-        else:
-            q = np.rint(x * (np.float32(1) / scale))
-        spec = self.y.spec
-        return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Shift(Layer):
-    """From uint8 to int8 or back: another zero-point, the same scale."""
-
-    op = "QUANTIZE"
-
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return integers for integers, in the same shape."""
-        q = q_x.astype(np.int16) + (self.y.zero_point - self.x.zero_point)
-        return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(self.y.spec.dtype)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Dequantize(Layer):
-    """From int8 to float32."""
-
-    op = "DEQUANTIZE"
-
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
-        """Return float32 for int8, in the same shape; the built-in kernels may differ in the last digit."""
-        q, scale, zero_point = q_x.astype(np.float32), np.float32(self.x.scale), np.float32(self.x.zero_point)
-        if kernels in ("builtin", "single"):
-            return q * scale - zero_point * scale
-        return (q - zero_point) * scale

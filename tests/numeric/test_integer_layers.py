@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, MaxPool, Quantize, Shift
+from qkit.numeric.integer_layers import Convolution, Dense
 from qkit.numeric.requantize import KERNELS
+from qkit.numeric.unweighted import Dequantize, MaxPool, Quantize, Shift
 
 RNG = np.random.default_rng(3)
 
@@ -109,6 +110,15 @@ def test_odd_sums_near_the_bound_are_exact():
     expected = (q_x.astype(np.int64) + 7) @ layer.q_weights.T.astype(np.int64) + layer.q_bias
     np.testing.assert_array_equal(layer.sums(q_x), expected)
     assert np.abs(layer.sums(q_x) - layer.folded_bias).max() > 0.999 * 2**24
+
+
+def test_only_int8_is_taken():
+    with pytest.raises(ValueError, match="the weights of layer must be int8, got int64"):
+        dense(q_weights=np.zeros((2, 30), np.int64))
+    with pytest.raises(ValueError, match="the inputs of layer must be int8, got uint8"):
+        dense().run(np.zeros((1, 30), np.uint8))
+    with pytest.raises(ValueError, match=r"inputs of shape \(1, 29\) do not fit layer, whose outputs are \(4,\)"):
+        dense().run(np.zeros((1, 29), np.int8))
 
 
 def test_sums_beyond_int32_are_refused():

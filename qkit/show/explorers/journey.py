@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from qkit.numeric.checks import reals
-from qkit.numeric.integer_layers import Dense, Step
+from qkit.numeric.integer_layers import Dense, Trace
 from qkit.numeric.requantize import KERNELS, Kernels, Requantized
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.explorers.journey_picture import Parts
@@ -78,7 +78,7 @@ def journey(
     return Explorer(controls, update, stage.size, start | {"channel": channel, "kernels": kernels})
 
 
-def say(layer: Dense, image: int, step: Step, answers: dict[str, Requantized], beside: float | None) -> str:
+def say(layer: Dense, image: int, step: Trace, answers: dict[str, Requantized], beside: float | None) -> str:
     """Say in words what the picture shows."""
     now = step.requantized
     others = {words.KERNELS[name]: answer.q for name, answer in answers.items() if answer.q != now.q}

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from qkit.numeric.integer_layers import Step
+from qkit.numeric.integer_layers import Trace
 from qkit.numeric.requantize import KERNELS, Requantized
 from qkit.show.explorers.parts import Numeral, Pixels
 from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
@@ -97,7 +97,7 @@ class Parts:
             row.append(self._numeral(figure, COLUMNS[-1] + 0.15, y, color=ERROR, weight="bold"))
             self.rows.append(row)
 
-    def show(self, output: np.ndarray, step: Step, answers: dict[str, Requantized], beside: float | None) -> None:
+    def show(self, output: np.ndarray, step: Trace, answers: dict[str, Requantized], beside: float | None) -> None:
         """Move every artist to where this journey has it."""
         self._show_panels(output, step)
         self._show_sum(step)
@@ -105,7 +105,7 @@ class Parts:
         for row, answer in zip(self.rows, answers.values(), strict=True):
             self._show_row(row, answer, step.requantized)
 
-    def _show_panels(self, output: np.ndarray, step: Step) -> None:
+    def _show_panels(self, output: np.ndarray, step: Trace) -> None:
         *place, channel = step.position
         products = step.q_patch.astype(np.int32) * step.q_weights
         tables = [output[..., channel] if place else output, step.q_patch, step.q_weights, products]
@@ -124,7 +124,7 @@ class Parts:
         row, column = place or divmod(channel, columns)
         self.here.set(x=column / columns, y=row / rows, width=1 / columns, height=1 / rows)
 
-    def _show_sum(self, step: Step) -> None:
+    def _show_sum(self, step: Trace) -> None:
         products = step.q_patch.astype(np.int64) * step.q_weights
         sums = step.folded_bias + np.concatenate([[0], np.cumsum(products)])
         low, high = min(0, sums.min()), max(1, sums.max())
@@ -135,7 +135,7 @@ class Parts:
         start.set_data(places[:1], heights[:1])
         end.set_data(places[-1:], heights[-1:])
 
-    def _show_steps(self, step: Step, beside: float | None) -> None:
+    def _show_steps(self, step: Trace, beside: float | None) -> None:
         now = step.requantized
         stations = step.products, step.folded_bias, step.acc, now.product, now.rounded, now.shifted, now.q
         for text, station in zip(self.numbers, stations, strict=True):
