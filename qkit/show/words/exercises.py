@@ -157,14 +157,14 @@ EXERCISES = {
         "right": "All that is clipped comes from the fifth that is not zero: 1 % of all is 5 % of those.",
         "hints": (
             "Of 1,000 activations, how many are clipped, and how many are not zero?",
-            "10 are clipped, and all of them are among the 200 that are not zero.",
+            "10 are clipped, and all of them are among the 200 that are not zero. How many per cent is that?",
         ),
     },
     "4.4": {
         "right": "It weighs the logarithm of the ratio with P: 0 only where the two agree everywhere.",
         "hints": (
             "Sum P · log(P / Q), and leave out where P is 0: nothing is lost there.",
-            "keep = p > 0; np.sum(p[keep] * np.log(p[keep] / q[keep]))",
+            "ln is np.log. keep = p > 0; np.sum(p[keep] * np.log(p[keep] / q[keep]))",
         ),
     },
     "4.5": {
@@ -175,10 +175,10 @@ EXERCISES = {
         ),
     },
     "4.6": {
-        "right": "Both others may clip the very value that matters, and at 8 bits MinMax costs little.",
+        "right": "Both others may flatten the very value that matters, and at 8 bits MinMax costs little.",
         "hints": (
             "Which of the three never clips a value that calibration has seen?",
-            "A clipped alarm is a missed alarm; 8 bits leave 256 steps, enough even for a long range.",
+            "Clipped, an alarm looks like a moderate value; and 8 bits leave 256 steps, enough for a long range.",
         ),
     },
     "5.1": {
