@@ -8,9 +8,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "accuracy": ["Accuracy"],
         "cnn": ["build", "predict", "train", "trained"],
         "cost": ["layer_costs"],
+        "measured": ["Measured"],
         "observe": ["activation_histograms", "channel_peaks"],
+        "quantized": ["QuantizedNetwork", "predict_quantized"],
         "recipe": ["NETWORKS", "trained_weights"],
-        "quantized": ["Measured", "QuantizedNetwork", "predict_quantized"],
         "simulate": ["Simulation", "kernels_replaced"],
     },
 )

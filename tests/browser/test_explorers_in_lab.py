@@ -14,6 +14,10 @@ CELLS = {
     "channels": "explorers.channels(weights)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
     "threshold": "explorers.threshold({'all': weights, 'some': weights[..., :2]})",
+    "network": """\
+from qkit.network import Simulation, build
+x, y = draw_digits(2_400)
+explorers.network(Simulation(build("shallow"), x[:50]), x, y)""",
 }
 SETUP = """\
 import numpy as np

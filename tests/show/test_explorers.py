@@ -1,5 +1,6 @@
 """The explorers: their numbers without the widgets, their words, and pictures that follow the controls."""
 
+import inspect
 import io
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from fake_simulation import FakeSimulation, fake_digits
 from PIL import Image
 
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data, params_from_range
@@ -31,6 +33,7 @@ MAKE = {
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
     "threshold": lambda **start: explorers.threshold({"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, **start),
+    "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
 }
 MOVES = {
     "number_line": {
@@ -45,6 +48,16 @@ MOVES = {
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
     "images": {"bits": 3, "kernels": True, "per_map": True},
     "threshold": {"layer": "b", "bits": 3, "method": "kl", "end": 33.5},
+    "network": {
+        "weight_bits": 3,
+        "activation_bits": "float",
+        "per_channel": False,
+        "weight_method": "minmax",
+        "activation_method": "kl_plain",
+        "conv1": False,
+        "dense1": False,
+        "all_images": True,
+    },
 }
 CONTROLS = [(kind, name) for kind, moves in MOVES.items() for name in moves]
 
@@ -77,7 +90,8 @@ def test_every_control_changes_picture_and_words_and_back(kind, name):
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_moved_explorer_equals_one_that_starts_there(kind):
     # A number line that starts with another range shows another part of the line.
-    moves = {name: value for name, value in MOVES[kind].items() if name not in ("signed", "range")}
+    starts = set(inspect.signature(getattr(explorers, kind)).parameters) - {"signed", "range"}
+    moves = {name: value for name, value in MOVES[kind].items() if name in starts}
     moved, started = MAKE[kind]().set(**moves), MAKE[kind](**moves)
     assert moved.png() == started.png()
     assert moved.words == started.words
