@@ -2,8 +2,9 @@
 
 python -m benchmarks.simulate [rounds]
 
-A step is one new setting: thresholds are chosen, kernels quantized, and the float and the quantized network both
-answer all images. The first visit of a setting searches for thresholds, a later one remembers them.
+A step is one new setting: thresholds are searched for and kernels quantized, and the float and the quantized network
+both answer all images; in the explorer, the picture is drawn too. Thresholds are remembered, and so are the explorer's
+results.
 """
 
 import os
@@ -11,6 +12,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from time import perf_counter
 
@@ -19,55 +21,59 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.peak import peak_megabytes
 from qkit import load_digits, trained
-from qkit.network import Accuracy, Measured, Simulation
+from qkit.digits import Digits
+from qkit.network import Accuracy, Simulation
 from qkit.network.backend import quiet, tf
 from qkit.network.cnn import as_input
 from qkit.numeric import thresholds
+from qkit.show import explorers
 
 STEPS = [
     {"weight_bits": weight_bits, "activation_bits": activation_bits, "per_channel": per_channel}
     for per_channel, weight_bits, activation_bits in product((True, False), (8, 6, 5, 4, 3, 2), (8, 4, 2))
 ]
-MINMAX = {"weight_method": thresholds.minmax, "activation_method": thresholds.minmax}
 
 
 def main(rounds: int) -> None:
     """Print the tables."""
     digits = load_digits()
     for name in ("shallow", "deep"):
-        print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {rounds} rounds")
-        model, calibration_images = trained(name, digits), digits.x_train[:1000]
-        seconds, simulation = timed(Simulation, model, calibration_images)
-        some, all_images = (digits.x_test[:2000], digits.y_test[:2000]), (digits.x_test, digits.y_test)
-        first, _ = timed(measure, simulation, *some, {"weight_bits": 7})
-        print(f"observing 1,000 images: {seconds:.2f} s; the very first step, compilation included: {first:.2f} s\n")
-        print("one step, ms                             | median |    p95 |    max")
-        for what, run, images, visits in (
-            ("2,000 images, first visit", measure, some, 1),
-            ("2,000 images, later visits", measure, some, rounds),
-            ("2,000 images, without SQNR", answer, some, rounds),
-            ("10,000 images", measure, all_images, 1),
-            ("10,000 images, without SQNR", answer, all_images, 1),
-        ):
-            times = [1e3 * timed(run, simulation, *images, settings)[0] for settings in STEPS * visits]
-            print(f"{what:40} | {statistics.median(times):6.0f} | {np.percentile(times, 95):6.0f} | {max(times):6.0f}")
-        print(f"peak memory so far: {peak_megabytes():,.0f} MB\n")
-
-        simulated = answer(simulation, *all_images, MINMAX)
-        in_the_file = litert_answers(model, calibration_images, digits.x_test)
-        print(f"simulated, 8 bits, MinMax: {Accuracy.of(simulated, digits.y_test)}")
-        print(f"LiteRT's int8 file:        {Accuracy.of(in_the_file, digits.y_test)}")
-        print(f"the same answer for {np.mean(simulated == in_the_file):.2%} of the images\n")
+        speed(name, digits, rounds)
+        agreement(name, digits)
+    print(f"peak memory of this process: {peak_megabytes():,.0f} MB")
 
 
-def measure(simulation: Simulation, images: np.ndarray, labels: np.ndarray, settings: dict) -> Measured:
-    """Take one step with accuracies and SQNR of every layer."""
-    return simulation.quantized(**settings).measure(images, labels)
+def speed(name: str, digits: Digits, rounds: int) -> None:
+    """Print how long it takes to observe a network, and to measure it at one setting after the other."""
+    model, images, labels = trained(name, digits), digits.x_test, digits.y_test
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {rounds} rounds")
+    observe, simulation = timed(lambda: Simulation(model, digits.x_train[:1000]))
+    first, explorer = timed(lambda: explorers.network(simulation, images, labels))
+    print(f"observing 1,000 images: {observe:.2f} s; the explorer, compiling included: {first:.2f} s\n")
+    print("one step, ms                             | median |    p95 |    max")
+    for what, run, visits in (
+        ("explorer, 2,000 images, first visit", lambda how: explorer.set(**how), 1),
+        ("explorer, 2,000 images, later visits", lambda how: explorer.set(**how), rounds),
+        ("2,000 images", lambda how: simulation.quantized(**how).measure(images[::5], labels[::5]), rounds),
+        ("2,000 images, answers alone", lambda how: simulation.quantized(**how).predict(images[::5]), rounds),
+        ("10,000 images", lambda how: simulation.quantized(**how).measure(images, labels), 1),
+        ("10,000 images, answers alone", lambda how: simulation.quantized(**how).predict(images), 1),
+    ):
+        times = [1e3 * timed(partial(run, settings))[0] for settings in STEPS * visits]
+        print(f"{what:40} | {statistics.median(times):6.0f} | {np.percentile(times, 95):6.0f} | {max(times):6.0f}")
 
 
-def answer(simulation: Simulation, images: np.ndarray, labels: np.ndarray, settings: dict) -> np.ndarray:
-    """Take one step with answers alone."""
-    return simulation.quantized(**settings).predict(images).argmax(axis=1)
+def agreement(name: str, digits: Digits) -> None:
+    """Print how often a simulated network and LiteRT's file answer alike, MinMax and 8 bits everywhere."""
+    model, calibration_images = trained(name, digits), digits.x_train[:1000]
+    network = Simulation(model, calibration_images).quantized(
+        weight_method=thresholds.minmax, activation_method=thresholds.minmax
+    )
+    simulated = network.predict(digits.x_test).argmax(axis=1)
+    in_the_file = litert_answers(model, calibration_images, digits.x_test)
+    print(f"\nsimulated, 8 bits, MinMax: {Accuracy.of(simulated, digits.y_test)}")
+    print(f"LiteRT's int8 file:        {Accuracy.of(in_the_file, digits.y_test)}")
+    print(f"the same answer for {np.mean(simulated == in_the_file):.2%} of the images\n")
 
 
 def litert_answers(model, calibration_images: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -88,10 +94,10 @@ def litert_answers(model, calibration_images: np.ndarray, images: np.ndarray) ->
     return interpreter.get_tensor(gives).argmax(axis=1)
 
 
-def timed(run: Callable, *arguments: object) -> tuple[float, object]:
+def timed(run: Callable) -> tuple[float, object]:
     """Return the seconds it takes, and the result."""
     start = perf_counter()
-    result = run(*arguments)
+    result = run()
     return perf_counter() - start, result
 
 

@@ -5,7 +5,7 @@ slider can move every one of them without compiling again.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -51,22 +51,18 @@ def weights_of(model: "keras.Sequential") -> dict[str, Weights]:
     return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
 
 
-def rows_of(names: Iterable[str], params: Mapping[str, QuantParams]) -> np.ndarray:
+def rows_of(names: Sequence[str], params: Mapping[str, QuantParams]) -> np.ndarray:
     """Return the step of each name's grid, and its lowest and highest multiple; zeros where there are no params.
 
     Returns
     -------
     ndarray of float32, shape (names, 3)
     """
-
-    def row(grid: QuantParams | None) -> tuple:
-        return (
-            (0, 0, 0)
-            if grid is None
-            else (grid.scale, grid.spec.qmin - grid.zero_point, grid.spec.qmax - grid.zero_point)
-        )
-
-    return np.array([row(params.get(name)) for name in names], np.float32)
+    rows = np.zeros((len(names), 3), np.float32)
+    for row, grid in zip(rows, map(params.get, names), strict=True):
+        if grid is not None:
+            row[:] = grid.scale, grid.spec.qmin - grid.zero_point, grid.spec.qmax - grid.zero_point
+    return rows
 
 
 @cache

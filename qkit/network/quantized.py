@@ -13,12 +13,17 @@ from qkit.network.accuracy import Accuracy
 from qkit.network.backend import keras, tf
 from qkit.network.cnn import as_input
 from qkit.network.forward import Layer, compiled, layers_of, rows_of, weights_of
+from qkit.network.measured import Measured
 from qkit.network.recipe import Weights
 from qkit.numeric.affine import fake_quantize
 from qkit.numeric.grid import QuantParams
 
 BATCH = 250
 """Images at a time: few enough that what one layer writes is still in the cache when the next one reads it."""
+
+
+Outputs = list[list["tf.Tensor"]]
+"""Of every batch, the images and the outputs of the layers with weights: see :meth:`QuantizedNetwork.outputs`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,18 +81,27 @@ class QuantizedNetwork:
         last = np.concatenate([outputs[-1] for outputs in self._passes(images)])
         return tf.nn.softmax(last).numpy() if self.layers[-1].activation == "softmax" else last
 
-    def measure(self, images: np.ndarray, labels: np.ndarray) -> "Measured":
+    def measure(self, images: np.ndarray, labels: np.ndarray, in_float: Outputs | None = None) -> Measured:
         """Compare the network with the float one: on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
+
+        Parameters
+        ----------
+        images, labels
+        in_float : Outputs, optional
+            The float network's :meth:`outputs` for these images: half of the time, for who measures them often.
 
         Raises
         ------
         ValueError
-            If there is no image, the shape is another one, or there are not as many labels.
+            If there is no image, the shape is another one, or there are not as many labels, or outputs.
         """
-        original = QuantizedNetwork(self.layers, self.weights, {}, {})
+        if in_float is None:
+            in_float = QuantizedNetwork(self.layers, self.weights, {}, {})._passes(images)
+        elif sum(len(batch[-1]) for batch in in_float) != len(images):
+            raise ValueError(f"in_float must be the outputs for these {len(images)} images, got those of others")
         names = "image", *self.weights
         energies, said, said_in_float = np.zeros((len(names), 2)), [], []
-        for pair in zip(original._passes(images), self._passes(images), strict=True):
+        for pair in zip(in_float, self._passes(images), strict=True):
             energies += [
                 [float(tf.nn.l2_loss(each)) for each in (x, x - x_hat)] for x, x_hat in zip(*pair, strict=True)
             ]
@@ -100,6 +114,16 @@ class QuantizedNetwork:
             int(np.sum(said != said_in_float)),
             {name: tuple(row) for name, row in zip(names, energies.tolist(), strict=True)},
         )
+
+    def outputs(self, images: np.ndarray) -> Outputs:
+        """Return the images and what each layer with weights hands on, batch by batch: 32 kB an image for ``deep``.
+
+        Raises
+        ------
+        ValueError
+            If there is no image, or the shape is another one.
+        """
+        return list(self._passes(images))
 
     def _passes(self, images: np.ndarray) -> Iterator[list["tf.Tensor"]]:
         """Yield for each batch the image and the outputs of the layers with weights."""
@@ -126,49 +150,6 @@ class QuantizedNetwork:
             kernel = f"kernel {_in_words(self.kernels.get(name))}; " if name in self.weights else ""
             lines.append(f"{name}: {kernel}output {_in_words(self.activations.get(name))}")
         return "\n  ".join(lines)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A quantized network beside the float one, on the same images.
-
-    Attributes
-    ----------
-    accuracy, float_accuracy : Accuracy
-    changed : int
-        How many images the two answer differently: a right answer that is now wrong, and a wrong one that is now
-        right, cancel in the accuracy, but not here.
-    energies : dict of str to (float, float)
-        Of the image, and of the output of each layer with weights: the sum of the float numbers' squares, and that
-        of the differences' squares; both halved.
-    """
-
-    accuracy: Accuracy
-    float_accuracy: Accuracy
-    changed: int
-    energies: Mapping[str, tuple[float, float]]
-
-    @property
-    def sqnr(self) -> dict[str, float]:
-        """The SQNR in dB of the image, and of what each layer hands on, errors of the layers before it included.
-
-        After the pool, where there is one; of the last layer, what softmax gets. Infinite where only the rounding of
-        float32 is left.
-        """
-        found = {}
-        for name, (signal, noise) in self.energies.items():
-            exact = noise <= signal * 2.0**-46
-            found[name] = np.inf if exact else float(10 * np.log10(signal / noise)) if signal else -np.inf
-        return found
-
-    def merge(self, other: "Measured") -> "Measured":
-        """Return what both together measure, on other images each."""
-        return Measured(
-            self.accuracy.merge(other.accuracy),
-            self.float_accuracy.merge(other.float_accuracy),
-            self.changed + other.changed,
-            {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()},
-        )
 
 
 def predict_quantized(

@@ -8,7 +8,7 @@ before anything has run.
 
 import base64
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from numbers import Real
 from threading import RLock
 from typing import Any
@@ -19,8 +19,11 @@ import numpy as np
 from qkit.show.style import ERROR
 from qkit.show.words.engine import HINT, PROBLEM
 
-Update = Callable[..., tuple[bytes, str]]
-"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it."""
+Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
+"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it.
+
+What takes longer gives one such pair after the other: each is shown until the next one comes.
+"""
 
 
 class Explorer:
@@ -32,7 +35,8 @@ class Explorer:
         Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`stops`,
         :func:`switch` and :func:`choice`. The names are the keywords of ``update`` and of :meth:`set`.
     update
-        Called with the value of every control; returns the bytes of a PNG and the words for it.
+        Called with the value of every control; returns the bytes of a PNG and the words for it, or yields
+        several such pairs.
     size
         Width and height of the picture in pixels; the room is kept, so nothing jumps.
     start
@@ -142,7 +146,11 @@ class Explorer:
                 self._say("qkit-problem", f"border-left:4px solid {ERROR}; padding-left:8px", _problem(error))
 
     def _draw(self) -> None:
-        self._png, self.words = self._update(**self.values)
+        drawn = self._update(**self.values)
+        for self._png, self.words in [drawn] if isinstance(drawn, tuple) else drawn:
+            self._show()
+
+    def _show(self) -> None:
         self.error = None
         words = html.escape(self.words, quote=True)
         width, height = self._size
@@ -202,6 +210,14 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
     )
 
 
+def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
+    """Return a slider that stops at a few values; ``options`` gives the name that is shown for each."""
+    pairs = [(name, option) for option, name in options.items()]
+    return widgets.SelectionSlider(
+        value=value, options=pairs, description=label, tooltip=tooltip, layout=_WIDE, style=_WHOLE_LABEL
+    )
+
+
 def switch(label: str, tooltip: str, value: bool):
     """Return a button that is on or off; a box to tick would show no tooltip in JupyterLab."""
     button = widgets.ToggleButton(value=value, tooltip=tooltip, layout={"width": "auto"})
@@ -220,17 +236,18 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     # A list with a label shows no tooltip in JupyterLab; the label itself can.
     named = f'<span title="{html.escape(tooltip, quote=True)}">{html.escape(label)}</span>'
     return widgets.Dropdown(
-        value=value, options=pairs, description=named, description_allow_html=True, tooltip=tooltip, layout=_WIDE
+        value=value,
+        options=pairs,
+        description=named,
+        description_allow_html=True,
+        tooltip=tooltip,
+        layout=_WIDE,
+        style=_WHOLE_LABEL,
     )
 
 
-def stops(label: str, tooltip: str, value: float, stops: Sequence[float]):
-    """Return a slider over numbers that are not evenly spaced."""
-    options = [(f"{stop:g}", stop) for stop in stops]
-    return widgets.SelectionSlider(value=value, options=options, description=label, tooltip=tooltip, layout=_WIDE)
-
-
 _WIDE = {"width": "270px"}
+_WHOLE_LABEL = {"description_width": "initial"}
 
 
 def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:

@@ -16,6 +16,10 @@ CELLS = {
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",
     "journey": "explorers.journey(layer, np.arange(-100, 98, dtype=np.int8).reshape(2, 99))",
+    "network": """\
+from qkit.network import Simulation, build
+x, y = draw_digits(2_400)
+explorers.network(Simulation(build("shallow"), x[:50]), x, y)""",
 }
 SETUP = """\
 import numpy as np

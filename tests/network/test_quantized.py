@@ -95,6 +95,14 @@ def test_parts_merge_to_the_whole(network, few_digits):
     assert merged.sqnr == pytest.approx(whole.sqnr, rel=1e-5)
 
 
+def test_float_outputs_can_be_kept(network, few_digits):
+    images, labels = few_digits.x_test[:300], few_digits.y_test[:300]
+    in_float = replace(network, kernels={}, activations={}).outputs(images)
+    assert network.measure(images, labels, in_float) == network.measure(images, labels)
+    with pytest.raises(ValueError, match="outputs for these 299 images, got those of others"):
+        network.measure(images[1:], labels[1:], in_float)
+
+
 def test_sqnr_at_its_ends():
     none = Accuracy(1, 1)
     energies = {"exact": (2.0, 0.0), "float32": (1e9, 1e-6), "silent": (0.0, 0.0), "noise alone": (0.0, 1.0)}

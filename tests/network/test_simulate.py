@@ -13,6 +13,7 @@ from qkit.network.cnn import as_input
 from qkit.network.forward import compiled
 from qkit.network.simulate import CHANNEL_BINS
 from qkit.numeric import histogram_of, mse, thresholds
+from qkit.show import explorers
 
 
 @pytest.fixture
@@ -227,3 +228,12 @@ def converted(model, images, per_channel):
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return converter.convert()
+
+
+def test_the_explorer_shows_what_is_measured(simulation, few_digits):
+    explorer = explorers.network(simulation, few_digits.x_test, few_digits.y_test, activation_bits=3)
+    explorer.set(weight_bits="float", per_channel=False, conv1=False, activation_method="minmax")
+    network = simulation.quantized(None, 3, activation_method=thresholds.minmax, in_float=("conv1",))
+    measured = network.measure(few_digits.x_test, few_digits.y_test)
+    assert f"All 500 images: {measured.accuracy.value:.2%} (" in explorer.words
+    assert f"conv2 {measured.sqnr['conv2']:.1f} dB" in explorer.words

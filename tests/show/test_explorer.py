@@ -184,3 +184,32 @@ def test_every_control_has_a_label_and_a_tooltip(explorer):
 
 def test_the_room_for_the_picture_is_kept(explorer):
     assert 'width="400" height="200"' in explorer._box.children[1].value
+
+
+def test_stops_take_numbers_and_words():
+    options = {2: "2", 8: "8", "float": "in float"}
+    explorer = Explorer({"bits": stops("bits", "how many bits", 8, options)}, lambda bits: (b"", f"{bits}"), (9, 9))
+    assert explorer.set(bits="float").words == "float"
+    explorer.controls["bits"].index = 0  # as the browser does
+    assert explorer.words == "2"
+    for wrong in (3, "2", None, 2.0):
+        with pytest.raises(ValueError, match="bits must be one of 2, 8, 'float', got"):
+            explorer.set(bits=wrong)
+
+
+def test_one_picture_after_the_other():
+    seen = []
+
+    def update(bits):
+        for part in range(bits):
+            if part == 5:
+                raise ValueError("five")
+            yield b"\x89PNG%d" % part, f"part {part} of {bits}"
+
+    explorer = Explorer({"bits": slider("bits", "how many bits", 2, 1, 8)}, update, (9, 9))
+    explorer._picture.observe(lambda change: seen.append(shown(explorer)[1]), "value")
+    explorer.set(bits=3)
+    assert seen == ["part 0 of 3", "part 1 of 3", "part 2 of 3"]
+    assert shown(explorer) == (b"\x89PNG2", seen[-1], seen[-1])
+    explorer.controls["bits"].value = 6
+    assert "five" in repr(explorer) and explorer.words == "part 4 of 6"

@@ -1,5 +1,6 @@
 """The explorers: their numbers without the widgets, their words, and pictures that follow the controls."""
 
+import inspect
 import io
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from fake_simulation import FakeSimulation, fake_digits
 from PIL import Image
 
 from qkit.numeric import Convolution, QuantParams
@@ -44,6 +46,7 @@ MAKE = {
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
     ),
+    "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
 }
 MOVES = {
     "journey": {"image": 2, "row": 1, "column": 4, "channel": 3, "kernels": "builtin"},
@@ -59,6 +62,16 @@ MOVES = {
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
     "images": {"bits": 3, "kernels": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
+    "network": {
+        "weight_bits": 3,
+        "activation_bits": "float",
+        "per_channel": False,
+        "weight_method": "minmax",
+        "activation_method": "kl_plain",
+        "conv1": False,
+        "dense1": False,
+        "all_images": True,
+    },
 }
 CONTROLS = [(kind, name) for kind, moves in MOVES.items() for name in moves]
 
@@ -91,7 +104,8 @@ def test_every_control_changes_picture_and_words_and_back(kind, name):
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_moved_explorer_equals_one_that_starts_there(kind):
     # A number line that starts with another range shows another part of the line.
-    moves = {name: value for name, value in MOVES[kind].items() if name not in ("signed", "range")}
+    starts = set(inspect.signature(getattr(explorers, kind)).parameters) - {"signed", "range"}
+    moves = {name: value for name, value in MOVES[kind].items() if name in starts}
     moved, started = MAKE[kind]().set(**moves), MAKE[kind](**moves)
     assert moved.png() == started.png()
     assert moved.words == started.words

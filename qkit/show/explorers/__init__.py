@@ -4,9 +4,20 @@ from qkit.show.explorers.answers import answers
 from qkit.show.explorers.channels import channels
 from qkit.show.explorers.images import images
 from qkit.show.explorers.journey import journey
+from qkit.show.explorers.network import network
 from qkit.show.explorers.number_line import number_line
 from qkit.show.explorers.tensor import tensor
 from qkit.show.explorers.threshold import threshold
 from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = ["answers", "channels", "images", "journey", "number_line", "tensor", "threshold", "two_accuracies"]
+__all__ = [
+    "answers",
+    "channels",
+    "images",
+    "journey",
+    "network",
+    "number_line",
+    "tensor",
+    "threshold",
+    "two_accuracies",
+]

@@ -67,7 +67,7 @@ def threshold(
     controls |= {
         "bits": slider(*CONTROLS["bits"], 4, 2, 8),
         "method": choice(*CONTROLS["method"], "mse", METHODS),
-        "percentile": stops(*CONTROLS["percentile"], 99.9, PERCENTILES),
+        "percentile": stops(*CONTROLS["percentile"], 99.9, {share: f"{share:g}" for share in PERCENTILES}),
         "end": slider(*CONTROLS["end"], 60, 1, 100, step=0.5),
     }
     start = {"images": images, "layer": layer, "bits": bits, "method": method, "percentile": percentile, "end": end}

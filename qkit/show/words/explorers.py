@@ -24,6 +24,14 @@ CONTROLS = {
     "column": ("column", "The column of the output number that is followed"),
     "output_channel": ("channel", "The output channel of the number that is followed: each has weights of its own"),
     "rounding": ("kernels", "Whose rounding the steps follow; the table has all four"),
+    "weight_bits": ("weight bits", "How many bits each weight has; float leaves all of them as they are"),
+    "activation_bits": (
+        "activation bits",
+        "How many bits each number between two layers has; image and logits keep 8. Float leaves all as they are",
+    ),
+    "weight_method": ("weights by", "How the thresholds of the weights are chosen"),
+    "activation_method": ("activations by", "How the thresholds of the activations are chosen"),
+    "all_images": ("all {count:,} images", "Measure all images instead of 2,000: a narrower interval, a longer wait"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
 
