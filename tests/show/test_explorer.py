@@ -71,7 +71,9 @@ def test_a_logarithmic_slider_takes_its_own_numbers():
 
 def test_stops_are_numbers_that_are_not_evenly_spaced():
     explorer = Explorer(
-        {"share": stops("share", "how many", 99.9, (95.0, 99.9, 100.0))}, lambda share: (b"", f"{share:g} %"), (9, 9)
+        {"share": stops("share", "how many", 99.9, {95.0: "95", 99.9: "99.9", 100.0: "100"})},
+        lambda share: (b"", f"{share:g} %"),
+        (9, 9),
     )
     assert explorer.words == "99.9 %"
     assert explorer.set(share=np.int64(95)).values == {"share": 95.0}
