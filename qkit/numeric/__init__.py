@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["thresholds"],
     submod_attrs={
+        "accuracy": ["Accuracy", "Paired"],
         "affine": [
             "dequantize",
             "fake_quantize",
