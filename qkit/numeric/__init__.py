@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rescale",
             "rescale_float32",
         ],
+        "gradient": ["straight_through"],
         "grid": ["QuantParams", "QuantSpec"],
         "histogram": ["Histogram", "Range", "histogram_of", "range_of"],
         "thresholds": ["Threshold"],
