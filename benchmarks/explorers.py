@@ -2,10 +2,10 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider, from there to the finished picture in the widget: the first visit of a
-value, and a later one, when the explorer may remember what it computed. It is compared with what ``interact`` and
-pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure that is saved as the inline backend
-saves it. Both take turns within one run, so that a busy machine slows both.
+A step is one new value of the bits slider (of a replay, the next training step), from there to the finished picture
+in the widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is
+compared with what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure
+that is saved as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -41,12 +41,15 @@ weights = (rng.normal(size=(3, 3, 32, 64)) * np.exp(rng.normal(-3, 0.5, 64))).as
 kernel = (rng.normal(size=(3, 3, 1, 32)) * 0.3).astype(np.float32)
 dense = (rng.normal(size=(1600, 128)) * 0.05).astype(np.float32)
 sets = {f"{n} rows": {"dense": dense[:n], "after ReLU": np.maximum(dense[:n] - 0.05, 0)} for n in (16, 1600)}
-image = draw_digits(1)[0][0]"""
+image = draw_digits(1)[0][0]
+path = np.cumsum(rng.normal(scale=0.01, size=(94, 2)), axis=0)"""
 EXPLORERS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "tensor, dense": "explorers.tensor(dense)",
     "channels": "explorers.channels(weights)",
+    "fake_quantization": "explorers.fake_quantization()",
+    "fake_quantization, replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(image, kernel=kernel)",
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
 }
@@ -119,7 +122,7 @@ def kernel_steps(rounds: int = 4):
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):
                 fresh = make(name)
-            bits = explorer.controls["bits"]
+            bits = moved(explorer)
             values = bits.max - bits.min
             for turn in range(values):
                 first.append(step(explorer))
@@ -130,12 +133,17 @@ def kernel_steps(rounds: int = 4):
 
 
 def step(explorer: Explorer) -> float:
-    """Move the bits slider on by one, from the end to the beginning; return the milliseconds it took."""
-    bits = explorer.controls["bits"]
+    """Move its slider on by one, from the end to the beginning; return the milliseconds it took."""
+    bits = moved(explorer)
     value = bits.value + 1 if bits.value < bits.max else bits.min
     start = perf_counter()
     bits.value = value
     return 1e3 * (perf_counter() - start)
+
+
+def moved(explorer: Explorer):
+    """Return the slider that is moved."""
+    return explorer.controls["bits" if "bits" in explorer.controls else "step"]
 
 
 def browser_steps(rounds: int = 40):

@@ -12,6 +12,8 @@ CELLS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
+    "fake_quantization": "explorers.fake_quantization()",
+    "fake_quantization_replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",
@@ -20,7 +22,8 @@ SETUP = """\
 import numpy as np
 from qkit.digits import draw_digits
 from qkit.show import explorers
-weights = np.random.default_rng(0).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)"""
+weights = np.random.default_rng(0).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)
+path = np.cumsum(np.random.default_rng(0).normal(scale=0.02, size=(94, 2)), axis=0)"""
 
 
 def with_explorers() -> list[str]:

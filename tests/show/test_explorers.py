@@ -24,11 +24,14 @@ RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
+PATH = np.cumsum(RNG.normal(scale=0.05, size=(30, 2)), axis=0)
 
 MAKE = {
     "number_line": lambda **start: explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1], **start),
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
+    "fake_quantization": explorers.fake_quantization,
+    "fake_quantization, replay": lambda **start: explorers.fake_quantization(PATH, 0.2, bits=2, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
@@ -45,6 +48,8 @@ MOVES = {
     },
     "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
+    "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
+    "fake_quantization, replay": {"step": 3, "weight": 1},
     "images": {"bits": 3, "kernels": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
 }

@@ -112,6 +112,14 @@ def plain_ticks(axis: Axis, most: int = 6) -> None:
     axis.set_major_formatter(lambda value, position: number(value))
 
 
+def round_up(largest: float) -> float:
+    """Round up to 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten, so that the ticks are round numbers."""
+    if largest == 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(largest))
+    return next(float(f * power) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * power >= largest * (1 - 1e-12))
+
+
 class Pixels(Artist):
     """Pixels laid on the figure as they are: an axes image of the same size takes five times as long.
 

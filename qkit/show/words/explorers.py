@@ -19,6 +19,11 @@ CONTROLS = {
     "method": ("method", "Which way to choose a threshold is explained, with its curve"),
     "percentile": ("percentile", "The share of the values that the method called percentile keeps; no other moves"),
     "end": ("yours, %", "The threshold under your hand, in per cent of the largest magnitude"),
+    "clip": ("clip at", "The end of the range: what lies beyond is clipped, on both sides of 0"),
+    "w": ("weight w", "The latent weight: the real number that training keeps and moves"),
+    "push": ("η · gradient", "Learning rate times the gradient that arrives at ŵ; the update goes against it"),
+    "step": ("step", "The step of the training: each is one update of the weight"),
+    "weight": ("weight", "Which of the recorded weights is shown"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
 
@@ -126,4 +131,30 @@ THRESHOLD = {
     "left_out": "{zeros} of the values are exactly 0 and left out of the histogram.",
     "reach": "The largest magnitude in all sets is {reach}, in this one {largest}.",
     "all_zero": "{layer}: all values are 0, and every threshold holds them.",
+}
+
+FAKE_QUANTIZATION = {
+    "tiles": ("w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after"),
+    "jumps_tile": "jumps so far",
+    "latent": "latent w",
+    "quantized": "quantized ŵ",
+    "identity": "identity",
+    "staircase": "quantizer",
+    "beyond": "clipped",
+    "slope": "slope",
+    "true": "true slope",
+    "through": "straight-through",
+    "step": "training step",
+    "levels": "levels",
+    "midpoints": "midpoints",
+    "enlarged": "w / S, enlarged: at a dotted midpoint, ŵ jumps",
+    "grid": "{bits} bits: {levels} levels, a step of {scale} apart, from −{clip} to {clip}.",
+    "forward": "Forward, w = {w} becomes ŵ = {w_hat}.",
+    "passes": "Back, the true slope is 0 between the jumps; straight-through takes 1, for w is inside the range.",
+    "clipped": "Back, straight-through takes 0, as the true slope is: w is clipped.",
+    "stands": "The update leaves w where it is.",
+    "stays": "The update moves w by {move} to {after}; ŵ stays on its level {after_hat}, but w remembers the move.",
+    "jumps": "The update moves w by {move} to {after}; ŵ jumps to {after_hat}.",
+    "where": "Step {step} of {last}.",
+    "counts": "Jumps of ŵ so far: {jumps}, of which back: {turns}.",
 }
