@@ -202,6 +202,12 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
     )
 
 
+def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
+    """Return a slider that stops at values of any kind; ``options`` gives the name that is shown for each."""
+    pairs = [(name, option) for option, name in options.items()]
+    return widgets.SelectionSlider(value=value, options=pairs, description=label, tooltip=tooltip, layout=_WIDE)
+
+
 def switch(label: str, tooltip: str, value: bool):
     """Return a button that is on or off; a box to tick would show no tooltip in JupyterLab."""
     button = widgets.ToggleButton(value=value, tooltip=tooltip, layout={"width": "auto"})
