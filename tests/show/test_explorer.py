@@ -32,18 +32,6 @@ def test_a_choice_takes_its_values_and_shows_their_names():
     assert explorer.words == "by mse"
 
 
-def test_a_slider_with_stops_takes_values_of_any_kind():
-    controls = {"bits": stops("bits", "of weights / activations", (2, 8), {(2, 8): "2 / 8", (4, 4): "4 / 4"})}
-    explorer = Explorer(controls, lambda bits: (b"", f"{bits[0]} and {bits[1]}"), (9, 9))
-    assert explorer.set(bits=(4, 4)).words == "4 and 4"
-    assert explorer.controls["bits"].label == "4 / 4"
-    for wrong in ("4 / 4", (4, 8), [4, 4], 4):
-        with pytest.raises(ValueError, match=r"bits must be one of \(2, 8\), \(4, 4\), got"):
-            explorer.set(bits=wrong)
-    explorer.controls["bits"].index = 0  # as the browser does
-    assert explorer.words == "2 and 8"
-
-
 @pytest.fixture
 def explorer():
     controls = {
@@ -92,6 +80,18 @@ def test_stops_are_numbers_that_are_not_evenly_spaced():
             explorer.set(share=wrong)
     explorer.controls["share"].index = 2  # as the browser does
     assert explorer.words == "100 %"
+
+
+def test_stops_may_be_pairs_with_names():
+    control = stops("bits", "weights / activations", (2, 8), [(2, 8), (4, 4)], "{0[0]} / {0[1]}".format)
+    explorer = Explorer({"bits": control}, lambda bits: (b"", f"{bits[0]} and {bits[1]}"), (9, 9))
+    assert explorer.set(bits=(4, 4)).words == "4 and 4"
+    assert control.label == "4 / 4"
+    for wrong in ("4 / 4", (4, 8), [4, 4], 4):
+        with pytest.raises(ValueError, match=r"bits must be one of \(2, 8\), \(4, 4\), got"):
+            explorer.set(bits=wrong)
+    control.index = 0  # as the browser does
+    assert explorer.words == "2 and 8"
 
 
 def shown(explorer):

@@ -57,10 +57,9 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
 
     methods = {method: method for method in measured.methods}
     quantizing = [method for method in methods if method not in measured.unquantized] or list(methods)
-    bits = {pair: COMPARISON["bits"].format(weight=pair[0], activation=pair[1]) for pair in measured.bits}
     controls = {
         "network": choice(*CONTROLS["network"], defaults["network"], {name: name for name in measured.networks}),
-        "bits": stops(*CONTROLS["bits_of_both"], defaults["bits"], bits),
+        "bits": stops(*CONTROLS["bits_of_both"], defaults["bits"], measured.bits, COMPARISON["bits"].format),
         "first": choice(*CONTROLS["first"], quantizing[0], methods),
         "second": choice(*CONTROLS["second"], quantizing[-1], methods),
         "seed": choice(*CONTROLS["seed"], defaults["seed"], {seed: str(seed) for seed in measured.seeds}),
@@ -68,7 +67,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     for name, offered in (("network", measured.networks), ("bits", measured.bits), ("seed", measured.seeds)):
         if len(offered) == 1:
             del controls[name]
-    return Explorer(controls, update, stage.size, start)
+    return Explorer(controls, update, stage.size, start, lines=3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +148,7 @@ class Measured:
         keys = {method: self._keys(network, method, bits) for method in self.methods}
         for method in (first, second):
             if seed not in keys[method]:
-                where = COMPARISON["bits"].format(weight=bits[0], activation=bits[1])
+                where = COMPARISON["bits"].format(bits)
                 raise ValueError(f"{method} has not been measured with {network} at {where} bits and seed {seed}")
         accuracies = {
             method: {each: self.accuracies[key] for each, key in of_seed.items()} for method, of_seed in keys.items()

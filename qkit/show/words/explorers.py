@@ -165,7 +165,7 @@ FAKE_QUANTIZATION = {
 }
 
 COMPARISON = {
-    "bits": "{weight} / {activation}",
+    "bits": "{0[0]} / {0[1]}",
     "tiles": ("gain, points", "only second right", "only first right", "p, McNemar's test", "a difference is"),
     "shown": "shown",
     "not_shown": "not shown",
