@@ -2,8 +2,9 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider, or of a journey's channel slider, from there to the finished picture in
-the widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is
+A step is one new value of the bits slider (of a replay, the next training step; of a journey, the next channel),
+from there to the finished picture in the widget: the first visit of a value, and a later one, when the explorer may
+remember what it computed. It is
 compared with what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure
 that is saved as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
@@ -33,6 +34,8 @@ from qkit.show.style import RC
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = """\
+from collections import namedtuple
+from types import SimpleNamespace
 import numpy as np
 from qkit.digits import draw_digits
 from qkit.show import explorers
@@ -49,12 +52,23 @@ layer = Convolution(
     w=QuantParams(np.full(64, 0.002), np.zeros(64, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
     q_weights=rng.integers(-127, 128, (64, 3, 3, 32)).astype(np.int8), q_bias=np.zeros(64, np.int32),
     size=(3, 3), strides=(1, 1), same=False)
-q_inputs = rng.integers(-128, 128, (8, 13, 13, 32)).astype(np.int8)"""
+q_inputs = rng.integers(-128, 128, (8, 13, 13, 32)).astype(np.int8)
+path = np.cumsum(rng.normal(scale=0.01, size=(94, 2)), axis=0)
+labels = rng.integers(0, 10, 10_000, np.uint8)
+digits = rng.integers(0, 256, (10_000, 28, 28), np.uint8)
+cell = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
+cells = [cell("deep", method, bits, 8, seed) for method in "abcd" for bits in range(2, 9) for seed in range(3)]
+cells += [cell("deep", method, 32, 32, seed) for method in ("float", "float, tuned") for seed in range(3)]
+right = {each: np.where(rng.random(10_000) < 0.1 / each.weight_bits, 3, labels) for each in cells}
+results = SimpleNamespace(labels=labels, predicted=right)"""
 EXPLORERS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "tensor, dense": "explorers.tensor(dense)",
     "channels": "explorers.channels(weights)",
+    "comparison": "explorers.comparison(results, digits)",
+    "fake_quantization": "explorers.fake_quantization()",
+    "fake_quantization, replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(image, kernel=kernel)",
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
     "journey": "explorers.journey(layer, q_inputs)",
@@ -128,28 +142,30 @@ def kernel_steps(rounds: int = 4):
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):
                 fresh = make(name)
-            moved = moved_slider(explorer)
-            values = moved.max - moved.min
-            for turn in range(values):
+            count = len(values_of(explorer)[1]) - 1
+            for turn in range(count):
                 first.append(step(explorer))
                 if turn % 3 == 0:
                     fresh_steps.append(step(fresh))
-            again += [step(explorer) for _ in range(values)]
+            again += [step(explorer) for _ in range(count)]
         yield name, first, again, fresh_steps
 
 
 def step(explorer: Explorer) -> float:
-    """Move the slider on by one, from the end to the beginning; return the milliseconds it took."""
-    moved = moved_slider(explorer)
-    value = moved.value + 1 if moved.value < moved.max else moved.min
+    """Move its slider on by one, from the end to the beginning; return the milliseconds it took."""
+    slider, values = values_of(explorer)
+    value = values[(values.index(slider.value) + 1) % len(values)]
     start = perf_counter()
-    moved.value = value
+    slider.value = value
     return 1e3 * (perf_counter() - start)
 
 
-def moved_slider(explorer: Explorer):
-    """Return the slider that is moved."""
-    return next(explorer.controls[name] for name in ("bits", "channel") if name in explorer.controls)
+def values_of(explorer: Explorer) -> tuple:
+    """Return the slider that is moved, and all its values."""
+    slider = next(explorer.controls[name] for name in ("bits", "step", "channel") if name in explorer.controls)
+    if hasattr(slider, "options"):
+        return slider, [value for _, value in slider.options]
+    return slider, list(range(slider.min, slider.max + 1))
 
 
 def browser_steps(rounds: int = 40):

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["thresholds"],
     submod_attrs={
+        "accuracy": ["Accuracy", "Paired"],
         "affine": [
             "dequantize",
             "fake_quantize",
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "rescale_float32",
             "rescale_float64",
         ],
+        "gradient": ["straight_through"],
         "grid": ["QuantParams", "QuantSpec"],
         "integer_layers": ["Convolution", "Dense", "Trace"],
         "histogram": ["Histogram", "Range", "histogram_of", "range_of"],

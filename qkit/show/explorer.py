@@ -258,7 +258,7 @@ def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
         return bool(value)
     if isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
         options = [option for _, option in control.options]
-        if not (isinstance(value, str | Real) and value in options):
+        if not (isinstance(value, str | Real | tuple) and value in options):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
         return options[options.index(value)]
     between = "from {:g} to {:g}".format(*_ends(control))

@@ -12,6 +12,9 @@ CELLS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
+    "comparison": "explorers.comparison(results, rng.random((300, 28, 28)))",
+    "fake_quantization": "explorers.fake_quantization()",
+    "fake_quantization_replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",
@@ -22,6 +25,8 @@ x, y = draw_digits(2_400)
 explorers.network(Simulation(build("shallow"), x[:50]), x, y)""",
 }
 SETUP = """\
+from collections import namedtuple
+from types import SimpleNamespace
 import numpy as np
 from qkit.digits import draw_digits
 from qkit.show import explorers
@@ -30,7 +35,14 @@ from qkit.numeric import Dense, QuantParams, QuantSpec
 layer = Dense(
     name="dense", source="flatten", shape=(16,), relu=True, x=QuantParams(0.01, -128, QuantSpec()),
     y=QuantParams(0.02, -128, QuantSpec()), w=QuantParams(0.01, 0, QuantSpec(symmetric=True, narrow_range=True)),
-    q_weights=np.random.default_rng(1).integers(-127, 128, (16, 99)).astype(np.int8), q_bias=np.zeros(16, np.int32))"""
+    q_weights=np.random.default_rng(1).integers(-127, 128, (16, 99)).astype(np.int8), q_bias=np.zeros(16, np.int32))
+rng = np.random.default_rng(0)
+path = np.cumsum(rng.normal(scale=0.02, size=(94, 2)), axis=0)
+labels = rng.integers(0, 10, 300)
+cell = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
+cells = [cell("deep", method, bits, 8, 0) for method in ("PTQ", "QAT") for bits in (2, 4, 8)]
+predicted = {each: np.where(rng.random(300) < 0.3 / each.weight_bits, 3, labels) for each in cells}
+results = SimpleNamespace(labels=labels, predicted=predicted)"""
 
 
 def with_explorers() -> list[str]:

@@ -5,6 +5,8 @@ import io
 import re
 import subprocess
 import sys
+from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,12 +38,24 @@ LAYER = Convolution(
     **{"size": (3, 3), "strides": (1, 1), "same": False},
 )
 Q_INPUTS = RNG.integers(-128, 128, (3, 8, 7, 2)).astype(np.int8)
+DIGITS = RNG.random((300, 8, 8))
+CELLS = [(network, "float", 32, 32, seed) for network in "ab" for seed in (0, 1)]
+CELLS += [(*cell[:1], method, bits, 8, cell[-1]) for cell in CELLS for method in ("PTQ", "QAT") for bits in (2, 4)]
+CELL = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
+STUDY = SimpleNamespace(
+    labels=np.arange(300) % 10,
+    predicted={CELL(*cell): np.where(RNG.random(300) < 0.2, 3, np.arange(300) % 10) for cell in CELLS},
+)
+PATH = np.cumsum(RNG.normal(scale=0.05, size=(30, 2)), axis=0)
 
 MAKE = {
     "journey": lambda **start: explorers.journey(LAYER, Q_INPUTS, **start),
     "number_line": lambda **start: explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1], **start),
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
+    "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
+    "fake_quantization": explorers.fake_quantization,
+    "fake_quantization, replay": lambda **start: explorers.fake_quantization(PATH, 0.2, bits=2, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
@@ -60,6 +74,9 @@ MOVES = {
     },
     "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
+    "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
+    "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
+    "fake_quantization, replay": {"step": 3, "weight": 1},
     "images": {"bits": 3, "kernels": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
     "network": {
@@ -104,7 +121,7 @@ def test_every_control_changes_picture_and_words_and_back(kind, name):
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_moved_explorer_equals_one_that_starts_there(kind):
     # A number line that starts with another range shows another part of the line.
-    starts = set(inspect.signature(getattr(explorers, kind)).parameters) - {"signed", "range"}
+    starts = set(inspect.signature(getattr(explorers, kind.split(",")[0])).parameters) - {"signed", "range"}
     moves = {name: value for name, value in MOVES[kind].items() if name in starts}
     moved, started = MAKE[kind]().set(**moves), MAKE[kind](**moves)
     assert moved.png() == started.png()

@@ -20,6 +20,7 @@ MAKE = {
     "number_line": explorers.number_line,
     "tensor": lambda: explorers.tensor(WEIGHTS),
     "channels": lambda: explorers.channels(WEIGHTS),
+    "fake_quantization": explorers.fake_quantization,
     "images": lambda: explorers.images(IMAGE, kernel=WEIGHTS[:, :, :1]),
     "threshold": lambda: explorers.threshold(WEIGHTS),
 }

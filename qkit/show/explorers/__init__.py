@@ -2,6 +2,8 @@
 
 from qkit.show.explorers.answers import answers
 from qkit.show.explorers.channels import channels
+from qkit.show.explorers.comparison import comparison
+from qkit.show.explorers.fake_quantization import fake_quantization
 from qkit.show.explorers.images import images
 from qkit.show.explorers.journey import journey
 from qkit.show.explorers.network import network
@@ -13,6 +15,8 @@ from qkit.show.explorers.two_accuracies import two_accuracies
 __all__ = [
     "answers",
     "channels",
+    "comparison",
+    "fake_quantization",
     "images",
     "journey",
     "network",

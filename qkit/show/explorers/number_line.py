@@ -10,7 +10,7 @@ import numpy as np
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, quantize
 from qkit.numeric.errors import share_clipped, sqnr_db
 from qkit.show.explorer import Explorer, slider, span, switch
-from qkit.show.explorers.parts import as_drawable, clipped_patch, label, named_numbers, plain_ticks
+from qkit.show.explorers.parts import as_drawable, clipped_patch, label, named_numbers, plain_ticks, round_up
 from qkit.show.stage import Stage
 from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels, number, share
@@ -55,7 +55,7 @@ def number_line(
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     if range is None:
         range = (min(values.min(), 0.0), max(values.max(), 0.0)) if values.any() else (-1.0, 1.0)
-    view = _view(1.25 * max(np.max(np.abs(values), initial=0), *np.abs(range)))
+    view = round_up(1.25 * max(np.max(np.abs(values), initial=0), *np.abs(range)))
     stage = Stage(9, 4.4, lambda figure: Parts(figure, view, values))
 
     def update(bits, value, range, symmetric, signed, narrow_range) -> tuple[bytes, str]:
@@ -261,11 +261,3 @@ class Parts:
             if room and abs(place) <= self.view:
                 places[int(integer)] = place
         return list(places)
-
-
-def _view(largest: float) -> float:
-    """Round up to 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten, so that the ticks are round numbers."""
-    if largest == 0:
-        return 1.0
-    power = 10.0 ** np.floor(np.log10(largest))
-    return next(float(f * power) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * power >= largest * (1 - 1e-12))

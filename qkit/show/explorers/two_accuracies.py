@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from qkit.network.accuracy import Accuracy
+from qkit.numeric.accuracy import Accuracy
 from qkit.show.explorer import Explorer, log_slider, slider
 from qkit.show.stage import Stage
 from qkit.show.style import CLIPPED, FLOAT

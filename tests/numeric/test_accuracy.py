@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.network import Accuracy, Paired
+from qkit.numeric import Accuracy, Paired
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,9 @@ def test_paired_counting():
     paired = Paired.of(np.array([1, 2, 0, 0, 5]), np.array([1, 0, 3, 4, 5]), labels)
     assert paired == Paired(only_first=1, only_second=2, total=5) and paired.gain == 0.2
     assert str(paired) == "+20.00 points: only the first right 1, only the second 2; p = 1, no difference shown"
+
+
+def test_networks_are_counted_with_the_same_classes():
+    from qkit import network
+
+    assert (network.Accuracy, network.Paired) == (Accuracy, Paired)
