@@ -16,7 +16,7 @@ from qkit.show.words.network import NETWORK as WORDS
 
 SUBSET = 2_000
 BITS: dict[int | str, str] = {bits: str(bits) for bits in range(2, 9)} | {"float": WORDS["float"]}
-# The other one asks for as many bins as a layer has, and a channel of weights has few.
+# KL without its remedies is a lesson about the zeros that ReLU makes, and kernels have few.
 WEIGHT_METHODS = {name: text for name, text in METHODS.items() if name != "kl_plain"}
 
 
