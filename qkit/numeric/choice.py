@@ -62,7 +62,7 @@ class Threshold:
         return f"Threshold: {self.method} keeps {self.low:.4g} to {self.value:.4g}: {self.why}"
 
 
-class Data:
+class Calibration:
     """What every method asks of its input, whether array or histogram."""
 
     def __init__(self, x: np.ndarray | Histogram, bits: int, signed: bool | None) -> None:

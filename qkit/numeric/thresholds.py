@@ -22,7 +22,7 @@ import numpy as np
 
 from qkit.numeric.affine import params_from_range
 from qkit.numeric.checks import reals
-from qkit.numeric.choice import CANDIDATES, Data, Threshold, rescaled
+from qkit.numeric.choice import CANDIDATES, Calibration, Threshold, rescaled
 from qkit.numeric.clipping import alternate
 from qkit.numeric.entropy import divergences
 from qkit.numeric.grid import QuantParams, QuantSpec
@@ -55,7 +55,7 @@ def minmax(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None)
     signed : bool, optional
         Whether the integers are signed; by default, if there are negative values.
     """
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     return data.threshold(data.largest, "minmax", "the largest magnitude, so that nothing is clipped")
 
 
@@ -98,7 +98,7 @@ def moving_average(
     average, averages, negative = start, [], False
     for x in batches:
         if np.size(x):
-            data = Data(x, bits, signed)
+            data = Calibration(x, bits, signed)
             average = data.largest if average is None else decay * average + (1 - decay) * data.largest
             averages.append(average)
             negative |= data.signed
@@ -131,7 +131,7 @@ def percentile(
         Whether exact zeros count as values. After ReLU most are zeros, and then 99 % of all values are far fewer
         of those that need the grid.
     """
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     if not 1 < share <= 100:
         raise ValueError(f"share must be in per cent, above 1 to 100 (99.9, not 0.999), got {share}")
     if data.largest == 0:
@@ -160,7 +160,7 @@ def mse(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) ->
         As for :func:`minmax`. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, the upper
         edges of all bins. Above 8 bits, this can take seconds.
     """
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     if data.largest == 0:
         return data.nothing("mse")
     values = data.values
@@ -211,7 +211,7 @@ def kl(
     ----------
     Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310.
     """
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     if data.largest == 0:
         return data.nothing("kl")
     histogram = x if isinstance(x, Histogram) else histogram_of(data.values.x, CANDIDATES)
@@ -266,7 +266,7 @@ def admm(
     Leng et al. 2018, "Extremely Low Bit Neural Network: Squeeze the Last Bit Out with ADMM", AAAI,
     arXiv:1707.09870; MNN's ``QuantizeWeightADMM`` and ``computeScaleADMM``, https://github.com/alibaba/MNN
     """
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     if not (start in ("search", "max") if isinstance(start, str) else 0 < start < np.inf):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
     if rounds < 1:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from qkit.numeric import thresholds
-from qkit.numeric.choice import Data, Threshold, rescaled
+from qkit.numeric.choice import Calibration, Threshold, rescaled
 from qkit.numeric.clipping import clipping_errors, squared_errors
 from qkit.numeric.histogram import Histogram, histogram_of
 from qkit.show.explorers.parts import as_drawable
@@ -44,7 +44,7 @@ class Layer:
     ----------
     name : str
         Of the layer, and of the images if there are several sets.
-    data : Data
+    data : Calibration
     reach : float
         Where the axis ends: the largest magnitude in all sets.
     heights : ndarray of float64, shape (CELLS,)
@@ -52,7 +52,7 @@ class Layer:
     """
 
     name: str
-    data: Data
+    data: Calibration
     reach: float
     heights: np.ndarray
 
@@ -219,15 +219,15 @@ def reference_and_merged(histogram: Histogram, levels: int, kept: int, drop_zero
     return p / max(p.sum(), 1), q / max(q.sum(), 1)
 
 
-def _data(name: str, x: np.ndarray | Histogram) -> Data:
+def _data(name: str, x: np.ndarray | Histogram) -> Calibration:
     histogram = x if isinstance(x, Histogram) else histogram_of(as_drawable(x, f"the values of {name!r}"))
     try:
-        return Data(histogram, 8, None)
+        return Calibration(histogram, 8, None)
     except ValueError as error:
         raise ValueError(f"{name!r} cannot be used: {error}") from None
 
 
-def _counts(data: Data, reach: float) -> np.ndarray:
+def _counts(data: Calibration, reach: float) -> np.ndarray:
     """Return twice the counts of magnitudes in the cells of the axis, and 1 where there is none."""
     beyond = data.values.beyond(np.linspace(0, reach / data.values.unit, CELLS + 1))[0]
     return np.maximum(-2 * data.values.count * np.diff(beyond), 1)
