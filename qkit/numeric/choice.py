@@ -72,6 +72,7 @@ class Calibration:
         if low < 0 and not self.signed:
             raise ValueError(f"unsigned integers cannot stand for negative numbers, got {low:g}; use signed=True")
         self.steps = QuantSpec(bits, self.signed, symmetric=True, narrow_range=self.signed).qmax
+        self.levels = self.steps + 1
         self.largest = max(abs(low), abs(self.values.high))
 
     def threshold(self, value: float, method: str, why: str, candidates=(), curve=()) -> Threshold:

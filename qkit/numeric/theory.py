@@ -36,7 +36,7 @@ def aciq_laplace(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None =
     if data.largest == 0:
         return data.nothing("aciq_laplace")
     mean = float(data.values.beyond(np.zeros(1))[1][0]) / (1 - data.values.zeros / data.values.count)
-    fine = 3.0 * 4 ** (bits + (not data.signed))
+    fine = 12.0 * data.levels**2  # 3 * 4**M
 
     def objective(u: np.ndarray) -> np.ndarray:
         return 2 * np.exp(-u) + u**2 / fine
@@ -60,7 +60,7 @@ def aciq_gauss(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = N
     if data.largest == 0:
         return data.nothing("aciq_gauss")
     sigma = math.sqrt(data.values.square / (1 - data.values.zeros / data.values.count)) * data.values.unit
-    fine = 3.0 * 4 ** (bits + (not data.signed))
+    fine = 12.0 * data.levels**2  # 3 * 4**M
 
     def objective(u: np.ndarray) -> np.ndarray:
         return (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2) + u**2 / fine

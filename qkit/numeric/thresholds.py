@@ -215,7 +215,7 @@ def kl(
     if data.largest == 0:
         return data.nothing("kl")
     histogram = x if isinstance(x, Histogram) else histogram_of(data.values.x, CANDIDATES)
-    bins, levels = len(histogram.counts), 2 ** (bits - data.signed)
+    bins, levels = len(histogram.counts), data.levels
     first = max(2 * levels, 128) if start is None else start
     if not 1 <= first <= bins:
         raise ValueError(

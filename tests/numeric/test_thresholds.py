@@ -29,7 +29,6 @@ METHODS = [
     thresholds.aciq_gauss,
     thresholds.admm,
 ]
-HEAVY = METHODS[2:4] + METHODS[6:]
 
 
 def tensors() -> dict[str, np.ndarray]:
@@ -474,6 +473,15 @@ def test_signed_or_not(method, bits):
 @pytest.mark.parametrize("x", [np.int8([-128, 5]), [1, 2, 3], np.float16([0.5, 2]), np.float64(-3)])
 def test_any_numbers(method, x):
     assert 0 < method(x).value <= np.abs(np.asarray(x, float)).max() * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("integer", [np.int8, np.uint8, np.int16, np.int64])
+def test_bits_may_be_any_integer(method, integer):
+    x = TENSORS["small"]
+    for bits in (2, 8):
+        for data in (x, np.abs(x)):
+            assert repr(method(data, integer(bits))) == repr(method(data, bits))
 
 
 @pytest.mark.parametrize("method", METHODS)
