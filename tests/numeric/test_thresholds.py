@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -106,6 +107,16 @@ def test_divergences_at_full_size_equal_the_plain_loop():
         expected = plain_divergences(counts, levels, 2 * levels)
         np.testing.assert_allclose(divergences(counts, levels, 2 * levels), expected, rtol=0, atol=1e-10)
         assert np.isinf(expected).any()
+
+
+@pytest.mark.parametrize(("bins", "levels"), [(2**17, 2**16), (2**13, 2**11)])
+def test_divergences_of_more_cells_than_are_remembered(bins, levels):
+    counts = histogram_of(TENSORS["gauss"], bins).nonzero_counts
+    tracemalloc.start()
+    found = divergences(counts, levels, bins - 2**22 // levels)
+    assert tracemalloc.get_traced_memory()[1] < 25e6
+    tracemalloc.stop()
+    np.testing.assert_allclose(found[-20:], plain_divergences(counts, levels, bins - 19), rtol=0, atol=1e-10)
 
 
 @given(
