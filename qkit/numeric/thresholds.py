@@ -17,6 +17,7 @@ integers, a histogram of ``x`` instead of ``|x|``.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 
@@ -195,7 +196,8 @@ def kl(
     Parameters
     ----------
     x, bits, signed
-        As for :func:`minmax`. An array is counted in 2,048 bins first.
+        As for :func:`minmax`. An array is counted first: in 2,048 bins, or in 8 for every level if that is more. Then
+        every bit takes four times as long: seconds at 12 bits, minutes at 15.
     drop_zeros : bool
         The first remedy.
     start : int, optional
@@ -214,16 +216,21 @@ def kl(
     data = Calibration(x, bits, signed)
     if data.largest == 0:
         return data.nothing("kl")
-    histogram = x if isinstance(x, Histogram) else histogram_of(data.values.x, CANDIDATES)
-    bins, levels = len(histogram.counts), data.levels
+    levels = data.levels
+    histogram = x if isinstance(x, Histogram) else histogram_of(data.values.x, max(CANDIDATES, 8 * levels))
+    counts = histogram.nonzero_counts if drop_zeros else histogram.counts
     first = max(2 * levels, 128) if start is None else start
-    if not 1 <= first <= bins:
+    if not (isinstance(first, Integral) and 1 <= first <= len(counts)):
         raise ValueError(
-            f"the first candidate must keep from 1 to all {bins} bins, got {first}; {bits} bits have {levels} "
-            f"levels and need two bins for each: count {max(2 * levels, 128)} bins or more, or use mse"
+            f"the first candidate must keep a whole number of bins, from 1 to all {len(counts)} bins, got {first}; "
+            f"{bits} bits have {levels} levels and need two bins for each: count {max(2 * levels, 128)} bins or more, "
+            "or use mse"
         )
-    curve = divergences(histogram.nonzero_counts if drop_zeros else histogram.counts, levels, first)
-    candidates = histogram.edges[first:]
+    first = int(first)
+    # Bins beyond the largest value, in a histogram wider than its data, are no candidates: they would clip nothing.
+    end = max(first, np.flatnonzero(counts)[-1] + 1)
+    curve = divergences(counts[:end], levels, first)
+    candidates = np.minimum(histogram.edges[first : end + 1], data.largest)
     best = _last_minimum(curve, 1e-12)
     zeros = "without exact zeros" if drop_zeros else "with exact zeros"
     why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros}"

@@ -192,6 +192,26 @@ def test_kl_at_too_few_candidates_is_minmax():
     assert found.value == thresholds.minmax(TENSORS["gauss"]).value
 
 
+@pytest.mark.parametrize(("bits", "signed"), [(10, False), (11, True)])
+def test_kl_of_an_array_has_candidates_at_high_widths(bits, signed):
+    x = TENSORS["laplace"] if signed else np.abs(TENSORS["laplace"])
+    found = thresholds.kl(x, bits)
+    assert found.curve.size == 6 * 1024 + 1
+    assert found.value < np.abs(x).max()
+    counts = histogram_of(x, bins=8 * 1024).nonzero_counts
+    np.testing.assert_allclose(found.curve[-9:], plain_divergences(counts, 1024, 8 * 1024 - 8), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("largest", [1.0, 5.3, 9.0, 40.0])
+def test_kl_of_a_histogram_wider_than_its_data(largest):
+    ones = histogram_of(np.ones(100), within=Range(0.0, largest))
+    assert thresholds.kl(ones, 2).value == 1
+    x = TENSORS["gauss"]
+    found = thresholds.kl(histogram_of(x, bins=4096, within=Range(-largest - 10, largest + 10)))
+    assert found.value <= found.candidates[-1] == np.abs(x).max()
+    assert np.all(np.diff(found.candidates) > 0)
+
+
 # Mean squared error
 
 
