@@ -17,12 +17,12 @@ integers, a histogram of ``x`` instead of ``|x|``.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
 from qkit.numeric.affine import params_from_range
-from qkit.numeric.checks import reals
+from qkit.numeric.checks import LARGEST, reals
 from qkit.numeric.choice import CANDIDATES, Calibration, Threshold, rescaled
 from qkit.numeric.clipping import alternate
 from qkit.numeric.entropy import divergences
@@ -96,6 +96,8 @@ def moving_average(
         raise TypeError("a histogram no longer knows its batches; pass the list of batches")
     if not 0 <= decay < 1:
         raise ValueError(f"decay must be from 0 to below 1, got {decay}")
+    if start is not None and not (isinstance(start, Real) and 0 <= start <= LARGEST):
+        raise ValueError(f"start must be a threshold, from 0 to {LARGEST:g}, or None, got {start!r}")
     average, averages, negative = start, [], False
     for x in batches:
         if np.size(x):
@@ -152,8 +154,8 @@ def percentile(
 def mse(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Make the mean squared error of clipping and rounding together as small as any candidate does.
 
-    The error at each candidate is exact, by the identity of :mod:`qkit.numeric.clipping`; for a histogram, exact
-    if values spread evenly over their bins. Of equal errors the largest threshold is taken.
+    The error at each candidate is exact but for float64 rounding, by the identity of :mod:`qkit.numeric.clipping`;
+    for a histogram, if values spread evenly over their bins. Of equal errors the largest threshold is taken.
 
     Parameters
     ----------
@@ -274,16 +276,16 @@ def admm(
     arXiv:1707.09870; MNN's ``QuantizeWeightADMM`` and ``computeScaleADMM``, https://github.com/alibaba/MNN
     """
     data = Calibration(x, bits, signed)
-    if not (start in ("search", "max") if isinstance(start, str) else 0 < start < np.inf):
+    if not (start in ("search", "max") if isinstance(start, str) else isinstance(start, Real) and 0 < start <= LARGEST):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1, got {rounds}")
+    if not (isinstance(rounds, Integral) and rounds >= 1):
+        raise ValueError(f"rounds must be a whole number, at least 1, got {rounds}")
     if data.largest == 0:
         return data.nothing("admm")
     values = data.values
     if start == "search":
         candidates, errors = data.squared_errors()
-        begin = candidates[np.argmin(errors)]
+        begin = candidates[_last_minimum(errors, 1e-14 * values.square)]
     else:
         begin = (data.largest if start == "max" else start) / values.unit
     thresholds, errors = alternate(values, begin, data.steps, rounds)

@@ -327,6 +327,13 @@ def test_search_then_alternate_reaches_the_optimum(name, bits):
     assert found.curve[-1] <= thresholds.mse(x, bits).curve.min() * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("x", [[2.0], [0.0, -1.0, 0.0], [-8.0, -2.0, 6.0, 1.0]])
+def test_the_search_begins_where_mse_ends(x):
+    for bins in (3, 4, 17):  # several thresholds have the same error here
+        histogram = histogram_of(x, bins)
+        assert thresholds.admm(histogram, 2).candidates[0] == pytest.approx(thresholds.mse(histogram, 2).value)
+
+
 def test_plain_start_ends_in_a_bad_minimum_at_eight_bits():
     x = TENSORS["gauss"]
     plain, searched = (thresholds.admm(x, 8, start=start) for start in ("max", "search"))
@@ -552,14 +559,21 @@ def test_bad_options():
         thresholds.kl(histogram_of(x, bins=128))
     with pytest.raises(ValueError, match="all 2048 bins, got 0"):
         thresholds.kl(x, start=0)
-    for start in ("min", 0, -1.0, np.nan, np.inf):
+    for start in (128.0, "max", [128]):
+        with pytest.raises(ValueError, match="must keep a whole number of bins, from 1 to all 2048 bins, got"):
+            thresholds.kl(x, start=start)
+    for start in ("min", None, x, 0, -1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="start must be 'search', 'max' or a positive threshold, got"):
             thresholds.admm(x, start=start)
     for data in (x, histogram_of(x)):
         with pytest.raises(ValueError, match="start=5000 is so large that every value rounds to 0"):
             thresholds.admm(data, start=5000.0)
-    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
-        thresholds.admm(x, rounds=0)
+    for rounds in (0, 2.5, None):
+        with pytest.raises(ValueError, match="rounds must be a whole number, at least 1, got"):
+            thresholds.admm(x, rounds=rounds)
+    for start in (-5, np.nan, np.inf, "max", x):
+        with pytest.raises(ValueError, match=r"start must be a threshold, from 0 to 1e\+300, or None, got"):
+            thresholds.moving_average([x], start=start)
     with pytest.raises(ValueError, match=r"decay must be from 0 to below 1, got 1"):
         thresholds.moving_average([x], decay=1)
     with pytest.raises(TypeError, match="a histogram no longer knows its batches"):
