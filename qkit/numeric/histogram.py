@@ -195,10 +195,11 @@ def _arrays(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _ends(within: Range, magnitude: bool) -> tuple[float, float]:
-    low, high = min(within.low, 0.0), max(within.high, 0.0)
+    # Numbers around 1e-308 have too little width to be cut into bins, and zeros none.
+    low = min(within.low, -1e-300) if within.low < 0 else 0.0
+    high = max(within.high, 1e-300) if within.high > 0 else 0.0
     start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
-    # Zeros alone have no width (and numbers around 1e-308 too little) to be cut into bins.
-    return (start, stop) if stop - start > 1e-300 else (0.0, 1.0)
+    return (start, stop) if stop > start else (0.0, 1.0)
 
 
 def _bins(histogram: Histogram) -> tuple:

@@ -85,6 +85,14 @@ def test_constants(value, magnitude):
     assert found.nonzero_counts.sum() == 3 - found.zeros
 
 
+@pytest.mark.parametrize("magnitude", [True, False])
+@pytest.mark.parametrize("x", [[-1e-305, 2e-305], [-5e-324, 3.0], [-2.0, 1e-310], [-5e-324]])
+def test_tiny_numbers_stay_what_they_are(x, magnitude):
+    found = histogram_of(x, bins=64, magnitude=magnitude)
+    assert (found.count, found.zeros) == (len(x), 0)
+    np.testing.assert_array_equal(found.counts, np.histogram(np.abs(x) if magnitude else x, found.edges)[0])
+
+
 def test_range_with_negative_numbers_only_ends_at_zero():
     found = histogram_of([-4.0, -0.0, -1.0], bins=4, magnitude=False)
     assert found.edges.tolist() == [-4, -3, -2, -1, 0]

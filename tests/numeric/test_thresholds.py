@@ -495,6 +495,11 @@ def test_tiny_and_huge_numbers(method, size):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_the_tiniest_number(method):
+    assert method([5e-324]).value == 5e-324
+
+
+@pytest.mark.parametrize("method", METHODS)
 @every_width
 def test_signed_or_not(method, bits):
     x = TENSORS["relu"][:5000]
