@@ -123,6 +123,42 @@ def test_histogram_refuses():
             histogram_of(nothing, within=Range(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": np.array([3, -1])}, "counts must be integers from 0 up"),
+        ({"counts": np.array([3.0, 1.0])}, "counts must be integers from 0 up"),
+        ({"counts": np.ones((2, 2), int)}, r"of shape \(bins,\)"),
+        ({"counts": np.zeros(0, int)}, r"of shape \(bins,\)"),
+        ({"zeros": 4}, "zeros must be from 0 to 3, the count of the bin of 0, got 4"),
+        ({"zeros": -1}, "zeros must be from 0 to 3, .* got -1"),
+        ({"start": 0.5}, "bins must hold 0 and Range.* got 0.5 to 2.0"),
+        ({"start": -2.0}, "begin at 0 for magnitudes; got -2.0 to 2.0"),
+        ({"stop": 1.0}, "got 0.0 to 1.0"),
+        ({"stop": np.inf}, "got 0.0 to inf"),
+        ({"stop": np.nan}, "got 0.0 to nan"),
+        ({"range": Range(-3.0, 1.0)}, r"bins must hold 0 and Range\(low=-3.0, high=1.0\)"),
+        ({"range": Range(np.nan, 1.0)}, "bins must hold 0 and Range"),
+        ({"range": Range(-3.0, 1.0), "start": -2.0, "magnitude": False}, "bins must hold 0 and Range"),
+        ({"range": Range(1.0, 2.0), "start": 1.0, "magnitude": False}, "got 1.0 to 2.0"),
+        ({"range": Range(0.0, 0.0), "stop": 0.0}, "got 0.0 to 0.0"),
+    ],
+)
+def test_what_is_no_histogram(change, message):
+    fields = {"counts": np.array([3, 1]), "zeros": 2, "start": 0.0, "stop": 2.0, "range": Range(0.0, 2.0)}
+    with pytest.raises(ValueError, match=message):
+        Histogram(**({"magnitude": True} | fields | change))
+
+
+def test_counts_cannot_be_changed():
+    counts = np.array([3, 1])
+    found = Histogram(counts, 0, 0.0, 1.0, Range(0.0, 1.0), True)
+    counts[0] = 9
+    assert found.count == 4
+    with pytest.raises(ValueError, match="read-only"):
+        found.counts[0] = 9
+
+
 @pytest.mark.parametrize("change", [{"bins": 4}, {"magnitude": False}, {"within": Range(-1, 2)}])
 def test_merge_refuses_other_bins(change):
     bins = {"bins": 8, "magnitude": True, "within": Range(0, 1)}
