@@ -48,7 +48,7 @@ class Histogram:
     Raises
     ------
     ValueError
-        If counts are not integers from 0 up, the bins do not hold the range and 0, or their bin holds fewer values
+        If counts are not integers from 0 up, the bins do not hold the range and 0, or the bin of 0 holds fewer values
         than there are zeros.
     """
 
@@ -60,7 +60,7 @@ class Histogram:
     magnitude: bool
 
     def __post_init__(self) -> None:
-        counts = np.array(self.counts)
+        counts = np.asarray(self.counts)
         if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iu" or counts.min() < 0:
             raise ValueError(f"counts must be integers from 0 up, of shape (bins,), got {self.counts!r}")
         counts = counts.astype(np.int64)
