@@ -16,7 +16,6 @@ integers, a histogram of ``x`` instead of ``|x|``.
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -296,9 +295,7 @@ def admm(
     return data.threshold(thresholds[-1], "admm", why, thresholds, curve)
 
 
-def per_channel(
-    method: Callable[..., Threshold], x: np.ndarray, axis: int, spec: QuantSpec, **options: object
-) -> QuantParams:
+def per_channel(method: Callable[..., Threshold], x: np.ndarray, spec: QuantSpec, **options: object) -> QuantParams:
     """Choose a threshold for every channel by itself.
 
     Parameters
@@ -306,10 +303,8 @@ def per_channel(
     method : function
         One of this module's, such as :func:`mse`.
     x : array_like of real numbers
-    axis : int
-        The axis that counts the channels: the last one of a Keras kernel.
     spec : QuantSpec
-        Its own ``axis`` is replaced.
+        Its ``axis`` counts the channels: the last one of a Keras kernel.
     **options
         For the method.
 
@@ -321,14 +316,15 @@ def per_channel(
     Examples
     --------
     >>> kernel = np.array([[1.0, 0.1], [-0.5, 0.2]])
-    >>> per_channel(minmax, kernel, axis=1, spec=QuantSpec(symmetric=True, narrow_range=True)).high
+    >>> per_channel(minmax, kernel, QuantSpec(symmetric=True, narrow_range=True, axis=-1)).high
     array([1. , 0.2])
     """
-    x, spec = reals(x), replace(spec, axis=axis)
-    axis = spec.axis_of(x)
+    x = reals(x)
+    if spec.axis is None:
+        raise ValueError("spec must say which axis counts the channels, got None; for Keras kernels, axis=-1")
     # Asymmetric grids put all integers where the values are: they have as many steps as an unsigned one.
     signed = spec.signed if spec.symmetric else None
-    found = [method(channel, spec.bits, signed, **options) for channel in np.moveaxis(x, axis, 0)]
+    found = [method(channel, spec.bits, signed, **options) for channel in np.moveaxis(x, spec.axis_of(x), 0)]
     ends = np.array([(threshold.low, threshold.value) for threshold in found]).reshape(-1, 2)
     return params_from_range(ends[:, 0], ends[:, 1], spec)
 

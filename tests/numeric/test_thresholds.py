@@ -1,5 +1,6 @@
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -627,22 +628,24 @@ def test_threshold_explains_itself():
 def test_per_channel_is_the_method_on_each_channel(method):
     rng = np.random.default_rng(1)
     kernel = (rng.normal(size=(3, 3, 2, 5)) * [1, 2, 3, 4, 0]).astype(np.float32)
-    spec = QuantSpec(4, symmetric=True, narrow_range=True)
-    params = thresholds.per_channel(method, kernel, -1, spec)
-    assert params.spec == QuantSpec(4, symmetric=True, narrow_range=True, axis=-1)
+    spec = QuantSpec(4, symmetric=True, narrow_range=True, axis=-1)
+    params = thresholds.per_channel(method, kernel, spec)
+    assert params.spec == spec
     for channel in range(5):
-        alone = method(kernel[..., channel], 4, signed=True).params(spec)
+        alone = method(kernel[..., channel], 4, signed=True).params(replace(spec, axis=None))
         assert params.scale[channel] == alone.scale
 
 
 def test_per_channel_along_any_axis_and_on_any_grid():
     x = np.array([[1.0, 2.0, 4.0], [-8.0, 0.0, 3.0]])
     ends = params_from_range(np.array([0.0, -8.0]), np.array([4.0, 8.0]), QuantSpec(axis=0))
-    found = thresholds.per_channel(thresholds.minmax, x, 0, QuantSpec())
+    found = thresholds.per_channel(thresholds.minmax, x, QuantSpec(axis=0))
     assert (found.scale.tolist(), found.zero_point.tolist()) == (ends.scale.tolist(), ends.zero_point.tolist())
-    options = thresholds.per_channel(thresholds.percentile, x, 0, QuantSpec(symmetric=True), share=60)
+    options = thresholds.per_channel(thresholds.percentile, x, QuantSpec(symmetric=True, axis=0), share=60)
     assert options.scale.tolist() == [2 / 127, 3 / 127]
     with pytest.raises(ValueError, match="axis 2 does not exist"):
-        thresholds.per_channel(thresholds.mse, x, 2, QuantSpec())
+        thresholds.per_channel(thresholds.mse, x, QuantSpec(axis=2))
+    with pytest.raises(ValueError, match="spec must say which axis counts the channels, got None"):
+        thresholds.per_channel(thresholds.mse, x, QuantSpec())
     with pytest.raises(ValueError, match="unsigned integers cannot stand for negative numbers"):
-        thresholds.per_channel(thresholds.mse, x, 0, QuantSpec(signed=False, symmetric=True))
+        thresholds.per_channel(thresholds.mse, x, QuantSpec(signed=False, symmetric=True, axis=0))
