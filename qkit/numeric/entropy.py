@@ -64,6 +64,16 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     return np.maximum(found, 0, out=found)  # rounding errors can take a divergence of 0 below it
 
 
+def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return P and Q of the candidate that keeps ``kept`` bins, by their definition; all 0 where there is no mass."""
+    p = np.array(counts[:kept], np.float64)
+    level = np.arange(kept) * levels // kept
+    mass, filled = (np.bincount(level, weights, levels) for weights in (p, p > 0))
+    q = np.where(p > 0, (mass / np.maximum(filled, 1))[level], 0)
+    p[-1] += np.sum(counts[kept:])
+    return p / (p.sum() or 1), q / (q.sum() or 1)
+
+
 def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, first: int) -> np.ndarray:
     """Return the sum over the levels, S_k ln(S_k / n_k), for every candidate."""
     bins = len(mass) - 1
