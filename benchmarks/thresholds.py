@@ -18,7 +18,7 @@ import numpy as np
 
 from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.clipping import errors_at_edges
-from qkit.numeric.entropy import divergences
+from qkit.numeric.entropy import divergences, reference_and_merged
 from qkit.numeric.magnitudes import Bins
 
 
@@ -60,16 +60,11 @@ def kl(histogram: Histogram) -> np.ndarray:
 
 def plain_kl(histogram: Histogram) -> np.ndarray:
     """Compute them by their definition, one candidate at a time."""
-    counts, found = histogram.nonzero_counts.astype(float), []
+    counts, found = histogram.nonzero_counts, []
     for kept in range(128, len(counts) + 1):
-        p = counts[:kept].copy()
-        level = np.arange(kept) * 128 // kept
-        mass, filled = np.bincount(level, p), np.bincount(level, p > 0)
-        q = np.where(p > 0, (mass / np.maximum(filled, 1))[level], 0)
-        p[-1] += counts[kept:].sum()
+        p, q = reference_and_merged(counts, 128, kept)
         with np.errstate(divide="ignore", invalid="ignore"):
-            terms = p / p.sum() * np.log(p / p.sum() / (q / q.sum()))
-        found.append(terms[p > 0].sum())
+            found.append(np.sum((p * np.log(p / q))[p > 0]))
     return np.array(found)
 
 

@@ -113,12 +113,13 @@ class Simulation:
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
-        kernel, spec = self._weights[name].kernel, QuantSpec(bits, symmetric=True, narrow_range=True)
+        kernel = self._weights[name].kernel
+        spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
         def choose(weights: np.ndarray, bits: int = bits, signed: bool = True) -> Threshold:
             return method(histogram_of(weights, CHANNEL_BINS), bits=bits, signed=signed)
 
-        return thresholds.per_channel(choose, kernel, -1, spec) if per_channel else choose(kernel).params(spec)
+        return thresholds.per_channel(choose, kernel, spec) if per_channel else choose(kernel).params(spec)
 
     def _activation_params(self, name: str, bits: int, method: Method) -> QuantParams:
         seen, largest = self.histograms[name].range, method(self.histograms[name], bits=bits).value

@@ -62,7 +62,7 @@ class Threshold:
         return f"Threshold: {self.method} keeps {self.low:.4g} to {self.value:.4g}: {self.why}"
 
 
-class Data:
+class Calibration:
     """What every method asks of its input, whether array or histogram."""
 
     def __init__(self, x: np.ndarray | Histogram, bits: int, signed: bool | None) -> None:
@@ -72,6 +72,7 @@ class Data:
         if low < 0 and not self.signed:
             raise ValueError(f"unsigned integers cannot stand for negative numbers, got {low:g}; use signed=True")
         self.steps = QuantSpec(bits, self.signed, symmetric=True, narrow_range=self.signed).qmax
+        self.levels = self.steps + 1
         self.largest = max(abs(low), abs(self.values.high))
 
     def threshold(self, value: float, method: str, why: str, candidates=(), curve=()) -> Threshold:

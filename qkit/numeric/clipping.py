@@ -21,6 +21,9 @@ from qkit.numeric.magnitudes import Bins, Samples, sums_from
 BLOCK = 2**16
 """How many cells of a table are computed at once: as many as stay in the processor's cache, which is faster."""
 
+REMEMBERED = 2**21
+"""Where the cells of a larger table lie is not remembered for the next histogram: that would take too much memory."""
+
 
 def squared_errors(values: Samples | Bins, thresholds: np.ndarray, steps: int) -> np.ndarray:
     """Return the mean squared error at each threshold, where ``steps`` is Q; all in ``values.unit``."""
@@ -37,7 +40,7 @@ def squared_errors(values: Samples | Bins, thresholds: np.ndarray, steps: int) -
 def errors_at_edges(values: Bins, steps: int) -> np.ndarray:
     """Return :func:`squared_errors` with the upper edge of every bin as threshold, several times faster."""
     edges = np.arange(1, values.bins + 1)
-    if values.bins * steps > 2**21:  # too many midpoints to remember
+    if values.bins * steps > REMEMBERED:
         return squared_errors(values, edges, steps)
     at_edges = values.sums - np.arange(values.bins + 1) * values.shares
     excess = np.empty(values.bins)
@@ -97,7 +100,7 @@ def blocks(rows: int, columns: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _midpoints(bins: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the bin of every midpoint, and which part of it lies before: shapes (thresholds, steps)."""
     numerators = np.arange(1, bins + 1, dtype=np.intp)[:, None] * np.arange(1, 2 * steps, 2)

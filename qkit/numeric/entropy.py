@@ -29,7 +29,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.clipping import blocks
+from qkit.numeric.clipping import REMEMBERED, blocks
 
 
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
@@ -64,21 +64,31 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     return np.maximum(found, 0, out=found)  # rounding errors can take a divergence of 0 below it
 
 
+def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return P and Q of the candidate that keeps ``kept`` bins, by their definition; all 0 where there is no mass."""
+    p = np.array(counts[:kept], np.float64)
+    level = np.arange(kept) * levels // kept
+    mass, filled = (np.bincount(level, weights, levels) for weights in (p, p > 0))
+    q = np.where(p > 0, (mass / np.maximum(filled, 1))[level], 0)
+    p[-1] += np.sum(counts[kept:])
+    return p / (p.sum() or 1), q / (q.sum() or 1)
+
+
 def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, first: int) -> np.ndarray:
     """Return the sum over the levels, S_k ln(S_k / n_k), for every candidate."""
     bins = len(mass) - 1
     widest = -(-bins // levels)
-    sums = np.empty(bins + 1 - first)
-    if (widest + 1) * (bins + 1) > len(sums) * levels:  # few levels: the table would be the larger
-        borders = _borders(bins, levels, first)
-        for rows in blocks(len(sums), levels):
-            some = borders[rows]
-            sums[rows] = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some))).sum(axis=1)
-    else:
+    kept = np.arange(first, bins + 1, dtype=np.intp)
+    sums = np.empty(len(kept))
+    if (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED:
         table = _times_log(_windows(mass, widest), _windows(filled, widest)).ravel()
         cells = _cells(bins, levels, first)
-        for rows in blocks(len(sums), levels):
+        for rows in blocks(len(kept), levels):
             sums[rows] = table.take(cells[rows]).sum(axis=1)
+    else:  # few levels, so that the table would be the larger, or too many cells to remember
+        for rows in blocks(len(kept), levels):
+            some = _borders(kept[rows], levels)
+            sums[rows] = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some))).sum(axis=1)
     return sums
 
 
@@ -89,17 +99,15 @@ def _last_levels(bins: int, levels: int, first: int) -> np.ndarray:
     return -(-((kept - 1) * levels // kept * kept) // levels)
 
 
-@lru_cache(maxsize=16)
-def _borders(bins: int, levels: int, first: int) -> np.ndarray:
+def _borders(kept: np.ndarray, levels: int) -> np.ndarray:
     """Return where each level begins, and the last one ends: shape (candidates, levels + 1)."""
-    kept = np.arange(first, bins + 1, dtype=np.intp)[:, None]
-    return -(-kept * np.arange(levels + 1) // levels)
+    return -(-kept[:, None] * np.arange(levels + 1) // levels)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _cells(bins: int, levels: int, first: int) -> np.ndarray:
     """Return where each level stands in the flat table: shape (candidates, levels)."""
-    borders = _borders.__wrapped__(bins, levels, first)
+    borders = _borders(np.arange(first, bins + 1, dtype=np.intp), levels)
     # Not int32, to save memory: take would convert it again on every call, at many times the cost.
     return np.diff(borders, axis=1) * (bins + 1) + borders[:, :-1]
 

@@ -34,7 +34,7 @@ class Histogram:
     Attributes
     ----------
     counts : ndarray of int64, shape (bins,)
-        Of all values, exact zeros included.
+        Of all values, exact zeros included; a copy that cannot be changed.
     zeros : int
         How many values are exactly 0; they lie in the bin ``zero_bin``. ReLU makes many, and every grid
         represents them without error, so methods that choose thresholds must be able to leave them out.
@@ -44,6 +44,12 @@ class Histogram:
         The smallest and largest value of the data counted here, with their signs.
     magnitude : bool
         Whether ``|x|`` was counted, or ``x``.
+
+    Raises
+    ------
+    ValueError
+        If counts are not integers from 0 up, the bins do not hold the range and 0, or the bin of 0 holds fewer values
+        than there are zeros.
     """
 
     counts: np.ndarray
@@ -52,6 +58,24 @@ class Histogram:
     stop: float
     range: Range
     magnitude: bool
+
+    def __post_init__(self) -> None:
+        counts = np.asarray(self.counts)
+        if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iu" or counts.min() < 0:
+            raise ValueError(f"counts must be integers from 0 up, of shape (bins,), got {self.counts!r}")
+        counts = counts.astype(np.int64)
+        counts.flags.writeable = False
+        object.__setattr__(self, "counts", counts)
+        low, high = min(self.range.low, 0), max(self.range.high, 0)
+        begins = self.start == 0 and -low <= self.stop if self.magnitude else self.start <= low
+        if not (begins and high <= self.stop and 0 < self.stop - self.start < np.inf):
+            raise ValueError(
+                f"bins must hold 0 and {self.range}, and begin at 0 for magnitudes; got {self.start} to {self.stop}"
+            )
+        if not 0 <= self.zeros <= counts[self.zero_bin]:
+            raise ValueError(
+                f"zeros must be from 0 to {counts[self.zero_bin]}, the count of the bin of 0, got {self.zeros}"
+            )
 
     @property
     def count(self) -> int:
@@ -195,10 +219,11 @@ def _arrays(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _ends(within: Range, magnitude: bool) -> tuple[float, float]:
-    low, high = min(within.low, 0.0), max(within.high, 0.0)
+    # Numbers around 1e-308 have too little width to be cut into bins, and zeros none.
+    low = min(within.low, -1e-300) if within.low < 0 else 0.0
+    high = max(within.high, 1e-300) if within.high > 0 else 0.0
     start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
-    # Zeros alone have no width (and numbers around 1e-308 too little) to be cut into bins.
-    return (start, stop) if stop - start > 1e-300 else (0.0, 1.0)
+    return (start, stop) if stop > start else (0.0, 1.0)
 
 
 def _bins(histogram: Histogram) -> tuple:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qkit.numeric.choice import CANDIDATES, Data, Threshold, rescaled
+from qkit.numeric.choice import CANDIDATES, Calibration, Threshold, rescaled
 from qkit.numeric.histogram import Histogram
 
 
@@ -32,11 +32,11 @@ def aciq_laplace(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None =
     """
     from scipy.special import lambertw
 
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     if data.largest == 0:
         return data.nothing("aciq_laplace")
     mean = float(data.values.beyond(np.zeros(1))[1][0]) / (1 - data.values.zeros / data.values.count)
-    fine = 3.0 * 4 ** (bits + (not data.signed))
+    fine = 12.0 * data.levels**2  # 3 * 4**M
 
     def objective(u: np.ndarray) -> np.ndarray:
         return 2 * np.exp(-u) + u**2 / fine
@@ -56,11 +56,11 @@ def aciq_gauss(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = N
     """
     from scipy.special import erfc
 
-    data = Data(x, bits, signed)
+    data = Calibration(x, bits, signed)
     if data.largest == 0:
         return data.nothing("aciq_gauss")
     sigma = math.sqrt(data.values.square / (1 - data.values.zeros / data.values.count)) * data.values.unit
-    fine = 3.0 * 4 ** (bits + (not data.signed))
+    fine = 12.0 * data.levels**2  # 3 * 4**M
 
     def objective(u: np.ndarray) -> np.ndarray:
         return (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2) + u**2 / fine
@@ -74,7 +74,12 @@ def aciq_gauss(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = N
 
 
 def _from_theory(
-    data: Data, method: str, name: str, spread: float, factor: float, objective: Callable[[np.ndarray], np.ndarray]
+    data: Calibration,
+    method: str,
+    name: str,
+    spread: float,
+    factor: float,
+    objective: Callable[[np.ndarray], np.ndarray],
 ) -> Threshold:
     candidates = np.arange(1, CANDIDATES + 1) / CANDIDATES * data.largest
     curve = rescaled(objective(candidates / spread), spread)

@@ -26,7 +26,7 @@ from qkit.network.runner import KERNELS, Runner
 from qkit.network.tflite import named_tensors, read_operators
 from qkit.numeric import QuantParams, thresholds
 
-WEIGHTS = QuantSpec(symmetric=True, narrow_range=True)
+WEIGHTS = QuantSpec(symmetric=True, narrow_range=True, axis=-1)
 METHODS = ["minmax", "percentile", "mse", "kl", "admm", "aciq_laplace", "aciq_gauss"]
 
 
@@ -344,7 +344,7 @@ def test_thresholds_of_every_method_stand_in_the_file(network, files, magnitudes
     activations = {"image": choose(magnitudes["image"]).params(QuantSpec())}
     activations["pool1"] = choose(magnitudes["pool1"]).params(QuantSpec())
     kernels = {layer: network.get_layer(layer).get_weights()[0] for layer in ("conv1", "dense1")}
-    weights = {layer: thresholds.per_channel(choose, kernel, -1, WEIGHTS) for layer, kernel in kernels.items()}
+    weights = {layer: thresholds.per_channel(choose, kernel, WEIGHTS) for layer, kernel in kernels.items()}
     model = deploy(network, files["int8"], activations, weights)
     table = model.tensors()
     for place, name in {"image": "image", "conv1": "pool1", "pool1": "pool1", "flatten": "pool1"}.items():

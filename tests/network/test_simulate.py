@@ -82,11 +82,11 @@ def test_thresholds_are_those_of_the_method(trained, simulation):
 @pytest.mark.parametrize("method", [thresholds.minmax, thresholds.mse, thresholds.aciq_laplace])
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_kernels_are_nearly_as_from_all_weights(trained, simulation, bits, method, per_channel):
-    spec = QuantSpec(bits, symmetric=True, narrow_range=True)
+    spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
     found = simulation.quantized(bits, weight_method=method, per_channel=per_channel).kernels
     for layer in ("conv2", "dense1"):
         kernel = trained.get_layer(layer).kernel.numpy()
-        exact = thresholds.per_channel(method, kernel, -1, spec) if per_channel else method(kernel, bits).params(spec)
+        exact = thresholds.per_channel(method, kernel, spec) if per_channel else method(kernel, bits).params(spec)
         if method is thresholds.minmax:
             np.testing.assert_array_equal(found[layer].scale, exact.scale)
         best, here = (mse(kernel, fake_quantize(kernel, params)) for params in (exact, found[layer]))

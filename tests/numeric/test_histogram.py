@@ -85,6 +85,14 @@ def test_constants(value, magnitude):
     assert found.nonzero_counts.sum() == 3 - found.zeros
 
 
+@pytest.mark.parametrize("magnitude", [True, False])
+@pytest.mark.parametrize("x", [[-1e-305, 2e-305], [-5e-324, 3.0], [-2.0, 1e-310], [-5e-324]])
+def test_tiny_numbers_stay_what_they_are(x, magnitude):
+    found = histogram_of(x, bins=64, magnitude=magnitude)
+    assert (found.count, found.zeros) == (len(x), 0)
+    np.testing.assert_array_equal(found.counts, np.histogram(np.abs(x) if magnitude else x, found.edges)[0])
+
+
 def test_range_with_negative_numbers_only_ends_at_zero():
     found = histogram_of([-4.0, -0.0, -1.0], bins=4, magnitude=False)
     assert found.edges.tolist() == [-4, -3, -2, -1, 0]
@@ -113,6 +121,42 @@ def test_histogram_refuses():
             range_of(nothing)
         with pytest.raises(ValueError, match="at least one value, got none"):
             histogram_of(nothing, within=Range(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": np.array([3, -1])}, "counts must be integers from 0 up"),
+        ({"counts": np.array([3.0, 1.0])}, "counts must be integers from 0 up"),
+        ({"counts": np.ones((2, 2), int)}, r"of shape \(bins,\)"),
+        ({"counts": np.zeros(0, int)}, r"of shape \(bins,\)"),
+        ({"zeros": 4}, "zeros must be from 0 to 3, the count of the bin of 0, got 4"),
+        ({"zeros": -1}, "zeros must be from 0 to 3, .* got -1"),
+        ({"start": 0.5}, "bins must hold 0 and Range.* got 0.5 to 2.0"),
+        ({"start": -2.0}, "begin at 0 for magnitudes; got -2.0 to 2.0"),
+        ({"stop": 1.0}, "got 0.0 to 1.0"),
+        ({"stop": np.inf}, "got 0.0 to inf"),
+        ({"stop": np.nan}, "got 0.0 to nan"),
+        ({"range": Range(-3.0, 1.0)}, r"bins must hold 0 and Range\(low=-3.0, high=1.0\)"),
+        ({"range": Range(np.nan, 1.0)}, "bins must hold 0 and Range"),
+        ({"range": Range(-3.0, 1.0), "start": -2.0, "magnitude": False}, "bins must hold 0 and Range"),
+        ({"range": Range(1.0, 2.0), "start": 1.0, "magnitude": False}, "got 1.0 to 2.0"),
+        ({"range": Range(0.0, 0.0), "stop": 0.0}, "got 0.0 to 0.0"),
+    ],
+)
+def test_what_is_no_histogram(change, message):
+    fields = {"counts": np.array([3, 1]), "zeros": 2, "start": 0.0, "stop": 2.0, "range": Range(0.0, 2.0)}
+    with pytest.raises(ValueError, match=message):
+        Histogram(**({"magnitude": True} | fields | change))
+
+
+def test_counts_cannot_be_changed():
+    counts = np.array([3, 1])
+    found = Histogram(counts, 0, 0.0, 1.0, Range(0.0, 1.0), True)
+    counts[0] = 9
+    assert found.count == 4
+    with pytest.raises(ValueError, match="read-only"):
+        found.counts[0] = 9
 
 
 @pytest.mark.parametrize("change", [{"bins": 4}, {"magnitude": False}, {"within": Range(-1, 2)}])

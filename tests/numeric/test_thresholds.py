@@ -1,4 +1,6 @@
+import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +31,6 @@ METHODS = [
     thresholds.aciq_gauss,
     thresholds.admm,
 ]
-HEAVY = METHODS[2:4] + METHODS[6:]
 
 
 def tensors() -> dict[str, np.ndarray]:
@@ -109,6 +110,16 @@ def test_divergences_at_full_size_equal_the_plain_loop():
         assert np.isinf(expected).any()
 
 
+@pytest.mark.parametrize(("bins", "levels"), [(2**17, 2**16), (2**13, 2**11)])
+def test_divergences_of_more_cells_than_are_remembered(bins, levels):
+    counts = histogram_of(TENSORS["gauss"], bins).nonzero_counts
+    tracemalloc.start()
+    found = divergences(counts, levels, bins - 2**22 // levels)
+    assert tracemalloc.get_traced_memory()[1] < 25e6
+    tracemalloc.stop()
+    np.testing.assert_allclose(found[-20:], plain_divergences(counts, levels, bins - 19), rtol=0, atol=1e-10)
+
+
 @given(
     hnp.arrays(np.float64, st.integers(1, 40), elements=st.sampled_from([0, 0, 0.25, 1, 3, 1e6])).filter(np.any),
     st.integers(1, 50),
@@ -180,6 +191,26 @@ def test_kl_at_too_few_candidates_is_minmax():
     found = thresholds.kl(histogram_of(TENSORS["gauss"], bins=128), start=128)
     assert found.curve.size == 1
     assert found.value == thresholds.minmax(TENSORS["gauss"]).value
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(10, False), (11, True)])
+def test_kl_of_an_array_has_candidates_at_high_widths(bits, signed):
+    x = TENSORS["laplace"] if signed else np.abs(TENSORS["laplace"])
+    found = thresholds.kl(x, bits)
+    assert found.curve.size == 6 * 1024 + 1
+    assert found.value < np.abs(x).max()
+    counts = histogram_of(x, bins=8 * 1024).nonzero_counts
+    np.testing.assert_allclose(found.curve[-9:], plain_divergences(counts, 1024, 8 * 1024 - 8), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("largest", [1.0, 5.3, 9.0, 40.0])
+def test_kl_of_a_histogram_wider_than_its_data(largest):
+    ones = histogram_of(np.ones(100), within=Range(0.0, largest))
+    assert thresholds.kl(ones, 2).value == 1
+    x = TENSORS["gauss"]
+    found = thresholds.kl(histogram_of(x, bins=4096, within=Range(-largest - 10, largest + 10)))
+    assert found.value <= found.candidates[-1] == np.abs(x).max()
+    assert np.all(np.diff(found.candidates) > 0)
 
 
 # Mean squared error
@@ -295,6 +326,13 @@ def test_search_then_alternate_reaches_the_optimum(name, bits):
         name, 1.005 if bits == 8 else 1.0005
     )
     assert found.curve[-1] <= thresholds.mse(x, bits).curve.min() * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("x", [[2.0], [0.0, -1.0, 0.0], [-8.0, -2.0, 6.0, 1.0]])
+def test_the_search_begins_where_mse_ends(x):
+    for bins in (3, 4, 17):  # several thresholds have the same error here
+        histogram = histogram_of(x, bins)
+        assert thresholds.admm(histogram, 2).candidates[0] == pytest.approx(thresholds.mse(histogram, 2).value)
 
 
 def test_plain_start_ends_in_a_bad_minimum_at_eight_bits():
@@ -458,6 +496,11 @@ def test_tiny_and_huge_numbers(method, size):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_the_tiniest_number(method):
+    assert method([5e-324]).value == 5e-324
+
+
+@pytest.mark.parametrize("method", METHODS)
 @every_width
 def test_signed_or_not(method, bits):
     x = TENSORS["relu"][:5000]
@@ -474,6 +517,15 @@ def test_signed_or_not(method, bits):
 @pytest.mark.parametrize("x", [np.int8([-128, 5]), [1, 2, 3], np.float16([0.5, 2]), np.float64(-3)])
 def test_any_numbers(method, x):
     assert 0 < method(x).value <= np.abs(np.asarray(x, float)).max() * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("integer", [np.int8, np.uint8, np.int16, np.int64])
+def test_bits_may_be_any_integer(method, integer):
+    x = TENSORS["small"]
+    for bits in (2, 8):
+        for data in (x, np.abs(x)):
+            assert repr(method(data, integer(bits))) == repr(method(data, bits))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -513,14 +565,21 @@ def test_bad_options():
         thresholds.kl(histogram_of(x, bins=128))
     with pytest.raises(ValueError, match="all 2048 bins, got 0"):
         thresholds.kl(x, start=0)
-    for start in ("min", 0, -1.0, np.nan, np.inf):
+    for start in (128.0, "max", [128]):
+        with pytest.raises(ValueError, match="must keep a whole number of bins, from 1 to all 2048 bins, got"):
+            thresholds.kl(x, start=start)
+    for start in ("min", None, x, 0, -1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="start must be 'search', 'max' or a positive threshold, got"):
             thresholds.admm(x, start=start)
     for data in (x, histogram_of(x)):
         with pytest.raises(ValueError, match="start=5000 is so large that every value rounds to 0"):
             thresholds.admm(data, start=5000.0)
-    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
-        thresholds.admm(x, rounds=0)
+    for rounds in (0, 2.5, None):
+        with pytest.raises(ValueError, match="rounds must be a whole number, at least 1, got"):
+            thresholds.admm(x, rounds=rounds)
+    for start in (-5, np.nan, np.inf, "max", x):
+        with pytest.raises(ValueError, match=r"start must be a threshold, from 0 to 1e\+300, or None, got"):
+            thresholds.moving_average([x], start=start)
     with pytest.raises(ValueError, match=r"decay must be from 0 to below 1, got 1"):
         thresholds.moving_average([x], decay=1)
     with pytest.raises(TypeError, match="a histogram no longer knows its batches"):
@@ -569,22 +628,24 @@ def test_threshold_explains_itself():
 def test_per_channel_is_the_method_on_each_channel(method):
     rng = np.random.default_rng(1)
     kernel = (rng.normal(size=(3, 3, 2, 5)) * [1, 2, 3, 4, 0]).astype(np.float32)
-    spec = QuantSpec(4, symmetric=True, narrow_range=True)
-    params = thresholds.per_channel(method, kernel, -1, spec)
-    assert params.spec == QuantSpec(4, symmetric=True, narrow_range=True, axis=-1)
+    spec = QuantSpec(4, symmetric=True, narrow_range=True, axis=-1)
+    params = thresholds.per_channel(method, kernel, spec)
+    assert params.spec == spec
     for channel in range(5):
-        alone = method(kernel[..., channel], 4, signed=True).params(spec)
+        alone = method(kernel[..., channel], 4, signed=True).params(replace(spec, axis=None))
         assert params.scale[channel] == alone.scale
 
 
 def test_per_channel_along_any_axis_and_on_any_grid():
     x = np.array([[1.0, 2.0, 4.0], [-8.0, 0.0, 3.0]])
     ends = params_from_range(np.array([0.0, -8.0]), np.array([4.0, 8.0]), QuantSpec(axis=0))
-    found = thresholds.per_channel(thresholds.minmax, x, 0, QuantSpec())
+    found = thresholds.per_channel(thresholds.minmax, x, QuantSpec(axis=0))
     assert (found.scale.tolist(), found.zero_point.tolist()) == (ends.scale.tolist(), ends.zero_point.tolist())
-    options = thresholds.per_channel(thresholds.percentile, x, 0, QuantSpec(symmetric=True), share=60)
+    options = thresholds.per_channel(thresholds.percentile, x, QuantSpec(symmetric=True, axis=0), share=60)
     assert options.scale.tolist() == [2 / 127, 3 / 127]
     with pytest.raises(ValueError, match="axis 2 does not exist"):
-        thresholds.per_channel(thresholds.mse, x, 2, QuantSpec())
+        thresholds.per_channel(thresholds.mse, x, QuantSpec(axis=2))
+    with pytest.raises(ValueError, match="spec must say which axis counts the channels, got None"):
+        thresholds.per_channel(thresholds.mse, x, QuantSpec())
     with pytest.raises(ValueError, match="unsigned integers cannot stand for negative numbers"):
-        thresholds.per_channel(thresholds.mse, x, 0, QuantSpec(signed=False, symmetric=True))
+        thresholds.per_channel(thresholds.mse, x, QuantSpec(signed=False, symmetric=True, axis=0))

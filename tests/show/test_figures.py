@@ -101,6 +101,29 @@ def test_without_confusion():
     assert figures.confusion(LABELS, LABELS).words.endswith("0 are wrong.")
 
 
+def test_a_minimum_is_marked_where_it_is():
+    on_a_grid = thresholds.mse([-1.0, 0.0, 1.0], bits=2)
+    assert on_a_grid.curve[-1] == 0
+    (axes,) = figures.criterion({"ten": TEN, "zero": on_a_grid}, "error").figure.axes
+    curve, mark, other = axes.lines  # none marks the 0
+    assert mark.get_xydata().tolist() == [[TEN.value, TEN.curve.min()]]
+    assert len(curve.get_xdata()) == 2048 and len(other.get_xdata()) < 2048
+
+
+NO_CURVE = {
+    "minmax": thresholds.minmax([1.0, 2.0]),
+    "average": thresholds.moving_average([[1.0], [2.0]]),
+    "zeros": thresholds.mse(np.zeros(3)),
+    "constant": thresholds.kl(np.ones(3)),
+}
+
+
+@pytest.mark.parametrize("name", NO_CURVE)
+def test_without_a_curve(name):
+    with pytest.raises(ValueError, match=f"'{name}' has no curve to draw: Threshold: "):
+        figures.criterion({"ten": TEN, name: NO_CURVE[name]}, "error")
+
+
 def test_words_say_what_the_figure_shows():
     words = figures.confusion(np.array([3, 3, 5]), np.array([3, 5, 5])).words
     assert "2 on the diagonal are right, 1 are wrong" in words and "a 3 called 5, 1 times" in words

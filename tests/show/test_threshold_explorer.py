@@ -7,19 +7,12 @@ import pytest
 
 from qkit.numeric import thresholds
 from qkit.numeric.clipping import clipping_errors
+from qkit.numeric.entropy import reference_and_merged
 from qkit.numeric.histogram import Histogram, Range, histogram_of
 from qkit.numeric.magnitudes import Bins
 from qkit.show import explorers
 from qkit.show.explorers.threshold import say
-from qkit.show.explorers.threshold_numbers import (
-    CELLS,
-    FUNCTIONS,
-    View,
-    comparable,
-    find,
-    outlines,
-    reference_and_merged,
-)
+from qkit.show.explorers.threshold_numbers import CELLS, FUNCTIONS, View, comparable, outlines
 from qkit.show.words.engine import number, share
 from qkit.show.words.explorers import METHODS
 
@@ -128,9 +121,10 @@ def test_theory_is_drawn_on_the_scale_of_the_error_of_all_values(name, method):
 def test_p_and_q_have_the_divergence_of_the_curve(name, method, bits):
     view = look(name, bits, method)
     chosen, width = view.chosen, LAYERS[name].stop / 2048
+    counts = LAYERS[name].nonzero_counts if method == "kl" else LAYERS[name].counts
     for index in np.flatnonzero(np.isfinite(chosen.curve))[::97]:
         kept = int(np.rint(chosen.candidates[index] / width))
-        p, q = reference_and_merged(LAYERS[name], view.layer.levels(bits), kept, method == "kl")
+        p, q = reference_and_merged(counts, view.data.levels, kept)
         on = p > 0
         assert np.sum(p[on] * np.log(p[on] / q[on])) == pytest.approx(chosen.curve[index], abs=1e-9)
 
@@ -285,4 +279,3 @@ def test_only_what_a_control_changes_is_chosen_anew(monkeypatch):
     assert explorer.png() != before
     monkeypatch.setitem(FUNCTIONS, "percentile", thresholds.percentile)
     explorer.set(percentile=99)
-    assert find.cache_info().maxsize == 256

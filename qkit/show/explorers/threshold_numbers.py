@@ -7,8 +7,9 @@ from functools import lru_cache
 import numpy as np
 
 from qkit.numeric import thresholds
-from qkit.numeric.choice import Data, Threshold, rescaled
+from qkit.numeric.choice import Calibration, Threshold, rescaled
 from qkit.numeric.clipping import clipping_errors, squared_errors
+from qkit.numeric.entropy import reference_and_merged
 from qkit.numeric.histogram import Histogram, histogram_of
 from qkit.show.explorers.parts import as_drawable
 from qkit.show.words.explorers import METHODS
@@ -44,7 +45,7 @@ class Layer:
     ----------
     name : str
         Of the layer, and of the images if there are several sets.
-    data : Data
+    data : Calibration
     reach : float
         Where the axis ends: the largest magnitude in all sets.
     heights : ndarray of float64, shape (CELLS,)
@@ -52,7 +53,7 @@ class Layer:
     """
 
     name: str
-    data: Data
+    data: Calibration
     reach: float
     heights: np.ndarray
 
@@ -64,18 +65,6 @@ class Layer:
     def percent(self, threshold: float | np.ndarray) -> float | np.ndarray:
         """Return thresholds in per cent of the axis."""
         return 100 * (threshold / self.reach)
-
-    def levels(self, bits: int) -> int:
-        """How many levels the divergence merges magnitudes into; the highest integer is one less."""
-        return 2 ** (bits - self.data.signed)
-
-    def errors(self, bits: int, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the errors of clipping and of rounding at each threshold; values spread evenly over their bins."""
-        values = self.data.values
-        t = at / values.unit
-        clipping = clipping_errors(values, t)
-        rounding = np.maximum(squared_errors(values, t, self.levels(bits) - 1) - clipping, 0)
-        return rescaled(clipping, values.unit), rescaled(rounding, values.unit)
 
 
 def comparable(histograms: Mapping | Histogram | np.ndarray) -> dict[str, dict[str, Layer]]:
@@ -116,6 +105,8 @@ class View:
 
     Attributes
     ----------
+    data : Calibration
+        The layer's, at this number of bits.
     found : dict of str to Threshold or None
         What every method chooses; none where it finds nothing, such as 99.9 % of values that are 0.
     chosen : Threshold
@@ -138,6 +129,7 @@ class View:
 
     def __init__(self, layer: Layer, bits: int, method: str, percentile: float, end: float) -> None:
         self.layer, self.bits, self.method, self.percentile, self.end = layer, bits, method, percentile, end
+        self.data = Calibration(layer.data.values.histogram, bits, None)
         self.found: dict[str, Threshold | None] = {}
         for each in FUNCTIONS:
             try:
@@ -155,11 +147,11 @@ class View:
         return f"{METHODS[method]} {self.percentile:g}" if method == "percentile" else METHODS[method]
 
     def _judge(self) -> None:
-        layer, chosen, values = self.layer, self.chosen, self.layer.data.values
+        layer, chosen, values = self.layer, self.chosen, self.data.values
         beyond = values.beyond(np.array([self.hand / values.unit]))[0][0]
         self.clipped = max(float(beyond), 0.0) if self.hand < layer.data.largest else 0.0
         at = np.append(layer.reach * np.arange(1, POINTS + 1) / POINTS, [chosen.value, self.hand])
-        clipping, rounding = layer.errors(self.bits, at)
+        clipping, rounding = errors(self.data, at)
         self.clipping, self.rounding = float(clipping[-1]), float(rounding[-1])
         if self.divergence:
             self.curves = {"divergence": (chosen.candidates, chosen.curve)}
@@ -179,6 +171,15 @@ class View:
         self.least = float(usable.min()) if usable.size else np.nan
 
 
+def errors(data: Calibration, at: np.ndarray) -> Curve:
+    """Return the errors of clipping and of rounding at each threshold; values spread evenly over their bins."""
+    values = data.values
+    t = at / values.unit
+    clipping = clipping_errors(values, t)
+    rounding = np.maximum(squared_errors(values, t, data.steps) - clipping, 0)
+    return rescaled(clipping, values.unit), rescaled(rounding, values.unit)
+
+
 def beside(x: np.ndarray, curve: np.ndarray, place: float) -> float:
     """Return the curve at the candidate next to ``place``; NaN before the first one and after the last."""
     half = (x[-1] - x[0]) / len(x) / 2 if len(x) else np.nan
@@ -191,14 +192,14 @@ def outlines(view: View) -> list[Curve]:
 
     P and Q of the divergence that is explained; else the magnitudes and the levels that they land on.
     """
-    layer, values = view.layer, view.layer.data.values
+    values, steps = view.data.values, view.data.steps
     t = view.hand / values.unit
     if view.divergence:
         kept = int(np.clip(np.rint(t), 1, values.bins))
         borders = np.append(np.arange(0, kept, -(-kept // CELLS)), kept)
-        pair = reference_and_merged(values.histogram, layer.levels(view.bits), kept, view.method == "kl")
+        counts = values.histogram.nonzero_counts if view.method == "kl" else values.histogram.counts
+        pair = reference_and_merged(counts, view.data.levels, kept)
         return [(np.add.reduceat(mass, borders[:-1]) / np.diff(borders / t), borders / t) for mass in pair]
-    steps = layer.levels(view.bits) - 1
     edges = np.linspace(0, 1, CELLS + 1), np.clip((np.arange(steps + 2) - 0.5) / steps, 0, 1)
     before, after = (values.beyond(each * t)[0] for each in edges)
     after[-1] = 0  # what is clipped lands on the last level
@@ -208,26 +209,15 @@ def outlines(view: View) -> list[Curve]:
     ]
 
 
-def reference_and_merged(histogram: Histogram, levels: int, kept: int, drop_zeros: bool) -> Curve:
-    """Return P and Q of the divergence that keeps ``kept`` bins, as :mod:`qkit.numeric.entropy` defines them."""
-    counts = (histogram.nonzero_counts if drop_zeros else histogram.counts).astype(np.float64)
-    p = counts[:kept]
-    level = np.arange(kept) * levels // kept
-    mass, filled = (np.bincount(level, weights, levels) for weights in (p, p > 0))
-    q = np.where(p > 0, (mass / np.maximum(filled, 1))[level], 0)
-    p[-1] += counts[kept:].sum()
-    return p / max(p.sum(), 1), q / max(q.sum(), 1)
-
-
-def _data(name: str, x: np.ndarray | Histogram) -> Data:
+def _data(name: str, x: np.ndarray | Histogram) -> Calibration:
     histogram = x if isinstance(x, Histogram) else histogram_of(as_drawable(x, f"the values of {name!r}"))
     try:
-        return Data(histogram, 8, None)
+        return Calibration(histogram, 8, None)
     except ValueError as error:
         raise ValueError(f"{name!r} cannot be used: {error}") from None
 
 
-def _counts(data: Data, reach: float) -> np.ndarray:
+def _counts(data: Calibration, reach: float) -> np.ndarray:
     """Return twice the counts of magnitudes in the cells of the axis, and 1 where there is none."""
     beyond = data.values.beyond(np.linspace(0, reach / data.values.unit, CELLS + 1))[0]
     return np.maximum(-2 * data.values.count * np.diff(beyond), 1)

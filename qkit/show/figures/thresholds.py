@@ -45,15 +45,26 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
 
 @picture
 def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, str]:
-    """Draw what a method minimises against the threshold, one curve for each of ``thresholds``, minima marked."""
+    """Draw what a method minimises against the threshold, one curve for each of ``thresholds``, minima marked.
+
+    The axis is logarithmic: what is 0 or infinite is not drawn, not even as a minimum.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw of a threshold: its method minimises nothing, or the data are all alike.
+    """
     figure = Figure(figsize=(9.2, 3.6))
     axes = figure.subplots()
     for index, (name, threshold) in enumerate(thresholds.items()):
         colour, style = LINES[index % len(LINES)]
         finite = np.isfinite(threshold.curve) & (threshold.curve > 0)
+        if not finite.any():
+            raise ValueError(f"{name!r} has no curve to draw: {threshold}")
         axes.plot(threshold.candidates[finite], threshold.curve[finite], color=colour, ls=style, lw=2, label=name)
-        best = np.interp(threshold.value, threshold.candidates[finite], threshold.curve[finite])
-        axes.plot(threshold.value, best, "o", color=colour, mfc="white", mew=2, ms=9)
+        best = threshold.curve[np.argmin(np.abs(threshold.candidates - threshold.value))]
+        if best > 0:
+            axes.plot(threshold.value, best, "o", color=colour, mfc="white", mew=2, ms=9)
     axes.set(yscale="log", xlabel="threshold", ylabel=label)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     said = "; ".join(f"{name}: minimum at {threshold.value:.3g}" for name, threshold in thresholds.items())
@@ -62,14 +73,14 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
 
 @picture
 def descent(errors: Mapping[str, Sequence[float]], best: float) -> tuple[Figure, str]:
-    """Draw an error step by step, as a ratio to the ``best`` one possible."""
+    """Draw an error step by step, as a ratio to ``best``, the least that a search found."""
     figure = Figure(figsize=(9.2, 3.2))
     axes = figure.subplots()
     for index, (name, values) in enumerate(errors.items()):
         colour, style = LINES[index % len(LINES)]
         steps = np.arange(len(values)) + 1
         axes.plot(steps, np.divide(values, best), marker="o", ms=4, color=colour, ls=style, label=name)
-    axes.axhline(1, color=ERROR, lw=1, label="best possible")
+    axes.axhline(1, color=ERROR, lw=1, label="best of the search")
     axes.set(xscale="log", xlabel="half-step (log scale)", ylabel="error / best error")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     said = "; ".join(
