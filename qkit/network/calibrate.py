@@ -49,13 +49,14 @@ def calibrated_ranges(
     histograms = activation_histograms(probe, images, magnitude=True)
     eight, logits = QuantSpec(8, signed=False), histograms[last.name].range
     ranges = {"image": params_from_range(0.0, 1.0, eight), "logits": params_from_range(logits.low, logits.high, eight)}
-    of_kernels = QuantSpec(weight_bits, symmetric=True, narrow_range=True)
     for layer in (layer for layer in model.layers if layer.weights):
         kernel = layer.kernel.numpy()
-        if dense_per_channel or isinstance(layer, keras.layers.Conv2D):
-            params = thresholds.per_channel(kernel_method, kernel, -1, of_kernels)
+        per_channel = dense_per_channel or isinstance(layer, keras.layers.Conv2D)
+        spec = QuantSpec(weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
+        if per_channel:
+            params = thresholds.per_channel(kernel_method, kernel, spec)
         else:
-            params = kernel_method(kernel, weight_bits, signed=True).params(of_kernels)
+            params = kernel_method(kernel, weight_bits, signed=True).params(spec)
         ranges[f"{layer.name}/kernel"] = params
         if layer is not last:
             threshold = thresholds.mse(histograms[layer.name], activation_bits)

@@ -200,6 +200,10 @@ def _integer_dot(q_x: np.ndarray, q_w: np.ndarray, s_x: float, z_x: int, s_w: fl
     return float(s_x * s_w * np.sum((q_x.astype(int) - z_x) * q_w.astype(int)))
 
 
+def _straight_through(w: float, upstream: float, low: float, high: float) -> float:
+    return upstream if low <= w <= high else 0.0
+
+
 def _accumulate(patch: np.ndarray, z_x: int, kernel: np.ndarray, bias: int) -> int:
     return int(np.sum((patch.astype(int) - z_x) * kernel.astype(int)) + bias)
 
@@ -274,4 +278,13 @@ _VERIFIERS: dict[str, Verifier] = {
     "6.3": _function(lambda m: quantize_multiplier(m).m0, [(0.4,), (0.002,), (0.25,), (0.75,)]),
     "6.4": _choice("a", "abc"),
     "6.5": _choice("b", "abc"),
+    "7.1": _function(
+        _straight_through, [(0.3, 0.5, -1, 1), (1.2, 0.5, -1, 1), (-2.0, -0.1, -1, 1), (0.9, -2.0, -1, 1)]
+    ),
+    "7.2": _number(3),
+    "7.3": _number(-6 * 0.999**94, tolerance=0.01),
+    "7.4": _choice("b", "abc"),
+    "8.1": _choice("b", "abc"),
+    "8.2": _number(2 * 2517 / 2**16, tolerance=0.0005),
+    "8.3": _choice("a", "abc"),
 }

@@ -251,4 +251,53 @@ EXERCISES = {
             "The order is kept (they may become equal), so the maximum is the same, before or after.",
         ),
     },
+    "7.1": {
+        "right": "Inside the range the gradient passes as it is; a clipped weight gets none.",
+        "hints": (
+            "Forward the staircase, backward a line of slope 1 inside the range. And outside?",
+            "upstream if low <= w <= high else 0.0",
+        ),
+    },
+    "7.2": {
+        "right": "−1, 0 and 1, times the step: a ternary weight.",
+        "hints": (
+            "2 bits have four integers, −2 to 1. Which one is left out?",
+            "Without −2 there remain −1, 0 and 1.",
+        ),
+    },
+    "7.3": {
+        "right": "After a whole epoch hardly a tenth of the way is done.",
+        "hints": (
+            "One batch multiplies the end by 0.999. And 94 batches?",
+            "-6 * 0.999**94",
+        ),
+    },
+    "7.4": {
+        "right": "The weights are untouched; ranges that nobody has measured clip or blur every activation.",
+        "hints": (
+            "What has such a network seen when it is just built?",
+            "Its weights are those of the float network. What is new are the ranges, and who set them?",
+        ),
+    },
+    "8.1": {
+        "right": "Only what goes beyond that control is owed to quantization.",
+        "hints": (
+            "Two things changed at once: quantizers, and an epoch of training. How do you tell them apart?",
+            "Train the float network for the same epoch and compare with that.",
+        ),
+    },
+    "8.2": {
+        "right": "One such split in thirteen comes by chance alone: no difference shown.",
+        "hints": (
+            "How many of the 2^16 ways to throw 16 coins have 4 heads or fewer? Both sides count.",
+            "2 * (1 + 16 + 120 + 560 + 1820) / 2**16",
+        ),
+    },
+    "8.3": {
+        "right": "Nothing is shown to be lost; and if a tenth of a point mattered, more images would tell first.",
+        "hints": (
+            "What does p = 0.4 say about the difference of 0.1 points?",
+            "Chance makes such a difference four times in ten. Two weeks for that?",
+        ),
+    },
 }
