@@ -33,6 +33,8 @@ from qkit.show.style import RC
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = """\
+from collections import namedtuple
+from types import SimpleNamespace
 import numpy as np
 from qkit.digits import draw_digits
 from qkit.show import explorers
@@ -42,12 +44,20 @@ kernel = (rng.normal(size=(3, 3, 1, 32)) * 0.3).astype(np.float32)
 dense = (rng.normal(size=(1600, 128)) * 0.05).astype(np.float32)
 sets = {f"{n} rows": {"dense": dense[:n], "after ReLU": np.maximum(dense[:n] - 0.05, 0)} for n in (16, 1600)}
 image = draw_digits(1)[0][0]
-path = np.cumsum(rng.normal(scale=0.01, size=(94, 2)), axis=0)"""
+path = np.cumsum(rng.normal(scale=0.01, size=(94, 2)), axis=0)
+labels = rng.integers(0, 10, 10_000, np.uint8)
+digits = rng.integers(0, 256, (10_000, 28, 28), np.uint8)
+cell = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
+cells = [cell("deep", method, bits, 8, seed) for method in "abcd" for bits in range(2, 9) for seed in range(3)]
+cells += [cell("deep", method, 32, 32, seed) for method in ("float", "float, tuned") for seed in range(3)]
+right = {each: np.where(rng.random(10_000) < 0.1 / each.weight_bits, 3, labels) for each in cells}
+results = SimpleNamespace(labels=labels, predicted=right)"""
 EXPLORERS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "tensor, dense": "explorers.tensor(dense)",
     "channels": "explorers.channels(weights)",
+    "comparison": "explorers.comparison(results, digits)",
     "fake_quantization": "explorers.fake_quantization()",
     "fake_quantization, replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(image, kernel=kernel)",
@@ -122,28 +132,30 @@ def kernel_steps(rounds: int = 4):
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):
                 fresh = make(name)
-            bits = moved(explorer)
-            values = bits.max - bits.min
-            for turn in range(values):
+            count = len(values_of(explorer)[1]) - 1
+            for turn in range(count):
                 first.append(step(explorer))
                 if turn % 3 == 0:
                     fresh_steps.append(step(fresh))
-            again += [step(explorer) for _ in range(values)]
+            again += [step(explorer) for _ in range(count)]
         yield name, first, again, fresh_steps
 
 
 def step(explorer: Explorer) -> float:
     """Move its slider on by one, from the end to the beginning; return the milliseconds it took."""
-    bits = moved(explorer)
-    value = bits.value + 1 if bits.value < bits.max else bits.min
+    slider, values = values_of(explorer)
+    value = values[(values.index(slider.value) + 1) % len(values)]
     start = perf_counter()
-    bits.value = value
+    slider.value = value
     return 1e3 * (perf_counter() - start)
 
 
-def moved(explorer: Explorer):
-    """Return the slider that is moved."""
-    return explorer.controls["bits" if "bits" in explorer.controls else "step"]
+def values_of(explorer: Explorer) -> tuple:
+    """Return the slider that is moved, and all its values."""
+    slider = explorer.controls["bits" if "bits" in explorer.controls else "step"]
+    if hasattr(slider, "options"):
+        return slider, [value for _, value in slider.options]
+    return slider, list(range(slider.min, slider.max + 1))
 
 
 def browser_steps(rounds: int = 40):

@@ -224,9 +224,9 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     )
 
 
-def stops(label: str, tooltip: str, value: float, stops: Sequence[float]):
-    """Return a slider over numbers that are not evenly spaced."""
-    options = [(f"{stop:g}", stop) for stop in stops]
+def stops(label: str, tooltip: str, value: Any, stops: Sequence, name: Callable[[Any], str] = "{:g}".format):
+    """Return a slider over numbers that are not evenly spaced, or pairs of them; ``name`` writes each."""
+    options = [(name(stop), stop) for stop in stops]
     return widgets.SelectionSlider(value=value, options=options, description=label, tooltip=tooltip, layout=_WIDE)
 
 
@@ -241,7 +241,7 @@ def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
         return bool(value)
     if isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
         options = [option for _, option in control.options]
-        if not (isinstance(value, str | Real) and value in options):
+        if not (isinstance(value, str | Real | tuple) and value in options):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
         return options[options.index(value)]
     between = "from {:g} to {:g}".format(*_ends(control))

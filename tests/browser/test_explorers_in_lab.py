@@ -12,6 +12,7 @@ CELLS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
+    "comparison": "explorers.comparison(results, rng.random((300, 28, 28)))",
     "fake_quantization": "explorers.fake_quantization()",
     "fake_quantization_replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
@@ -19,11 +20,19 @@ CELLS = {
     "'many': {'all': weights, 'some': weights[..., :2]}})",
 }
 SETUP = """\
+from collections import namedtuple
+from types import SimpleNamespace
 import numpy as np
 from qkit.digits import draw_digits
 from qkit.show import explorers
 weights = np.random.default_rng(0).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)
-path = np.cumsum(np.random.default_rng(0).normal(scale=0.02, size=(94, 2)), axis=0)"""
+rng = np.random.default_rng(0)
+path = np.cumsum(rng.normal(scale=0.02, size=(94, 2)), axis=0)
+labels = rng.integers(0, 10, 300)
+cell = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
+cells = [cell("deep", method, bits, 8, 0) for method in ("PTQ", "QAT") for bits in (2, 4, 8)]
+predicted = {each: np.where(rng.random(300) < 0.3 / each.weight_bits, 3, labels) for each in cells}
+results = SimpleNamespace(labels=labels, predicted=predicted)"""
 
 
 def with_explorers() -> list[str]:

@@ -82,6 +82,18 @@ def test_stops_are_numbers_that_are_not_evenly_spaced():
     assert explorer.words == "100 %"
 
 
+def test_stops_may_be_pairs_with_names():
+    control = stops("bits", "weights / activations", (2, 8), [(2, 8), (4, 4)], "{0[0]} / {0[1]}".format)
+    explorer = Explorer({"bits": control}, lambda bits: (b"", f"{bits[0]} and {bits[1]}"), (9, 9))
+    assert explorer.set(bits=(4, 4)).words == "4 and 4"
+    assert control.label == "4 / 4"
+    for wrong in ("4 / 4", (4, 8), [4, 4], 4):
+        with pytest.raises(ValueError, match=r"bits must be one of \(2, 8\), \(4, 4\), got"):
+            explorer.set(bits=wrong)
+    control.index = 0  # as the browser does
+    assert explorer.words == "2 and 8"
+
+
 def shown(explorer):
     """The picture's address and alternative text, and the line under it, as the browser gets them."""
     picture, text = explorer._box.children[1].value, explorer._box.children[2].value

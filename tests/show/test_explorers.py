@@ -4,6 +4,8 @@ import io
 import re
 import subprocess
 import sys
+from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,12 +26,21 @@ RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
+DIGITS = RNG.random((300, 8, 8))
+CELLS = [(network, "float", 32, 32, seed) for network in "ab" for seed in (0, 1)]
+CELLS += [(*cell[:1], method, bits, 8, cell[-1]) for cell in CELLS for method in ("PTQ", "QAT") for bits in (2, 4)]
+CELL = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
+STUDY = SimpleNamespace(
+    labels=np.arange(300) % 10,
+    predicted={CELL(*cell): np.where(RNG.random(300) < 0.2, 3, np.arange(300) % 10) for cell in CELLS},
+)
 PATH = np.cumsum(RNG.normal(scale=0.05, size=(30, 2)), axis=0)
 
 MAKE = {
     "number_line": lambda **start: explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1], **start),
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
+    "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
     "fake_quantization": explorers.fake_quantization,
     "fake_quantization, replay": lambda **start: explorers.fake_quantization(PATH, 0.2, bits=2, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
@@ -48,6 +59,7 @@ MOVES = {
     },
     "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
+    "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
     "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
     "fake_quantization, replay": {"step": 3, "weight": 1},
     "images": {"bits": 3, "kernels": True, "per_map": True},

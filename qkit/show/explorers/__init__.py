@@ -2,6 +2,7 @@
 
 from qkit.show.explorers.answers import answers
 from qkit.show.explorers.channels import channels
+from qkit.show.explorers.comparison import comparison
 from qkit.show.explorers.fake_quantization import fake_quantization
 from qkit.show.explorers.images import images
 from qkit.show.explorers.number_line import number_line
@@ -9,4 +10,14 @@ from qkit.show.explorers.tensor import tensor
 from qkit.show.explorers.threshold import threshold
 from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = ["answers", "channels", "fake_quantization", "images", "number_line", "tensor", "threshold", "two_accuracies"]
+__all__ = [
+    "answers",
+    "channels",
+    "comparison",
+    "fake_quantization",
+    "images",
+    "number_line",
+    "tensor",
+    "threshold",
+    "two_accuracies",
+]

@@ -163,7 +163,7 @@ def _by_hand(bits: int, start: dict) -> Explorer:
         "w": slider(*CONTROLS["w"], 0.55, -1.4, 1.4, step=0.01),
         "push": slider(*CONTROLS["push"], 0.1, -0.3, 0.3, step=0.01),
     }
-    return Explorer(controls, update, stage.size, {"bits": bits} | start)
+    return Explorer(controls, update, stage.size, {"bits": bits} | start, lines=3)
 
 
 def _replay(paths: list[Path], start: dict) -> Explorer:
@@ -184,7 +184,7 @@ def _replay(paths: list[Path], start: dict) -> Explorer:
     controls = {"step": slider(*CONTROLS["step"], (steps - 1) // 2, 0, steps - 1)}
     if len(paths) > 1:
         controls["weight"] = choice(*CONTROLS["weight"], 0, {i: str(i) for i in range(len(paths))})
-    return Explorer(controls, update, stage(0).size, start)
+    return Explorer(controls, update, stage(0).size, start, lines=3)
 
 
 def _paths(latent: np.ndarray, scales: np.ndarray, bits: int) -> list[Path]:

@@ -116,10 +116,11 @@ class Replay:
         self.path = path
         self.steps = np.arange(len(path.w))
         self.in_steps = path.w / path.scale
+        self.qmax = path.at(0).params.spec.qmax
         names = (*FAKE_QUANTIZATION["tiles"], FAKE_QUANTIZATION["jumps_tile"])
         columns = np.linspace(0.08, 0.94, len(names))
         _, self.numbers = named_numbers(figure, columns, 0.985, names, [*COLOURS, ERROR])
-        largest = max(np.max(np.abs(path.w)), np.max(path.scale) * (2 ** (path.bits - 1) - 1))
+        largest = max(np.max(np.abs(path.w)), np.max(path.scale) * self.qmax)
         self.staircase = Staircase(figure, 0.105, 0.365, round_up(1.1 * largest), ticks=4)
         self._paths(figure)
         self._enlarged(figure)
@@ -144,7 +145,7 @@ class Replay:
         for one in (axes.xaxis, axes.yaxis):
             plain_ticks(one, 5)
         q = np.arange(path.q.min() - 1, path.q.max() + 2)
-        q = q[np.abs(q) < 2 ** (path.bits - 1)]
+        q = q[np.abs(q) <= self.qmax]
         looks = {"linestyle": "-", "color": QUANTIZED, "linewidth": 0.8}
         self._curves(axes, q[:, None] * path.scale, **looks, label=words["levels"])
         if len(q) <= MOST_LEVELS:
@@ -168,7 +169,8 @@ class Replay:
         axes.ticklabel_format(useOffset=False)
         axes.locator_params(axis="y", nbins=3)
         plain_ticks(axes.xaxis, 5)
-        halfway = np.arange(np.floor(low - room), high + room) + 0.5
+        halfway = np.arange(-self.qmax, self.qmax) + 0.5
+        halfway = halfway[(halfway > low - room) & (halfway < high + room)]
         if len(halfway) <= MOST_LEVELS:
             axes.hlines(halfway, *self._limits(), **MIDPOINT)
         axes.plot(self.steps, self.in_steps, color=FLOAT, linewidth=1.5, alpha=0.35)

@@ -8,8 +8,8 @@ from matplotlib.colors import to_rgb
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data
 from qkit.numeric.errors import sqnr_db
 from qkit.show.explorer import Explorer, slider, switch
-from qkit.show.explorers.parts import Pixels, as_drawable, label
-from qkit.show.stage import DPI, Stage
+from qkit.show.explorers.parts import Pixels, as_drawable, framed, label
+from qkit.show.stage import Stage
 from qkit.show.style import ERROR, FLOAT, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels
 from qkit.show.words.explorers import CONTROLS, IMAGES
@@ -195,7 +195,7 @@ class Parts:
         tiles = []
         for x, (low, high) in zip(_columns(image, maps), self.ranges, strict=True):
             grey = np.uint8(255 * np.clip((x - low) / (high - low), 0, 1))
-            tiles.append(self._tile(np.repeat(grey[..., None], 3, axis=-1)))
+            tiles.append(framed(np.repeat(grey[..., None], 3, axis=-1), self.tile, GAP))
         return np.concatenate(tiles, axis=1)
 
     def _difference(self, seen: Seen) -> np.ndarray:
@@ -205,21 +205,8 @@ class Parts:
         floats = _columns(self.image, self.maps)
         for x, x_hat, (low, high) in zip(floats, _columns(seen.image, seen.maps), self.ranges, strict=True):
             share = np.clip(6 * np.abs(x_hat - x) / (high - low), 0, 1)[..., None]
-            tiles.append(self._tile(np.uint8(white + share * (full - white))))
+            tiles.append(framed(np.uint8(white + share * (full - white)), self.tile, GAP))
         return np.concatenate(tiles, axis=1)
-
-    def _tile(self, pixels: np.ndarray) -> np.ndarray:
-        """Enlarge an image to the size of a tile, in proportion and framed, with a white gap right and below."""
-        height, width, _ = pixels.shape
-        side, gap = round(self.tile * DPI), round(GAP * DPI)
-        down = max(1, round(side * height / max(height, width)))
-        across = max(1, round(side * width / max(height, width)))
-        tile = np.full((side + gap, side + gap, 4), 255, np.uint8)
-        # Rows, then columns: several times as fast as both in one index.
-        big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
-        big[[0, -1]] = big[:, [0, -1]] = 190
-        tile[:down, :across, :3] = big
-        return tile
 
 
 def _columns(image: np.ndarray, maps: np.ndarray) -> list[np.ndarray]:

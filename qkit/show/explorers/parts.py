@@ -144,6 +144,32 @@ class Pixels(Artist):
         gc.restore()
 
 
+def framed(pixels: np.ndarray, side: float, gap: float) -> np.ndarray:
+    """Enlarge an image to a square of ``side`` inches, in proportion and framed, with a white gap right and below.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    side, gap
+        In inches.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 4)
+        For :class:`Pixels`; tiles side by side are arrays side by side.
+    """
+    height, width, _ = pixels.shape
+    inside, outside = round(side * DPI), round(gap * DPI)
+    down = max(1, round(inside * height / max(height, width)))
+    across = max(1, round(inside * width / max(height, width)))
+    tile = np.full((inside + outside, inside + outside, 4), 255, np.uint8)
+    # Rows, then columns: several times as fast as both in one index.
+    big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
+    big[[0, -1]] = big[:, [0, -1]] = 190
+    tile[:down, :across, :3] = big
+    return tile
+
+
 def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line: float = 2.0) -> np.ndarray:
     """Return which pixels of each channel, from ``low`` to ``high``, lie on a level.
 

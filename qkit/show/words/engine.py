@@ -34,3 +34,13 @@ def size(count: int) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
+
+
+def points(gain: float) -> str:
+    """Write a difference of two accuracies, −1 to 1, in percentage points: +1.20, −0.05."""
+    return f"{100 * gain:+.2f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value with two digits, = 0.31, or as a bound: < 0.0001."""
+    return f"= {float(f'{p:.2g}'):g}" if p >= 1e-4 else "< 0.0001"

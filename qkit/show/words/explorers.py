@@ -24,6 +24,11 @@ CONTROLS = {
     "push": ("η · gradient", "Learning rate times the gradient that arrives at ŵ; the update goes against it"),
     "step": ("step", "The step of the training: each is one update of the weight"),
     "weight": ("weight", "Which of the recorded weights is shown"),
+    "network": ("network", "The network whose answers are compared"),
+    "bits_of_both": ("bits w / a", "Bits of the weights / bits of the activations"),
+    "first": ("first", "The method that is compared with, in black"),
+    "second": ("second", "The method that is compared, in green; a gain is more right answers than the first"),
+    "seed": ("seed", "Which repetition of the training is compared, image by image"),
     "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
 }
 
@@ -157,4 +162,26 @@ FAKE_QUANTIZATION = {
     "jumps": "The update moves w by {move} to {after}; ŵ jumps to {after_hat}.",
     "where": "Step {step} of {last}.",
     "counts": "Jumps of ŵ so far: {jumps}, of which back: {turns}.",
+}
+
+COMPARISON = {
+    "bits": "{0[0]} / {0[1]}",
+    "tiles": ("gain, points", "only second right", "only first right", "p, McNemar's test", "a difference is"),
+    "shown": "shown",
+    "not_shown": "not shown",
+    "wrong": "wrong answers in %, log scale, 95 % interval",
+    "wrong_of_seeds": "wrong answers in %, log scale, 95 % interval; ○ other seeds",
+    "right": "% right",
+    "digit": "digit",
+    "only_right": ("▼ only {name} right", "▲ only {name} right"),
+    "strip": "some of the images that only one of the two gets right",
+    "label": "label",
+    "accuracies": "{network}, {weight}-bit weights, {activation}-bit activations, seed {seed}, {images:,} images: "
+    "{first} {of_first} % right, {second} {of_second} %.",
+    "test": "{gain} points: {won} images only {second} gets right, {lost} only {first}; "
+    "McNemar's test: p {p}, {verdict}.",
+    "differs": "a difference",
+    "no_difference": "no difference shown",
+    "most": ("Most are lost among the {digit}s: {count}.", "Most are won among the {digit}s: {count}."),
+    "seeds": "Gains with seeds {seeds}: {gains} points.",
 }
