@@ -1,6 +1,7 @@
 """Calibration: a grid for every tensor of a float network, from its weights and a few images."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def calibrated_ranges(
     for layer in (layer for layer in model.layers if layer.weights):
         kernel = layer.kernel.numpy()
         if dense_per_channel or isinstance(layer, keras.layers.Conv2D):
-            params = thresholds.per_channel(kernel_method, kernel, -1, of_kernels)
+            params = thresholds.per_channel(kernel_method, kernel, replace(of_kernels, axis=-1))
         else:
             params = kernel_method(kernel, weight_bits, signed=True).params(of_kernels)
         ranges[f"{layer.name}/kernel"] = params
