@@ -13,7 +13,6 @@ Chromium.
 
 import argparse
 import io
-import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from benchmarks.machine import machine
 from qkit.show.explorer import Explorer
 from qkit.show.explorers.parts import Label
 from qkit.show.style import RC
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--browser", action="store_true", help="measure in JupyterLab in Chromium too")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
+    print(machine() + "\n")
     print("slider step in the kernel, ms   | first  |    p95 | again  |    p95 | fresh pyplot | times faster, first")
     for name, first, again, fresh in kernel_steps():
         ratio = statistics.median(fresh) / statistics.median(first)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.network import IntegerNetwork
 from qkit.numeric import KERNELS
@@ -45,7 +46,7 @@ def main(seeds: int) -> None:
     """Print the tables."""
     digits = load_digits()
     images = digits.x_test
-    print(f"{len(images):,} test images ({digits.name}), {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{len(images):,} test images ({digits.name}), {machine()}\n")
     print("numbers that differ from LiteRT's".ljust(44), *(f"{layer:>9}" for layer in LAYERS), sep=" | ", flush=True)
     first = {}
     for name, seed in itertools.product(("shallow", "deep"), range(seeds)):

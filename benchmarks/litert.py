@@ -6,13 +6,13 @@ The files take turns within one run, so that a busy machine slows all of them; t
 XNNPACK's kernels. Accuracies are those on all test images.
 """
 
-import os
 import statistics
 import sys
 from time import perf_counter
 
 import numpy as np
 
+from benchmarks.machine import machine
 from qkit import QuantSpec, load_digits, trained
 from qkit.network import Accuracy, LiteModel, activation_histograms, convert, deploy, predict
 from qkit.numeric import thresholds
@@ -38,8 +38,7 @@ def main(rounds: int) -> None:
         seconds.append(perf_counter() - start)
     apart = scales_apart(files["int8, our MSE"], own)
     times = in_turns(files, digits.x_test[:250], rounds)
-    print(f"{digits.name}, {CALIBRATION} calibration images, {rounds} rounds, {os.cpu_count()} CPUs, ", end="")
-    print(f"load {os.getloadavg()[0]:.1f}\n")
+    print(f"{digits.name}, {CALIBRATION} calibration images, {rounds} rounds, {machine()}\n")
     heads = [f"µs, batch {batch}, {threads} thread{'s' * (threads > 1)}" for batch, threads in SETTINGS]
     print(f"{'file':15} | {'bytes':>7} | of float32 | {'accuracy':>8} | 95 % interval   | {' | '.join(heads)}")
     for name, file in files.items():

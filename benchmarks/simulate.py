@@ -7,7 +7,6 @@ both answer all images; in the explorer, the picture is drawn too. Thresholds ar
 results.
 """
 
-import os
 import statistics
 import sys
 import warnings
@@ -19,6 +18,7 @@ from time import perf_counter
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.machine import machine
 from benchmarks.peak import peak_megabytes
 from qkit import load_digits, trained
 from qkit.digits import Digits
@@ -46,7 +46,7 @@ def main(rounds: int) -> None:
 def speed(name: str, digits: Digits, rounds: int) -> None:
     """Print how long it takes to observe a network, and to measure it at one setting after the other."""
     model, images, labels = trained(name, digits), digits.x_test, digits.y_test
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {rounds} rounds")
+    print(f"{machine()}, {rounds} rounds")
     observe, simulation = timed(lambda: Simulation(model, digits.x_train[:1000]))
     first, explorer = timed(lambda: explorers.network(simulation, images, labels))
     print(f"observing 1,000 images: {observe:.2f} s; the explorer, compiling included: {first:.2f} s\n")

@@ -7,7 +7,6 @@ machine slows all of them; the ratios are those of the medians. ONNX Runtime's a
 they are installed; they try fewer thresholds.
 """
 
-import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from benchmarks.machine import machine
 from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.clipping import errors_at_edges
 from qkit.numeric.entropy import divergences, reference_and_merged
@@ -26,7 +26,7 @@ def main(rounds: int) -> None:
     """Print the tables."""
     data = np.random.default_rng(0).laplace(size=1_000_000).astype(np.float32)
     histogram = histogram_of(data)
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {rounds} rounds, medians\n")
+    print(f"{machine()}, {rounds} rounds, medians\n")
     loop = "plain NumPy loop"
     searches = [("kl", 1921, "qkit", kl), ("kl", 1921, loop, plain_kl), *peers(data)]
     print("one curve at 8 bits, signed, 2048 bins    | candidates |       ms | times ours | first call | times ours")

@@ -7,6 +7,7 @@ import numpy as np
 from qkit.digits import Digits
 from qkit.network import recipe
 from qkit.network.backend import keras
+from qkit.network.images import check_images
 from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES
 from qkit.progress import progress
 from qkit.storage import Arrays, kept_arrays
@@ -129,16 +130,14 @@ def validation_images(digits: Digits) -> int:
 
 
 def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
-    """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28).
+    """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28).
 
     Raises
     ------
     ValueError
-        If there is no image, or the shape is another one.
+        If there is no image, or the shape or type is another one.
     """
-    images = np.asarray(images)
-    if images.ndim != 3 or len(images) == 0:
-        raise ValueError(f"images must have shape (n, 28, 28) with at least one image, got {images.shape}")
+    images = check_images(images)
     parts = [model(as_input(images[start : start + 500]), training=False) for start in range(0, len(images), 500)]
     return np.concatenate(parts)
 

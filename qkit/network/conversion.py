@@ -25,7 +25,8 @@ import numpy as np
 
 from qkit.network.backend import keras, quiet, tf
 from qkit.network.cnn import as_input
-from qkit.network.litert import LiteModel, check_images
+from qkit.network.images import check_images
+from qkit.network.litert import LiteModel
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
 INTEGERS = {

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from qkit.network.accuracy import Accuracy
+from qkit.network.images import check_images
 from qkit.network.runner import Runner
 from qkit.network.tflite import named_tensors, read_operators
 
@@ -195,20 +196,3 @@ class LiteModel:
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]
         return f"LiteModel: {self.size:,} bytes, {dtypes.iloc[0]} in, {dtypes.iloc[-1]} out"
-
-
-def check_images(images: np.ndarray) -> np.ndarray:
-    """Return the images as an array, and refuse what are not grey levels.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, or they are not uint8 of shape (n, 28, 28).
-    """
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
-        raise ValueError(
-            "images must be grey levels, uint8 of shape (n, 28, 28) with at least one image, "
-            f"got {images.dtype} of shape {images.shape}"
-        )
-    return images

@@ -6,6 +6,7 @@ import numpy as np
 
 from qkit.network.backend import keras
 from qkit.network.cnn import as_input
+from qkit.network.images import check_images
 from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 from qkit.progress import progress
 
@@ -34,7 +35,7 @@ def activation_histograms(
     Raises
     ------
     ValueError
-        If there is no image.
+        If there is no image, or they are not uint8 of shape (n, 28, 28).
     """
     ranges = _gather(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
@@ -54,7 +55,7 @@ def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np
     Raises
     ------
     ValueError
-        If there is no image.
+        If there is no image, or they are not uint8 of shape (n, 28, 28).
     """
     return _gather(
         model, images, "channels", lambda name, values: values.reshape(-1, values.shape[-1]).max(axis=0), np.maximum
@@ -72,8 +73,7 @@ def _gather(model, images: np.ndarray, what: str, measure: Callable, merge: Call
 
 
 def _outputs(model: "keras.Sequential", images: np.ndarray, what: str) -> Iterator[dict[str, np.ndarray]]:
-    if len(images) == 0:
-        raise ValueError("there must be at least one image to observe, got none")
+    images = check_images(images)
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Flatten)]
     probe = keras.Model(model.inputs, {layer.name: layer.output for layer in layers})
     for start in progress(range(0, len(images), BATCH), description=what, unit=" batches"):

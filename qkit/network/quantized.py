@@ -13,6 +13,7 @@ from qkit.network.accuracy import Accuracy
 from qkit.network.backend import keras, tf
 from qkit.network.cnn import as_input
 from qkit.network.forward import Layer, compiled, layers_of, rows_of, weights_of
+from qkit.network.images import check_images
 from qkit.network.measured import Measured
 from qkit.network.recipe import Weights
 from qkit.numeric.affine import fake_quantize
@@ -71,12 +72,12 @@ class QuantizedNetwork:
         return total
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28).
+        """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28).
 
         Raises
         ------
         ValueError
-            If there is no image, or the shape is another one.
+            If there is no image, or the shape or type is another one.
         """
         last = np.concatenate([outputs[-1] for outputs in self._passes(images)])
         return tf.nn.softmax(last).numpy() if self.layers[-1].activation == "softmax" else last
@@ -93,7 +94,7 @@ class QuantizedNetwork:
         Raises
         ------
         ValueError
-            If there is no image, the shape is another one, or there are not as many labels, or outputs.
+            If there is no image, the shape or type is another one, or there are not as many labels, or outputs.
         """
         if in_float is None:
             in_float = QuantizedNetwork(self.layers, self.weights, {}, {})._passes(images)
@@ -121,15 +122,13 @@ class QuantizedNetwork:
         Raises
         ------
         ValueError
-            If there is no image, or the shape is another one.
+            If there is no image, or the shape or type is another one.
         """
         return list(self._passes(images))
 
     def _passes(self, images: np.ndarray) -> Iterator[list["tf.Tensor"]]:
         """Yield for each batch the image and the outputs of the layers with weights."""
-        images = np.asarray(images)
-        if images.shape[1:] != (28, 28) or len(images) == 0:
-            raise ValueError(f"images must have shape (n, 28, 28) with at least one image, got {images.shape}")
+        images = check_images(images)
         weights = {
             name: Weights(tf.constant(self._kernel(name)), tf.constant(bias))
             for name, (_, bias) in self.weights.items()

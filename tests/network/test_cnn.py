@@ -141,10 +141,13 @@ def test_few_images_are_enough_and_too_few_are_said(few_digits):
         trained("shallow", with_training(some, some.x_train[:9], some.y_train[:9]))
 
 
-@pytest.mark.parametrize("images", [np.zeros((0, 28, 28), np.uint8), np.zeros((28, 28), np.uint8)])
-def test_no_image_to_predict(images):
-    with pytest.raises(ValueError, match="at least one image"):
-        predict(build("shallow"), images)
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((0, 28, 28), np.uint8), ((28, 28), np.uint8), ((5, 28, 28, 1), np.uint8), ((5, 28, 28), np.float32)],
+)
+def test_no_images_to_predict(shape, dtype):
+    with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\) with at least one image, got"):
+        predict(build("shallow"), np.ones(shape, dtype))
 
 
 DAMAGE = {

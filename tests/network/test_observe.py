@@ -38,7 +38,20 @@ def test_histograms_are_those_of_all_activations(model, images):
         assert np.abs(counts - found[name].counts).sum() <= 2e-4 * values.size + 2
 
 
-@pytest.mark.parametrize("batch", [7, 60, 1000])
+def test_magnitudes_are_those_of_all_activations(images):
+    model = build("deep", seed=1)
+    model.layers[-1].activation = keras.activations.linear  # logits are negative, too
+    found = activation_histograms(model, images, bins=64, magnitude=True)
+    for name, values in all_at_once(model, images).items():
+        assert (found[name].magnitude, found[name].count) == (True, values.size)
+        ends = found[name].range.low, found[name].range.high, found[name].stop
+        assert ends == pytest.approx((values.min(), values.max(), np.abs(values).max()), rel=1e-5)
+        counts, _ = np.histogram(np.abs(values), 64, (0, found[name].stop))
+        assert np.abs(counts - found[name].counts).sum() <= 2e-4 * values.size + 2
+    assert found["dense2"].range.low < 0
+
+
+@pytest.mark.parametrize("batch", [1, 7, 59])
 def test_batches_do_not_matter(model, images, monkeypatch, batch):
     # Sums of a convolution can differ in the last digit with the size of the batch; the input cannot.
     reference = activation_histograms(model, images)
@@ -51,7 +64,8 @@ def test_batches_do_not_matter(model, images, monkeypatch, batch):
         assert np.abs(again[name].counts - histogram.counts).sum() <= 2e-3 * histogram.count + 2
 
 
-def test_peaks_find_dead_channels(model, images):
+def test_peaks_find_dead_channels(images):
+    model = build("deep", seed=1)
     kernel, bias = model.get_layer("conv2").get_weights()
     kernel[..., 5], bias[5] = 0, -1
     model.get_layer("conv2").set_weights([kernel, bias])
@@ -61,8 +75,8 @@ def test_peaks_find_dead_channels(model, images):
     assert peaks["conv2"][5] == 0 and peaks["conv2"].shape == (64,)
 
 
-def test_no_images(model):
-    with pytest.raises(ValueError, match="at least one image"):
-        activation_histograms(model, np.zeros((0, 28, 28), np.uint8))
-    with pytest.raises(ValueError, match="at least one image"):
-        channel_peaks(model, np.zeros((0, 28, 28), np.uint8))
+@pytest.mark.parametrize("observe", [activation_histograms, channel_peaks])
+@pytest.mark.parametrize("change", [lambda x: x[:0], lambda x: x[0], lambda x: x[..., None], lambda x: x / 255])
+def test_what_are_no_images(model, images, observe, change):
+    with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\) with at least one image, got"):
+        observe(model, change(images))

@@ -162,10 +162,13 @@ def test_channels_that_do_not_fit(network):
         replace(network, kernels={"conv1": wrong}).predict(np.zeros((1, 28, 28), np.uint8))
 
 
-@pytest.mark.parametrize("shape", [(0, 28, 28), (28, 28), (5, 28, 28, 1), (5, 32, 32)])
-def test_images_that_do_not_fit(network, shape):
-    with pytest.raises(ValueError, match=r"images must have shape \(n, 28, 28\) with at least one image, got"):
-        network.predict(np.zeros(shape, np.uint8))
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((0, 28, 28), np.uint8), ((28, 28), np.uint8), ((5, 28, 28, 1), np.uint8), ((5, 28, 28), np.float32)],
+)
+def test_images_that_do_not_fit(network, shape, dtype):
+    with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\) with at least one image, got"):
+        network.predict(np.ones(shape, dtype))
 
 
 def test_labels_that_do_not_fit(network, few_digits):
