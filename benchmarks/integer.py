@@ -61,7 +61,8 @@ def main(seeds: int) -> None:
                 row = f"{name:7} seed {seed} {way} per {'channel' if per_channel else 'tensor':7} {kernels}"
                 cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in LAYERS)
                 print(row.ljust(44), *cells, sep=" | ", flush=True)
-    print("\nkernels against one another, PTQ, seed 0".ljust(45), *(f"{layer:>9}" for layer in LAYERS), "another digit")
+    heads = (f"{layer:>9}" for layer in (*LAYERS, "answer"))
+    print("\nkernels against one another, PTQ, seed 0".ljust(45), *heads, sep=" | ")
     for name, content in first.items():
         for one, other in itertools.combinations(KERNELS, 2):
             found = between(content, one, other, images)
@@ -84,7 +85,7 @@ def differences(content: bytes, kernels: str, images: np.ndarray) -> Counter:
 
 
 def between(content: bytes, one: str, other: str, images: np.ndarray) -> Counter:
-    """Return for every layer how many numbers differ between two sets of kernels, and how many answers."""
+    """Return for every layer how many numbers differ between two sets of kernels, and how many digits they answer."""
     network, found = IntegerNetwork.read(content), Counter()
     for start in range(0, len(images), BATCH):
         first, second = (network.run(images[start : start + BATCH], kernels) for kernels in (one, other))
