@@ -28,17 +28,21 @@ BATCH = 500
 LAYERS = "conv1", "pool1", "conv2", "pool2", "flatten", "dense1", "dense2", "softmax"
 MEASURE = """
 import sys
-from time import perf_counter
+from time import perf_counter, process_time
 from benchmarks.peak import peak_megabytes
 from qkit import load_digits
 from qkit.network import IntegerNetwork
-images, network, seconds = load_digits().x_test, IntegerNetwork.read(sys.argv[1]), []
+images, network, seconds, busy = load_digits().x_test, IntegerNetwork.read(sys.argv[1]), [], []
 before = peak_megabytes()
 for _ in range(7):
-    start = perf_counter()
+    start, busy_start = perf_counter(), process_time()
     network.predict(images, sys.argv[2])
     seconds.append(perf_counter() - start)
-print(f"{sorted(seconds)[3]:15.2f} | {min(seconds):7.2f} | {before:9.0f} | {peak_megabytes():8.0f}")
+    busy.append(process_time() - busy_start)
+after = peak_megabytes()
+network.run(images, sys.argv[2])
+megabytes = f"{before:9.0f} | {after:10.0f} | {peak_megabytes():13.0f}"
+print(f"{sorted(seconds)[3]:15.2f} | {min(seconds):7.2f} | {sorted(busy)[3]:16.2f} | {megabytes}")
 """
 
 
@@ -62,13 +66,18 @@ def main(seeds: int) -> None:
                 row = f"{name:7} seed {seed} {way} per {'channel' if per_channel else 'tensor':7} {kernels}"
                 cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in LAYERS)
                 print(row.ljust(44), *cells, sep=" | ", flush=True)
-    print("\nkernels against one another, PTQ, seed 0".ljust(45), *(f"{layer:>9}" for layer in LAYERS), "another digit")
+    heads = (f"{layer:>9}" for layer in (*LAYERS, "answer"))
+    print("\nkernels against one another, PTQ, seed 0".ljust(45), *heads, sep=" | ")
     for name, content in first.items():
         for one, other in itertools.combinations(KERNELS, 2):
             found = between(content, one, other, images)
             cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in (*LAYERS, "answer"))
             print(f"{name:7} {one}, {other}".ljust(44), *cells, sep=" | ", flush=True)
-    print("\none thread".ljust(22), "seconds, median | fastest | MB before | MB peak", sep=" | ")
+    print(
+        "\none thread".ljust(22),
+        "seconds, median | fastest | of the processor | MB before | MB predict | MB all layers",
+        sep=" | ",
+    )
     for name, kernels in itertools.product(first, KERNELS):
         print(f"{name:7} {kernels:12}".ljust(21), measured(first[name], kernels), sep=" | ", flush=True)
 
@@ -85,7 +94,7 @@ def differences(content: bytes, kernels: str, images: np.ndarray) -> Counter:
 
 
 def between(content: bytes, one: str, other: str, images: np.ndarray) -> Counter:
-    """Return for every layer how many numbers differ between two sets of kernels, and how many answers."""
+    """Return for every layer how many numbers differ between two sets of kernels, and how many digits they answer."""
     network, found = IntegerNetwork.read(content), Counter()
     for start in range(0, len(images), BATCH):
         first, second = (network.run(images[start : start + BATCH], kernels) for kernels in (one, other))

@@ -1,7 +1,8 @@
 """A full-int8 .tflite file, run in NumPy as integer hardware runs it, and equal to LiteRT bit for bit.
 
 The file says which layers there are, with which integers, scales and zero-points; :mod:`qkit.numeric.integer_layers`
-computes them, :mod:`qkit.numeric.requantize` names the kernels whose rounding is followed. TensorFlow is not needed.
+and :mod:`qkit.numeric.unweighted` compute them, :mod:`qkit.numeric.requantize` names the kernels whose rounding is
+followed. TensorFlow is not needed.
 """
 
 from collections.abc import Iterator
@@ -89,8 +90,13 @@ class IntegerNetwork:
 
         10,000 images take 400 MB. Parameters and errors are those of :meth:`predict`.
         """
-        parts = list(self._batches(images, kernels))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        whole: dict[str, np.ndarray] = {}
+        for index, outputs in enumerate(self._batches(images, kernels)):
+            for name, part in outputs.items():
+                if name not in whole:
+                    whole[name] = np.empty((len(images), *part.shape[1:]), part.dtype)
+                whole[name][index * BATCH : index * BATCH + len(part)] = part
+        return whole
 
     def layer(self, name: str) -> Layer:
         """Return one layer by its name.

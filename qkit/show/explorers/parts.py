@@ -69,6 +69,7 @@ class Label(Text):
         return written
 
     def _write(self) -> tuple[np.ndarray, int, int]:
+        """Return the same, written now."""
         place, transform = self.get_position(), self.get_transform()
         width, height = self.PAPER
         paper = RendererAgg(width, height, DPI)
@@ -97,16 +98,16 @@ class Numeral(Label):
         ends = np.cumsum([advance for *_, advance in pieces])
         height = self._character("0")[0].shape[0]
         left = round({"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[self.get_ha()])
-        below, above = 4, height + 4  # room for a comma, and for a bracket
-        alpha = np.zeros((below + above, round(ends[-1]) + 4), np.uint8)
+        room = height // 2  # below for a comma, above for a bracket
+        alpha = np.zeros((height + 2 * room, round(ends[-1]) + 4), np.uint8)
         for (ink, right, up, advance), end in zip(pieces, ends, strict=True):
-            row, column = below + up, 2 + round(end - advance) + right
+            row, column = room + up, 2 + round(end - advance) + right
             place = alpha[row : row + ink.shape[0], column : column + ink.shape[1]]
             np.maximum(place, ink, out=place)
         rgba = np.empty((*alpha.shape, 4), np.uint8)
         rgba[..., :3] = np.round(255 * np.array(to_rgb(self.get_color())))
         rgba[..., 3] = alpha
-        return rgba, left - 2, -below - (height // 2 if self.get_va() == "center" else 0)
+        return rgba, left - 2, -room - (height // 2 if self.get_va() == "center" else 0)
 
     def _character(self, character: str) -> tuple[np.ndarray, int, int, float]:
         """Return the ink of a character, top row last, where its corner lies, and where the next one starts."""
