@@ -4,6 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["qat"],
     submod_attrs={
         "accuracy": ["Accuracy", "Paired"],
         "cnn": ["build", "predict", "train", "trained"],

@@ -1,5 +1,7 @@
 """The two digit classifiers of the course: built, trained once, kept."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qkit.digits import Digits
@@ -30,31 +32,54 @@ def as_input(images: np.ndarray) -> np.ndarray:
     return images[..., None].astype(np.float32) / 255
 
 
-def train(model: "keras.Sequential", digits: Digits, epochs: int = EPOCHS, seed: int = 0) -> None:
+def train(
+    model: "keras.Sequential",
+    digits: Digits,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    images: int | None = None,
+    learning_rate: float = LEARNING_RATE,
+    callbacks: Sequence["keras.callbacks.Callback"] = (),
+) -> None:
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
-    Adam on the cross-entropy, batches of 128, the learning rate falling from 0.002 to 0 along a cosine.
+    Adam on the cross-entropy, batches of 128, the learning rate falling from ``learning_rate`` to 0 along a cosine.
     Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an
     epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or ``predict``.)
+
+    Parameters
+    ----------
+    model : keras.Sequential
+    digits : Digits
+    epochs, seed : int
+        The seed decides the order of the images.
+    images : int, optional
+        Train on the first so many only.
+    learning_rate : float
+    callbacks : sequence of keras.callbacks.Callback
+        What else happens after every batch.
 
     Raises
     ------
     ValueError
-        If there are fewer than ten training images.
+        If there are fewer than ten training images, or not as many as ``images``.
     """
     held_out = validation_images(digits)
     if held_out == 0:
         raise ValueError(f"at least ten training images are needed, got {len(digits.x_train)}")
-    batches = _Batches(digits.x_train[:-held_out], digits.y_train[:-held_out], np.random.default_rng(seed))
-    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, decay_steps=epochs * len(batches))
-    _compile(model, rate)
+    available = len(digits.x_train) - held_out
+    images = available if images is None else images
+    if not 1 <= images <= available:
+        raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
+    batches = _Batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed))
+    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * len(batches)))
     model.fit(
         batches,
         shuffle=False,
         epochs=epochs,
         validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
         verbose=0,
-        callbacks=[_Progress()],
+        callbacks=[_Progress(), *callbacks],
     )
     model.curves = model.history.history
 
@@ -84,11 +109,18 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "
     )
     for layer, weights in recipe.weights_in(arrays).items():
         model.get_layer(layer).set_weights(weights)
-    _compile(model, LEARNING_RATE)
+    compile_for_digits(model)
     model.curves = {curve: arrays[f"curve/{curve}"].tolist() for curve in recipe.CURVES}
     accuracy = model.curves["val_accuracy"][-1]
     print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {validation_images(digits):,} validation images right")
     return model
+
+
+def compile_for_digits(model: "keras.Sequential", rate=LEARNING_RATE) -> None:
+    """Give a model its optimizer (Adam), loss (cross-entropy) and metric (accuracy)."""
+    # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
+    optimizer = keras.optimizers.Adam(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
 
 
 def validation_images(digits: Digits) -> int:
@@ -120,10 +152,6 @@ def _layer(name: str, size: int, seed: int) -> "keras.layers.Layer":
     if kind == "pool":
         return keras.layers.MaxPooling2D(size, name=name)
     return keras.layers.Dense(size, activation="relu", kernel_initializer=start, name=name)
-
-
-def _compile(model: "keras.Sequential", rate) -> None:
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
 class _Batches(keras.utils.Sequence):

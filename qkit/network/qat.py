@@ -1,0 +1,317 @@
+"""Quantization-aware training: a trained network goes on training with quantized weights and activations.
+
+    latent float weights → quantizer → layer → quantizer → next layer
+
+The forward pass computes with what will be left after quantization; the backward pass moves the latent weights
+(:mod:`qkit.network.quantizers`). It starts where post-training quantization ends: ranges are calibrated first.
+Whatever it gains is to be compared with :func:`fine_tuned`, the float network that sees the same images again.
+"""
+
+import contextlib
+import hashlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import qkit.numeric
+from qkit.digits import Digits
+from qkit.network import cnn, recipe
+from qkit.network.backend import keras, quiet, tf
+from qkit.network.calibrate import calibrated_ranges
+from qkit.network.keep import arrays_of, kept
+from qkit.network.quantizers import latent_kernels, read_ranges, with_quantizers, write_ranges
+from qkit.numeric import QuantParams, QuantSpec, fake_quantize, thresholds
+from qkit.storage import Arrays
+
+METHODS = ("lsq", "plain", "stock")
+CALIBRATION_IMAGES = 1_000
+IMAGES = 12_000
+LEARNING_RATE = 3e-4
+LEARNING_RATE_2_BITS = 2e-3
+"""Where there are three or four levels, a weight has far to go to the next one."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained with quantization; :func:`train` says what it all means.
+
+    Raises
+    ------
+    ValueError
+        If bits are not integers from 2 to 8, the method is unknown, or ``epochs`` is negative.
+    """
+
+    weight_bits: int = 8
+    activation_bits: int = 8
+    method: str = "lsq"
+    seed: int = 0
+    images: int = IMAGES
+    epochs: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("weight_bits", "activation_bits"):
+            if getattr(self, name) not in range(2, 9):
+                raise ValueError(f"{name} must be an integer from 2 to 8, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, int(getattr(self, name)))
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.epochs < 0:
+            raise ValueError(f"epochs must be 0 or more, got {self.epochs}")
+
+    @property
+    def runs_in_litert(self) -> bool:
+        """Whether the network can be converted: LiteRT's kernels take activations of 8 bits, none of fewer."""
+        return self.activation_bits == 8
+
+    @property
+    def learning_rate(self) -> float:
+        """Where the cosine starts."""
+        return LEARNING_RATE_2_BITS if 2 in (self.weight_bits, self.activation_bits) else LEARNING_RATE
+
+    def __str__(self) -> str:
+        return f"{self.weight_bits}-bit weights, {self.activation_bits}-bit activations, {self.method}"
+
+
+class WeightPath(NamedTuple):
+    """The latent kernel of the first layer, and its scales, before training and after every step.
+
+    ``latent``: float32, shape (steps + 1, height, width, inputs, channels); ``scale``: float32, (steps + 1, channels).
+    """
+
+    latent: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class QatNetwork:
+    """A network trained with quantization.
+
+    Attributes
+    ----------
+    model : keras.Sequential
+        tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10).
+        ``model.curves`` is that of :func:`qkit.network.train`. Keras can save it as ``.h5``, but not as ``.keras``,
+        which tfmot fails to read; :func:`trained` keeps arrays instead.
+    settings : Settings
+    path : WeightPath
+    float_model : keras.Sequential
+        The same layers without quantizers. Its weights do not matter.
+    """
+
+    model: "keras.Sequential"
+    settings: Settings
+    path: WeightPath
+    float_model: "keras.Sequential"
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28)."""
+        return cnn.predict(self.model, images)
+
+    @property
+    def ranges(self) -> dict[str, QuantParams]:
+        """The grid of every tensor: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
+        return read_ranges(self.model)
+
+    @property
+    def kernels(self) -> dict[str, np.ndarray]:
+        """The latent kernels by layer.
+
+        The network computes with ``fake_quantize(kernel, ranges["conv1/kernel"], "half_up")``, but for a few numbers
+        in a million so close to the middle of two steps that float32 rounds them the other way.
+        """
+        return {layer: kernel.numpy() for layer, (kernel, _) in latent_kernels(self.model).items()}
+
+    def to_litert(self) -> bytes:
+        """Convert to a ``.tflite`` file that takes and returns int8.
+
+        Weights of 2 to 4 bits take half a byte each, those of 5 to 8 bits a byte. At any width they stand for the
+        numbers of the simulation.
+
+        Raises
+        ------
+        ValueError
+            If activations have fewer than 8 bits.
+        """
+        if not self.settings.runs_in_litert:
+            raise ValueError(
+                f"LiteRT has no kernels for {self.settings.activation_bits}-bit activations, so this network can only "
+                "be simulated; one trained with activation_bits=8, and any weight_bits, can be converted"
+            )
+        # The converter knows 4 and 8 bits only, and would lay a grid of its own over the range of other weights.
+        # So weights go onto their grid here, and the stored one has the same steps, more of them.
+        bits = 4 if self.settings.weight_bits <= 4 else 8
+        stored, ranges = with_quantizers(self.float_model, bits, 8, learned=False, dense_per_channel=False), self.ranges
+        places = latent_kernels(stored)
+        for layer, (kernel, bias) in latent_kernels(self.model).items():
+            params = ranges[f"{layer}/kernel"]
+            places[layer][0].assign(fake_quantize(kernel.numpy(), params, "half_up"))
+            places[layer][1].assign(bias)
+            spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=params.spec.axis)
+            ranges[f"{layer}/kernel"] = QuantParams(params.scale, params.zero_point, spec)
+        write_ranges(stored, ranges)
+        with _quietly():
+            converter = tf.lite.TFLiteConverter.from_keras_model(stored)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+            return converter.convert()
+
+
+def train(
+    model: "keras.Sequential",
+    digits: Digits,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    method: str = "lsq",
+    seed: int = 0,
+    images: int = IMAGES,
+    epochs: int = 1,
+) -> QatNetwork:
+    """Train a copy of a trained network with quantization.
+
+    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel. But a
+    dense layer has one in all where activations have 8 bits, so that the network can be converted: the converter
+    fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits, and biases
+    stay float.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        Trained, of convolutions, pooling and dense layers, with ReLU inside and softmax at the end. Stays as it is.
+    digits : Digits
+        The first 1,000 training images calibrate.
+    weight_bits, activation_bits : int
+        From 2 to 8.
+    method : {"lsq", "plain", "stock"}
+        ``"lsq"`` learns the steps of kernels and activations, starting from those of the least squared error
+        (:class:`qkit.network.quantizers.LearnedStep`). ``"plain"`` takes tfmot's own quantizers: the range of a
+        kernel is that of its weights, the range of an activation a moving average, starting from the least squared
+        error. ``"stock"`` is the same without calibration, as in tfmot's guide: averages start at -6 to 6, and
+        after 100 steps 90 % of that is still there.
+    seed : int
+        Decides the order of the images.
+    images, epochs : int
+        Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does: with a learning rate
+        falling from 0.0003 (from 0.002 where anything has 2 bits). 0 epochs only calibrate: that is post-training
+        quantization.
+
+    Raises
+    ------
+    ValueError
+        If bits are not integers from 2 to 8, the method is unknown, ``epochs`` is negative, or there are not so many
+        images.
+    """
+    settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
+    quantized = _with_quantizers(model, settings)
+    if method != "stock":
+        kernel_method = thresholds.mse if method == "lsq" else thresholds.minmax
+        some = digits.x_train[:CALIBRATION_IMAGES]
+        dense_per_channel = not settings.runs_in_litert
+        ranges = calibrated_ranges(model, some, weight_bits, activation_bits, kernel_method, dense_per_channel)
+        write_ranges(quantized, ranges)
+    record = _Record(quantized)
+    if epochs > 0:
+        cnn.train(quantized, digits, epochs, seed, images, settings.learning_rate, [record])
+    return QatNetwork(quantized, settings, record.path(), model)
+
+
+def trained(
+    name: str,
+    digits: Digits,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    method: str = "lsq",
+    seed: int = 0,
+    images: int = IMAGES,
+    epochs: int = 1,
+) -> QatNetwork:
+    """Return what :func:`train` makes of the trained network: kept in ``data/networks/``, or trained now.
+
+    Parameters
+    ----------
+    name : {"shallow", "deep"}
+    digits, weight_bits, activation_bits, method, images
+        As for :func:`train`.
+    seed : int
+        Another seed is also another float network.
+    epochs : int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        As :func:`train`, and if ``name`` is unknown.
+    """
+    settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
+    float_model = cnn.build(name, seed)
+    model = _with_quantizers(float_model, settings)
+
+    def make() -> Arrays:
+        network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
+        return arrays_of(network.model) | {f"path/{key}": array for key, array in network.path._asdict().items()}
+
+    path, what = _path(name, digits, seed, settings), f"{name}, {settings}"
+    arrays = kept(model, path, make, what=what, digits=digits, epochs=epochs)
+    path = WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields))
+    return QatNetwork(model, settings, path, float_model)
+
+
+def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
+    """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
+
+    Only what quantization-aware training has beyond this is owed to its quantizers.
+    """
+    model = cnn.build(name, seed)
+
+    def make() -> Arrays:
+        network = cnn.trained(name, digits, seed)
+        cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
+        return arrays_of(network)
+
+    path, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
+    kept(model, path, make, what=what, digits=digits, epochs=epochs)
+    return model
+
+
+def _with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
+    bits = settings.weight_bits, settings.activation_bits
+    return with_quantizers(model, *bits, settings.method == "lsq", dense_per_channel=not settings.runs_in_litert)
+
+
+def _path(name: str, digits: Digits, seed: int, settings: object) -> Path:
+    """Name another file for everything that could change the weights: float network, code, settings, tfmot."""
+    base, here = recipe.kept_path(name, digits, seed), Path(__file__)
+    key = hashlib.sha256(repr([base.name, settings, version("tensorflow-model-optimization")]).encode())
+    ours = [here.with_name(f"{module}.py") for module in ("qat", "quantizers", "calibrate", "observe")]
+    for file in [*ours, *sorted(Path(qkit.numeric.__file__).parent.glob("*.py"))]:
+        key.update(file.read_bytes())
+    return base.with_name(f"{name}-qat-{key.hexdigest()[:12]}.npz")
+
+
+class _Record(keras.callbacks.Callback):
+    """Follow the kernel of the first layer, step by step."""
+
+    def __init__(self, network: "keras.Sequential"):
+        super().__init__()
+        self.network, self.latent, self.scale = network, [], []
+        self.on_train_batch_end()
+
+    def on_train_batch_end(self, batch: int = 0, logs: dict | None = None) -> None:
+        layer, (kernel, _) = next(iter(latent_kernels(self.network).items()))
+        self.latent.append(kernel.numpy())
+        self.scale.append(read_ranges(self.network)[f"{layer}/kernel"].scale)
+
+    def path(self) -> WeightPath:
+        return WeightPath(np.array(self.latent, np.float32), np.array(self.scale, np.float32))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Hide what the converter writes and warns of."""
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
