@@ -25,7 +25,7 @@ from qkit.network.backend import keras, quiet, tf
 from qkit.network.calibrate import calibrated_ranges
 from qkit.network.keep import arrays_of, kept
 from qkit.network.quantizers import latent_kernels, read_ranges, with_quantizers, write_ranges
-from qkit.numeric import QuantParams, QuantSpec, fake_quantize, thresholds
+from qkit.numeric import QuantParams, thresholds
 from qkit.storage import Arrays
 
 METHODS = ("lsq", "plain", "stock")
@@ -65,8 +65,8 @@ class Settings:
 
     @property
     def runs_in_litert(self) -> bool:
-        """Whether the network can be converted: LiteRT's kernels take activations of 8 bits, none of fewer."""
-        return self.activation_bits == 8
+        """Whether the network can be converted: LiteRT has weights of 4 and 8 bits, activations of 8."""
+        return self.weight_bits in (4, 8) and self.activation_bits == 8
 
     @property
     def learning_rate(self) -> float:
@@ -95,18 +95,15 @@ class QatNetwork:
     ----------
     model : keras.Sequential
         tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10).
-        ``model.curves`` is that of :func:`qkit.network.train`. Keras can save it as ``.h5``, but not as ``.keras``,
-        which tfmot fails to read; :func:`trained` keeps arrays instead.
+        ``model.curves`` is that of :func:`qkit.network.train`. Keras saves it, but cannot read it again, neither
+        ``.keras`` nor ``.h5``: :func:`trained` keeps arrays instead.
     settings : Settings
     path : WeightPath
-    float_model : keras.Sequential
-        The same layers without quantizers. Its weights do not matter.
     """
 
     model: "keras.Sequential"
     settings: Settings
     path: WeightPath
-    float_model: "keras.Sequential"
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28)."""
@@ -129,33 +126,20 @@ class QatNetwork:
     def to_litert(self) -> bytes:
         """Convert to a ``.tflite`` file that takes and returns int8.
 
-        Weights of 2 to 4 bits take half a byte each, those of 5 to 8 bits a byte. At any width they stand for the
-        numbers of the simulation.
+        Weights of 4 bits take half a byte each.
 
         Raises
         ------
         ValueError
-            If activations have fewer than 8 bits.
+            If LiteRT cannot run it: if activations have fewer than 8 bits, or weights neither 4 nor 8.
         """
         if not self.settings.runs_in_litert:
             raise ValueError(
-                f"LiteRT has no kernels for {self.settings.activation_bits}-bit activations, so this network can only "
-                "be simulated; one trained with activation_bits=8, and any weight_bits, can be converted"
+                f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
+                "be simulated; train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
             )
-        # The converter knows 4 and 8 bits only, and would lay a grid of its own over the range of other weights.
-        # So weights go onto their grid here, and the stored one has the same steps, more of them.
-        bits = 4 if self.settings.weight_bits <= 4 else 8
-        stored, ranges = with_quantizers(self.float_model, bits, 8, learned=False, dense_per_channel=False), self.ranges
-        places = latent_kernels(stored)
-        for layer, (kernel, bias) in latent_kernels(self.model).items():
-            params = ranges[f"{layer}/kernel"]
-            places[layer][0].assign(fake_quantize(kernel.numpy(), params, "half_up"))
-            places[layer][1].assign(bias)
-            spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=params.spec.axis)
-            ranges[f"{layer}/kernel"] = QuantParams(params.scale, params.zero_point, spec)
-        write_ranges(stored, ranges)
         with _quietly():
-            converter = tf.lite.TFLiteConverter.from_keras_model(stored)
+            converter = tf.lite.TFLiteConverter.from_keras_model(self.model)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.inference_input_type = converter.inference_output_type = tf.int8
             return converter.convert()
@@ -173,10 +157,10 @@ def train(
 ) -> QatNetwork:
     """Train a copy of a trained network with quantization.
 
-    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel. But a
-    dense layer has one in all where activations have 8 bits, so that the network can be converted: the converter
-    fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits, and biases
-    stay float.
+    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel. But each
+    dense layer has a single one where LiteRT could run the network (4- or 8-bit weights, 8-bit activations): the
+    converter fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits,
+    and biases stay float.
 
     Parameters
     ----------
@@ -216,7 +200,7 @@ def train(
     record = _Record(quantized)
     if epochs > 0:
         cnn.train(quantized, digits, epochs, seed, images, settings.learning_rate, [record])
-    return QatNetwork(quantized, settings, record.path(), model)
+    return QatNetwork(quantized, settings, record.path())
 
 
 def trained(
@@ -247,8 +231,7 @@ def trained(
         As :func:`train`, and if ``name`` is unknown.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
-    float_model = cnn.build(name, seed)
-    model = _with_quantizers(float_model, settings)
+    model = _with_quantizers(cnn.build(name, seed), settings)
 
     def make() -> Arrays:
         network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
@@ -257,7 +240,7 @@ def trained(
     path, what = _path(name, digits, seed, settings), f"{name}, {settings}"
     arrays = kept(model, path, make, what=what, digits=digits, epochs=epochs)
     path = WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields))
-    return QatNetwork(model, settings, path, float_model)
+    return QatNetwork(model, settings, path)
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
