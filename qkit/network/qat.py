@@ -237,10 +237,9 @@ def trained(
         network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
         return arrays_of(network.model) | {f"path/{key}": array for key, array in network.path._asdict().items()}
 
-    path, what = _path(name, digits, seed, settings), f"{name}, {settings}"
-    arrays = kept(model, path, make, what=what, digits=digits, epochs=epochs)
-    path = WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields))
-    return QatNetwork(model, settings, path)
+    file, what = _path(name, digits, seed, settings), f"{name}, {settings}"
+    arrays = kept(model, file, make, what=what, digits=digits, epochs=epochs)
+    return QatNetwork(model, settings, WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields)))
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
@@ -255,8 +254,8 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
         return arrays_of(network)
 
-    path, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
-    kept(model, path, make, what=what, digits=digits, epochs=epochs)
+    file, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
+    kept(model, file, make, what=what, digits=digits, epochs=epochs)
     return model
 
 
