@@ -7,10 +7,7 @@ The forward pass computes with what will be left after quantization; the backwar
 Whatever it gains is to be compared with :func:`fine_tuned`, the float network that sees the same images again.
 """
 
-import contextlib
 import hashlib
-import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -138,7 +135,7 @@ class QatNetwork:
                 f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
                 "be simulated; train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
             )
-        with _quietly():
+        with quiet():
             converter = tf.lite.TFLiteConverter.from_keras_model(self.model)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -237,10 +234,9 @@ def trained(
         network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
         return arrays_of(network.model) | {f"path/{key}": array for key, array in network.path._asdict().items()}
 
-    path, what = _path(name, digits, seed, settings), f"{name}, {settings}"
-    arrays = kept(model, path, make, what=what, digits=digits, epochs=epochs)
-    path = WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields))
-    return QatNetwork(model, settings, path)
+    file, what = _path(name, digits, seed, settings), f"{name}, {settings}"
+    arrays = kept(model, file, make, what=what, digits=digits, epochs=epochs)
+    return QatNetwork(model, settings, WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields)))
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
@@ -255,8 +251,8 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
         return arrays_of(network)
 
-    path, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
-    kept(model, path, make, what=what, digits=digits, epochs=epochs)
+    file, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
+    kept(model, file, make, what=what, digits=digits, epochs=epochs)
     return model
 
 
@@ -290,11 +286,3 @@ class _Record(keras.callbacks.Callback):
 
     def path(self) -> WeightPath:
         return WeightPath(np.array(self.latent, np.float32), np.array(self.scale, np.float32))
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Hide what the converter writes and warns of."""
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -31,12 +31,13 @@ class LearnedStep(tfmot.quantization.keras.quantizers.Quantizer):
 
     Where x / step is inside the grid, the derivative of the result is 1 with respect to x, and
     round(x / step) - x / step with respect to the step; where it is clipped, 0 and the end of the grid.
-    The latter is multiplied by 1 / sqrt(n * qmax), n being how many numbers of one example share the step.
+    The latter is multiplied by 1 / sqrt(n * qmax), where n weights, or n activations of an image, share the step.
 
     The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
-    however small it is: 8-bit steps of 0.001 soon become negative, and their channels dead. With the logarithm
-    a step stays positive, and changes by as large a share of itself as weights around 1 / RATE do.
-    (Adam also undoes any constant factor of a gradient: the one above matters to other optimizers.)
+    however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
+    which the accuracy hardly shows. With the logarithm a step stays positive, and changes by as large a share of
+    itself as weights around 1 / RATE do. (Adam also undoes constant factors of a gradient: the one above matters
+    to other optimizers.)
 
     Parameters
     ----------
@@ -137,6 +138,16 @@ def with_quantizers(
 
     Convolutions have one grid a channel. The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned
     steps are 1: the copy is of little use before :func:`write_ranges` or some training.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        With ReLU after every layer that has weights, but softmax after the last.
+    weight_bits, activation_bits : int
+    learned : bool
+        Whether the steps of kernels and activations are trained (:class:`LearnedStep`), or tfmot's quantizers used.
+    dense_per_channel : bool
+        Whether dense layers, too, have one grid a channel.
 
     Raises
     ------
