@@ -62,15 +62,20 @@ def accuracy_by_bits(
     reference: float,
     interval: tuple[float, float],
     label: str = "bits of the weights",
+    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> tuple[Figure, str]:
     """Draw the share of wrong answers against bits: a line for each of ``curves``, which hold accuracies.
 
-    ``reference`` and ``interval`` are the float network's accuracy and its 95 % interval, a line with a band. The
-    axis is logarithmic: one per cent and fifty are both to be seen.
+    ``reference`` and ``interval`` are the float network's accuracy and its 95 % interval, a line with a band;
+    ``intervals``, where given, are those of the curves. The axis is logarithmic: one per cent and fifty are both to
+    be seen.
     """
     figure = Figure(figsize=(9.2, 4))
     axes = figure.subplots()
     said = _wrong_answers(axes, bits, curves, reference, interval, label)
+    for name, ends in (intervals or {}).items():
+        (line,) = (each for each in axes.lines if each.get_label() == name)
+        axes.vlines(bits, *(1 - np.array(ends).T), color=line.get_color(), lw=2, zorder=1)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, said
 
