@@ -8,7 +8,7 @@ from fake_simulation import FakeSimulation, fake_digits
 
 from qkit.numeric import thresholds
 from qkit.show import explorers
-from qkit.show.explorers.threshold import FUNCTIONS
+from qkit.show.explorers.threshold_numbers import FUNCTIONS
 
 
 def network(count=4_500, **start):

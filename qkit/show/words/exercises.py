@@ -255,7 +255,7 @@ EXERCISES = {
         "right": "Inside the range the gradient passes as it is; a clipped weight gets none.",
         "hints": (
             "Forward the staircase, backward a line of slope 1 inside the range. And outside?",
-            "upstream if low <= w <= high else 0.0",
+            "Return upstream itself if low <= w <= high, and else 0.",
         ),
     },
     "7.2": {
@@ -269,7 +269,7 @@ EXERCISES = {
         "right": "After a whole epoch hardly a tenth of the way is done.",
         "hints": (
             "One batch multiplies the end by 0.999. And 94 batches?",
-            "-6 * 0.999**94",
+            "By 0.999 to the power of 94. Keep the sign.",
         ),
     },
     "7.4": {
@@ -290,7 +290,7 @@ EXERCISES = {
         "right": "One such split in thirteen comes by chance alone: no difference shown.",
         "hints": (
             "How many of the 2^16 ways to throw 16 coins have 4 heads or fewer? Both sides count.",
-            "2 * (1 + 16 + 120 + 560 + 1820) / 2**16",
+            "4 or fewer heads: 1 + 16 + 120 + 560 + 1820 ways. 4 or fewer tails are as many; divide by all ways.",
         ),
     },
     "8.3": {
