@@ -11,11 +11,12 @@ from qkit.show.explorers.threshold_numbers import FUNCTIONS
 from qkit.show.stage import Stage
 from qkit.show.style import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels, size
-from qkit.show.words.explorers import CONTROLS, METHODS
+from qkit.show.words.explorers import CONTROLS
 from qkit.show.words.network import NETWORK as WORDS
 
 SUBSET = 2_000
 BITS: dict[int | str, str] = {bits: str(bits) for bits in range(2, 9)} | {"float": WORDS["float"]}
+METHODS = NAMES | {"percentile": f"{NAMES['percentile']} 99.9"}
 # KL without its remedies is a lesson about the zeros that ReLU makes, and kernels have few.
 WEIGHT_METHODS = {name: text for name, text in METHODS.items() if name != "kl_plain"}
 
