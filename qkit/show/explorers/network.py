@@ -12,6 +12,7 @@ from qkit.show.stage import Stage
 from qkit.show.style import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import decibels, size
 from qkit.show.words.explorers import CONTROLS
+from qkit.show.words.explorers import METHODS as NAMES
 from qkit.show.words.network import NETWORK as WORDS
 
 SUBSET = 2_000
