@@ -56,12 +56,15 @@ def convert(
     Raises
     ------
     ValueError
-        If the kind is unknown, or the calibration images are missing, none, or no grey levels.
+        If the kind is unknown, the calibration images are missing, none, or no grey levels, or a weight is not
+        finite.
     ImportError
         If LiteRT is not installed.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if not all(np.all(np.isfinite(weights)) for weights in model.get_weights()):
+        raise ValueError("the network has weights that are not finite: train it again")
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     # A private name, but there is no other to ask for one scale a tensor.
     converter._experimental_disable_per_channel = not per_channel
@@ -76,7 +79,7 @@ def convert(
             images = check_images(calibration)
             converter.representative_dataset = lambda: _one_by_one(images)
             converter.target_spec.supported_ops = [operators]
-        elif not any(hasattr(layer, "quantize_config") for layer in model.layers):
+        elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
             raise ValueError(f"{kind} needs calibration images, a few hundred of those the network was trained on")
     with quiet():
         return LiteModel(converter.convert())

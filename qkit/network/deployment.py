@@ -104,6 +104,8 @@ def _lay_grids(operators: list[Operator], activations: Mapping[str, QuantParams]
 
 def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
     spec = params.spec
+    if kernel.dtype != "int8":
+        raise ValueError(f"weights can be written where there are int8 ones, {layer} has {kernel.dtype}")
     if not (spec.symmetric and spec.signed and spec.qmin >= -127):
         raise ValueError(
             f"weights need signed, symmetric integers from -127 at the lowest (narrow_range), got for {layer} {params}"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qkit.network.tflite import import_litert
 from qkit.numeric.grid import QuantParams, QuantSpec
 from qkit.numeric.integer_layers import Convolution, Dense, Layer
 from qkit.numeric.unweighted import Dequantize, MaxPool, Quantize, Reshape, Shift, Softmax
@@ -68,10 +69,9 @@ class _Operator(NamedTuple):
 def _parse(content: bytes) -> tuple[_Tensor, list[_Operator]]:
     """Return the input and all operators. Any error in here is the file's fault."""
     # Here, not above: only reading needs it.
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools.flatbuffer_utils import convert_bytearray_to_object, opcode_to_name
+    schema, utils = import_litert("schema_py_generated"), import_litert("tools.flatbuffer_utils")
 
-    model = convert_bytearray_to_object(bytearray(content))
+    model = utils.convert_bytearray_to_object(bytearray(content))
     graph = model.subgraphs[0]
     types, activations = (
         {code: name for name, code in vars(enumeration).items()}
@@ -98,7 +98,7 @@ def _parse(content: bytes) -> tuple[_Tensor, list[_Operator]]:
 
     operators = [
         _Operator(
-            str(opcode_to_name(model, operator.opcodeIndex)),
+            str(utils.opcode_to_name(model, operator.opcodeIndex)),
             [tensor(index) for index in operator.inputs if index >= 0],  # -1 is a bias of zeros, left out
             tensor(operator.outputs[0]),
             operator.builtinOptions,

@@ -8,6 +8,7 @@ images where they differ.
 import contextlib
 import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from qkit.digits import Digits
 from qkit.network import qat
 from qkit.network.accuracy import Accuracy, Paired
 from qkit.network.cnn import predict, train, trained
+from qkit.network.recipe import layers_of
 from qkit.network.simulate import Simulation
 from qkit.numeric import thresholds
 from qkit.progress import progress
@@ -81,8 +83,8 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "QAT plain": _qat("plain"),
     "QAT LSQ": _qat("lsq"),
 }
-"""What turns a trained network into answers for the test images. ``float, tuned`` is the control: it is trained on
-on the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
+"""What turns a trained network into answers for the test images. ``float, tuned`` is the control: training goes on
+with the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
 QAT's."""
 
 
@@ -102,17 +104,23 @@ def cells(
     Raises
     ------
     ValueError
-        If a method is unknown.
+        If a network or a method is unknown, or bits are not from 2 to 8.
     """
-    methods, bits = list(methods), [(each, each) if isinstance(each, int) else tuple(each) for each in bits]
+    methods, pairs = list(methods), [(each, each) if np.ndim(each) == 0 else tuple(each) for each in bits]
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    for pair in pairs:
+        if len(pair) != 2 or not all(each in range(2, 9) for each in pair):
+            raise ValueError(f"bits must be integers from 2 to 8, or pairs of them, got {pair}")
+    networks = list(networks)
+    for network in networks:
+        layers_of(network)
     every = [
-        Cell(network, method, *pair, seed)
+        Cell(network, method, int(pair[0]), int(pair[1]), seed)
         for network in networks
         for method in methods
-        for pair in ([(FLOAT_BITS, FLOAT_BITS)] if method.startswith("float") else bits)
+        for pair in ([(FLOAT_BITS, FLOAT_BITS)] if method.startswith("float") else pairs)
         for seed in seeds
     ]
     return list(dict.fromkeys(every))
@@ -203,8 +211,9 @@ def measure(cell: Cell, digits: Digits) -> Arrays:
     """Return ``predicted``, uint8 (n,), and ``seconds`` of one cell: kept ones, else measured now."""
 
     def make() -> Arrays:
-        # A study has one progress bar, not one for each network in it.
-        with contextlib.redirect_stdout(io.StringIO()):
+        # A study has one progress bar, not one for each network in it. Standard output belongs to all threads.
+        alone = threading.current_thread() is threading.main_thread()
+        with contextlib.redirect_stdout(io.StringIO()) if alone else contextlib.nullcontext():
             model = trained(cell.network, digits, cell.seed)
             start = perf_counter()
             probabilities = METHODS[cell.method](cell, model, digits)
@@ -226,9 +235,19 @@ def _kept(cell: Cell, digits: Digits, make: Callable[[], Arrays]) -> Arrays:
 
 def kept_path(cell: Cell, digits: Digits) -> Path:
     """Return where a cell is kept: another file for everything that could change it, any line of code included."""
-    here = Path(__file__).parent
-    key = hashlib.sha256()
+    key = hashlib.sha256(repr([_CODE, cell, digits.fingerprint]).encode())
+    return data_home() / "study" / f"{key.hexdigest()[:16]}.npz"
+
+
+def _code() -> str:
+    """Return what tells this code and these libraries from others."""
+    here, key = Path(__file__).parent, hashlib.sha256()
     for module in sorted([*here.glob("*.py"), *here.with_name("numeric").glob("*.py")]):
         key.update(module.read_bytes())
-    key.update(repr([cell, digits.fingerprint, version("tensorflow"), version("tf_keras")]).encode())
-    return data_home() / "study" / f"{key.hexdigest()[:16]}.npz"
+    for library in ("tensorflow", "tf_keras", "tensorflow-model-optimization"):
+        key.update(version(library).encode())
+    return key.hexdigest()
+
+
+_CODE = _code()
+"""As it was when it was loaded: what is measured after an edit, by the code from before it, is the old code's."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import pickle
 import threading
 
 import numpy as np
@@ -225,3 +226,12 @@ def test_no_server_leaves_nothing(server, data_home):
     with pytest.raises(OSError):
         download_mnist(data_home, server.url, server.sha256)
     assert left_behind(data_home) == ["mnist.npz.lock"]
+
+
+def test_training_images_in_a_file_do_not_travel(tmp_path, mnist_like):
+    np.savez(tmp_path / "digits.npz", **mnist_like)
+    digits = read_digits(tmp_path / "digits.npz", "a test")
+    assert len(digits.x_train) == 60
+    sent = pickle.dumps(digits)
+    assert len(sent) < 60 * 28 * 28
+    assert np.array_equal(pickle.loads(sent).x_train, mnist_like["x_train"])

@@ -188,6 +188,13 @@ def test_bad_conversions(network, calibration, wrong, message):
         convert(**{"model": network, "kind": "int8", "calibration": calibration} | wrong)
 
 
+def test_weights_that_are_not_finite(network, calibration):
+    broken = keras.models.clone_model(network)
+    broken.set_weights([weights * np.nan for weights in network.get_weights()])
+    with pytest.raises(ValueError, match="not finite"):
+        convert(broken, "int8", calibration)
+
+
 def test_errors_of_the_converter_are_heard():
     unknown = keras.layers.Lambda(lambda x: tf.math.igamma(x, x))
     with pytest.raises(Exception, match="Igamma"):

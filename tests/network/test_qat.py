@@ -113,7 +113,7 @@ def test_same_seed_same_network(model, few_digits):
         ({"weight_bits": float("nan")}, "got nan"),
         ({"weight_bits": "8"}, "got '8'"),
         ({"method": "LSQ"}, "method must be one of lsq, plain, stock, got 'LSQ'"),
-        ({"epochs": -1}, "epochs must be 0 or more, got -1"),
+        ({"epochs": -1}, "epochs must be an integer, 0 or more, got -1"),
         ({"images": 0}, "images must be from 1 to the 5,850 training images"),
         ({"images": 6_000}, "images must be from 1 to the 5,850 training images of stand-in digits, got 6,000"),
     ],

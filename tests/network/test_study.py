@@ -1,6 +1,7 @@
 """The study: what is measured, once; interrupted, damaged, in other processes, on a cluster."""
 
 import multiprocessing
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -50,6 +51,18 @@ def test_unknown_method():
         cells(methods=["magic"])
 
 
+@pytest.mark.parametrize("bits", [[1], [16], [(8,)], [(8, 9)], [2.5]])
+def test_bits_out_of_range(bits):
+    with pytest.raises(ValueError, match="integers from 2 to 8"):
+        cells(bits=bits)
+
+
+def test_numpy_bits_and_unknown_networks():
+    assert cells(["deep"], ["PTQ MSE"], np.array([8]))[0] == Cell("deep", "PTQ MSE", 8, 8)
+    with pytest.raises(ValueError, match="one of shallow, deep, got 'wide'"):
+        cells(["wide"])
+
+
 def test_results(measured, few_digits):
     results = study.run(cells(["deep"], ["float", "PTQ MSE"], [8]), few_digits)
     right, wrong = Cell("deep", "PTQ MSE", 8, 8), Cell("deep", "float", 32, 32)
@@ -95,11 +108,20 @@ def test_other_digits_are_another_cell(measured, few_digits, digits):
     assert study.kept_path(cell, few_digits) != study.kept_path(cell, digits)
 
 
-def test_threads_measure_what_a_loop_measures(measured, few_digits):
+def test_threads_measure_what_a_loop_measures(measured, few_digits, tmp_path, monkeypatch):
     wanted = cells(["deep", "shallow"], ["PTQ MSE"], [8, 2])
+    output = sys.stdout
     with ThreadPoolExecutor(3) as executor:
         results = study.run(wanted, few_digits, executor)
+    assert sys.stdout is output
     assert sorted(measured) == sorted(wanted) and list(results.predicted) == wanted
+    monkeypatch.setenv("QKIT_DATA", str(tmp_path / "loop"))
+    assert_same(results, study.run(wanted, few_digits))
+
+
+def assert_same(one, other):
+    assert list(one.predicted) == list(other.predicted)
+    assert all(np.array_equal(one.predicted[cell], other.predicted[cell]) for cell in one.predicted)
 
 
 def test_a_cell_that_fails_does_not_lose_the_others(measured, few_digits, monkeypatch):
@@ -117,11 +139,12 @@ def test_a_cell_that_fails_does_not_lose_the_others(measured, few_digits, monkey
 WANTED = cells(["shallow"], ["float", "PTQ MSE"], [2])
 
 
-def test_processes_measure_what_a_loop_measures(digits):
+def test_processes_measure_what_a_loop_measures(digits, tmp_path, monkeypatch):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         elsewhere = study.run(WANTED, digits, executor)
-    here = study.run(WANTED, digits)
-    assert here.table().equals(elsewhere.table()), "kept by the other process, and found here"
+    assert study.run(WANTED, digits).table().equals(elsewhere.table()), "kept by the other process, and found here"
+    monkeypatch.setenv("QKIT_DATA", str(tmp_path / "here"))
+    assert_same(study.run(WANTED, digits), elsewhere)
 
 
 def test_a_dask_cluster(digits, tmp_path):
