@@ -4,9 +4,9 @@ python -m benchmarks.explorers [--browser]
 
 A step is one new value of the bits slider (of a replay, the next training step; of a journey, the next channel),
 from there to the finished picture in the widget: the first visit of a value, and a later one, when the explorer may
-remember what it computed. It is
-compared with what ``interact`` and pyplot do: the same picture, by the same drawing code, on a fresh pyplot figure
-that is saved as the inline backend saves it. Both take turns within one run, so that a busy machine slows both.
+remember what it computed. It is compared with what ``interact`` and pyplot do: the same picture, by the same drawing
+code, on a fresh pyplot figure that is saved as the inline backend saves it. Both take turns within one run, so that a
+busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -29,7 +29,7 @@ from matplotlib import pyplot
 
 from benchmarks.machine import machine
 from qkit.show.explorer import Explorer
-from qkit.show.explorers.parts import Label
+from qkit.show.explorers.parts import Label, Numeral
 from qkit.show.style import RC
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +137,8 @@ def kernel_steps(rounds: int = 4):
     for name in EXPLORERS:
         first, again, fresh_steps = [], [], []
         for _ in range(rounds):
-            Label._written.clear()
+            for kept in (Label._written, Numeral._written, Numeral._characters):
+                kept.clear()
             explorer = make(name)
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):

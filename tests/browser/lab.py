@@ -135,6 +135,9 @@ def open_and_run(page, url: str, timeout: float = 300_000) -> list[str]:
 
 def explorers(page):
     """Return all explorers on the page: outputs that hold a live picture, its words and controls."""
+    loading = page.get_by_text("Loading widget...")
+    while loading.count():
+        loading.first.wait_for(state="detached")
     live = page.locator(".widget-html-content .qkit-picture")
     return page.locator(".jp-OutputArea-child", has=live).filter(has=page.locator(".widget-slider")).all()
 

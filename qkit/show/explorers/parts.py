@@ -86,14 +86,15 @@ class Label(Text):
 
 
 class Numeral(Label):
-    """A number, put together from characters that have been written before: few numbers come twice.
+    """A number, put together from characters that have been written before.
 
     Aligned as its digits are: ``va`` is ``"center"`` or ``"baseline"``.
     """
 
+    _written: ClassVar[dict] = {}
     _characters: ClassVar[dict] = {}
 
-    def _pixels(self) -> tuple[np.ndarray, int, int]:
+    def _write(self) -> tuple[np.ndarray, int, int]:
         pieces = [self._character(character) for character in self.get_text()]
         ends = np.cumsum([advance for *_, advance in pieces])
         height = self._character("0")[0].shape[0]
@@ -129,15 +130,15 @@ def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label
 
 def named_numbers(
     figure: Figure, columns: np.ndarray, top: float, names: tuple[str, ...], colours: list[str]
-) -> tuple[list[Label], list[Label]]:
+) -> tuple[list[Label], list[Numeral]]:
     """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
     heads = [
         label(figure, x, top, name, ha="center", va="top", color=GUIDE) for x, name in zip(columns, names, strict=True)
     ]
-    below = top - 0.25 / figure.get_figheight()
+    below = top - 0.325 / figure.get_figheight()
+    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
     numbers = [
-        label(figure, x, below, "", ha="center", va="top", fontsize=14, weight="bold", color=colour)
-        for x, colour in zip(columns, colours, strict=True)
+        figure.add_artist(Numeral(x, below, color=colour, **looks)) for x, colour in zip(columns, colours, strict=True)
     ]
     return heads, numbers
 

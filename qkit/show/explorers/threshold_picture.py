@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qkit.show.explorers.parts import clipped_patch, label, named_numbers
+from qkit.show.explorers.parts import Label, Numeral, clipped_patch, named_numbers
 from qkit.show.explorers.threshold_numbers import CELLS, View, outlines
 from qkit.show.style import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.engine import number, share
@@ -65,12 +65,12 @@ class Parts:
             method: (
                 self._add(axes.plot([0, 0], [0, y], "s", **post)[0]),
                 self._text(axes, -2, y, ha="right"),
-                self._text(axes, 103, y),
+                self._text(axes, 103, y, Numeral),
             )
             for method, y in zip(METHODS, rows, strict=True)
         }
         self.hand = self._add(axes.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **post)[0])
-        self.hand_share = self._text(axes, 103, last, weight="bold")
+        self.hand_share = self._text(axes, 103, last, Numeral, weight="bold")
 
     def _curve(self, figure) -> None:
         axes = figure.add_axes((LEFT, 0.095, WIDTH, 0.25))
@@ -90,7 +90,8 @@ class Parts:
         mark = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
         self.chosen = self._add(axes.plot([], [], "s", color=QUANTIZED, **mark)[0])
         self.here = self._add(axes.plot([], [], "o", color="black", **mark)[0])
-        self.times = self._text(figure, 0.665, 0.318, weight="bold")
+        figure.text(0.665, 0.31, THRESHOLD["times"], fontsize=SMALL, weight="bold")
+        self.times = self._text(figure, 0.785, 0.31, Numeral, va="baseline", weight="bold")
         rows = {"sum": 0.286, "divergence": 0.286, "clipping": 0.254, "rounding": 0.222, "theory": 0.19, "path": 0.19}
         self.keys = {name: self._text(figure, 0.665, y, text=THRESHOLD["keys"][name]) for name, y in rows.items()}
         for name, key in self.keys.items():
@@ -115,8 +116,9 @@ class Parts:
         self.moving.append(artist)
         return artist
 
-    def _text(self, place, x: float, y: float, **looks):
-        return self._add(label(place, x, y, **{"text": "", "ha": "left", "va": "center", "fontsize": SMALL} | looks))
+    def _text(self, place, x: float, y: float, kind: type[Label] = Label, **looks) -> Label:
+        looks = {"ha": "left", "va": "center", "fontsize": SMALL} | looks
+        return self._add(place.add_artist(kind(x, y, **looks)))
 
     def show(self, view: View) -> None:
         """Move every artist to where this view has it."""
@@ -171,4 +173,4 @@ class Parts:
         for mark, place, value in ((self.chosen, at, view.at_chosen), (self.here, view.end, view.at_hand)):
             mark.set_data([place], [np.clip(value / view.least, LEAST, MOST)])
         self.here.set_marker("^" if view.at_hand / view.least > MOST else "o")  # the curve is above the picture
-        self.times.set_text(THRESHOLD["times"].format(times=number(view.at_hand / view.least)))
+        self.times.set_text(number(view.at_hand / view.least))

@@ -121,7 +121,7 @@ THRESHOLD = {
     "zeros": "{zeros} exact zeros left out",
     "unit_mse": "mean squared error / the least, log scale",
     "unit_kl": "divergence / the least, log scale",
-    "times": "yours / least: {times}",
+    "times": "yours / least:",
     "keys": {
         "sum": "— sum",
         "clipping": "-- clipping",
