@@ -195,8 +195,13 @@ def test_ctrl_c_ends_it():
     command = [sys.executable, "tools/start.py", "lab", "--no-browser", "--port", str(free_port())]
     with started(command) as (address, process):
         answers(address)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            # JupyterLab may miss one that comes while it is still loading extensions.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+                break
+        assert process.wait(1) == 0
 
 
 def test_unknown_command_lists_the_known_ones():
