@@ -6,6 +6,7 @@ The file is a FlatBuffer: its numbers lie in it as they lie in memory. So the ar
 
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Tensor:
     scale : ndarray of float32, shape (channels,)
         One number for a tensor that is quantized as a whole, none for one that is not quantized.
     zero_point : ndarray of int64, shape (channels,)
+    axis : int
+        What counts the channels, where there are several scales.
     data : ndarray of uint8, shape (bytes,)
         The bytes that are stored: none for what is computed when the network runs.
     """
@@ -39,16 +42,26 @@ class Tensor:
     dtype: str
     scale: np.ndarray
     zero_point: np.ndarray
+    axis: int
     data: np.ndarray
+
+    def values(self, dtype: type) -> np.ndarray:
+        """Return the stored numbers, in their shape."""
+        return self.data.view(dtype).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """One step of the computation: ``kind``, such as ``CONV_2D``, what it takes, and what it returns."""
+    """One step of the computation: ``kind``, such as ``CONV_2D``, what it takes, and what it returns.
+
+    ``activation``, such as ``RELU`` or ``NONE``, is part of it. ``options`` has what else the schema knows of it.
+    """
 
     kind: str
     inputs: tuple[Tensor, ...]
     output: Tensor
+    activation: str
+    options: Any
 
     @property
     def layer(self) -> str:
@@ -69,8 +82,10 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
         If LiteRT is not installed.
     """
     schema = import_litert("schema_py_generated")
-    kinds = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    dtypes = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+    kinds, activations, dtypes = (
+        {code: name for name, code in vars(enumeration).items() if isinstance(code, int)}
+        for enumeration in (schema.BuiltinOperator, schema.ActivationFunctionType, schema.TensorType)
+    )
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     tensors = [_tensor(model, graph.Tensors(index), index, dtypes) for index in range(graph.TensorsLength())]
@@ -78,11 +93,14 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
+        options = schema.OperatorT.InitFromObj(operator).builtinOptions
         operators.append(
             Operator(
                 kind=kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())],
                 inputs=tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0),
                 output=tensors[operator.Outputs(0)],
+                activation=activations[getattr(options, "fusedActivationFunction", 0)],
+                options=options,
             )
         )
     return operators
@@ -142,8 +160,9 @@ def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
         index=index,
         name=tensor.Name().decode(),
         shape=tuple(tensor.Shape(axis) for axis in range(tensor.ShapeLength())),
-        dtype=dtypes[tensor.Type()],
+        dtype=dtypes[tensor.Type()].lower(),
         scale=grid.ScaleAsNumpy() if quantized else np.zeros(0, np.float32),
         zero_point=grid.ZeroPointAsNumpy() if quantized else np.zeros(0, np.int64),
+        axis=grid.QuantizedDimension() if quantized else 0,
         data=buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8),
     )
