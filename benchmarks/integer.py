@@ -21,8 +21,9 @@ import numpy as np
 from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.network import IntegerNetwork
+from qkit.network.runner import KERNELS as LITERT
 from qkit.numeric import KERNELS
-from tests.network.int8_files import RESOLVERS, litert_outputs, post_training, quantization_aware
+from tests.network.int8_files import litert_outputs, post_training, quantization_aware
 
 BATCH = 500
 LAYERS = "conv1", "pool1", "conv2", "pool2", "flatten", "dense1", "dense2", "softmax"
@@ -61,7 +62,7 @@ def main(seeds: int) -> None:
             else:
                 content = quantization_aware(model, digits, per_channel)
             first.setdefault(name, content)
-            for kernels in RESOLVERS:
+            for kernels in LITERT:
                 found = differences(content, kernels, images)
                 row = f"{name:7} seed {seed} {way} per {'channel' if per_channel else 'tensor':7} {kernels}"
                 cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in LAYERS)

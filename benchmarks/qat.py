@@ -7,15 +7,14 @@ Every network is trained anew, so that its time is measured. "before" is the sam
 chosen on the validation images, after first trials that looked at the test images.
 """
 
-import os
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from time import perf_counter
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.digits import Digits
 from qkit.network import NETWORKS, Accuracy, predict, qat
@@ -29,7 +28,7 @@ RUNS = [
 def main(seed: int, names: list[str]) -> None:
     """Print the tables."""
     digits = load_digits()
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {digits.name}, seed {seed}")
+    print(f"{machine()}, {digits.name}, seed {seed}")
     for name in names:
         with redirect_stdout(StringIO()):
             model, control = trained(name, digits, seed), qat.fine_tuned(name, digits, seed)
@@ -59,8 +58,8 @@ def row(
     size, same = "simulated", ""
     if network.settings.runs_in_litert:
         file = network.to_litert()
-        agree = np.mean(answers_of_file(file, digits.x_test).argmax(axis=1) == predicted.argmax(axis=1))
-        size, same = f"{len(file):,}", f"{agree:.2%}"
+        agree = np.mean(file.predict(digits.x_test).argmax(axis=1) == predicted.argmax(axis=1))
+        size, same = f"{file.size:,}", f"{agree:.2%}"
     low, high = after.interval
     return (
         f"{method:6} | {weight_bits:7} | {activation_bits:11} | {images:6,} | {before.value:6.2%} | {after.value:6.2%} "
@@ -71,17 +70,6 @@ def row(
 def of(probabilities: np.ndarray, digits: Digits) -> Accuracy:
     """Count the right answers on the test images."""
     return Accuracy.of(probabilities.argmax(axis=1), digits.y_test)
-
-
-def answers_of_file(file: bytes, images: np.ndarray) -> np.ndarray:
-    """Return what the file answers, int8 (n, 10)."""
-    interpreter = Interpreter(model_content=file)
-    image, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    interpreter.resize_tensor_input(image["index"], (*images.shape, 1))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(image["index"], (images[..., None] - 128).view(np.int8))
-    interpreter.invoke()
-    return interpreter.get_tensor(answer["index"])
 
 
 if __name__ == "__main__":

@@ -9,22 +9,18 @@ results.
 
 import statistics
 import sys
-import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import product
 from time import perf_counter
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.machine import machine
 from benchmarks.peak import peak_megabytes
 from qkit import load_digits, trained
 from qkit.digits import Digits
-from qkit.network import Accuracy, Simulation
-from qkit.network.backend import quiet, tf
-from qkit.network.cnn import as_input
+from qkit.network import Accuracy, Simulation, convert
 from qkit.numeric import thresholds
 from qkit.show import explorers
 
@@ -70,28 +66,10 @@ def agreement(name: str, digits: Digits) -> None:
         weight_method=thresholds.minmax, activation_method=thresholds.minmax
     )
     simulated = network.predict(digits.x_test).argmax(axis=1)
-    in_the_file = litert_answers(model, calibration_images, digits.x_test)
+    in_the_file = convert(model, "int8", calibration_images).predict(digits.x_test).argmax(axis=1)
     print(f"\nsimulated, 8 bits, MinMax: {Accuracy.of(simulated, digits.y_test)}")
     print(f"LiteRT's int8 file:        {Accuracy.of(in_the_file, digits.y_test)}")
     print(f"the same answer for {np.mean(simulated == in_the_file):.2%} of the images\n")
-
-
-def litert_answers(model, calibration_images: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Convert a model to int8 and return what the file answers."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([as_input(image[None])] for image in calibration_images)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        interpreter = Interpreter(model_content=converter.convert())
-        takes, gives = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-        interpreter.resize_tensor_input(takes, (len(images), 28, 28, 1))
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(takes, (images[..., None].astype(np.int16) - 128).astype(np.int8))
-        interpreter.invoke()
-    return interpreter.get_tensor(gives).argmax(axis=1)
 
 
 def timed(run: Callable) -> tuple[float, object]:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from qkit.network.backend import keras
-from qkit.network.observe import activation_histograms
-from qkit.numeric import QuantParams, QuantSpec, Threshold, params_from_range, thresholds
+from qkit.network.simulate import Simulation
+from qkit.numeric import QuantParams, Threshold
 
 
 def calibrated_ranges(
@@ -17,11 +17,11 @@ def calibrated_ranges(
     kernel_method: Callable[..., Threshold],
     dense_per_channel: bool,
 ) -> dict[str, QuantParams]:
-    """Choose the grids of ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``.
+    """Choose the grids of ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of :class:`Simulation`.
 
     Kernels have signed symmetric grids without the lowest integer, those of convolutions one a channel; what ReLU
-    returns has unsigned integers and the threshold of the least squared error. The image (0 to 1) and the logits
-    (all of their range) have 8 bits.
+    returns has unsigned integers and the threshold of the least squared error. The image and the logits (all of
+    their ranges) have 8 bits.
 
     Parameters
     ----------
@@ -37,28 +37,20 @@ def calibrated_ranges(
     Raises
     ------
     ValueError
-        If there is no image.
+        If there is no image, or a layer of another kind.
     """
-    last = model.layers[-1]
-
-    def with_logits(layer):
-        return type(layer).from_config(layer.get_config() | ({"activation": "linear"} if layer is last else {}))
-
-    probe = keras.models.clone_model(model, clone_function=with_logits)
-    probe.set_weights(model.get_weights())
-    histograms = activation_histograms(probe, images, magnitude=True)
-    eight, logits = QuantSpec(8, signed=False), histograms[last.name].range
-    ranges = {"image": params_from_range(0.0, 1.0, eight), "logits": params_from_range(logits.low, logits.high, eight)}
-    for layer in (layer for layer in model.layers if layer.weights):
-        kernel = layer.kernel.numpy()
-        per_channel = dense_per_channel or isinstance(layer, keras.layers.Conv2D)
-        spec = QuantSpec(weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
-        if per_channel:
-            params = thresholds.per_channel(kernel_method, kernel, spec)
-        else:
-            params = kernel_method(kernel, weight_bits, signed=True).params(spec)
-        ranges[f"{layer.name}/kernel"] = params
-        if layer is not last:
-            threshold = thresholds.mse(histograms[layer.name], activation_bits)
-            ranges[layer.name] = threshold.params(QuantSpec(activation_bits, signed=False))
+    simulation = Simulation(model, images)
+    per_tensor, per_channel = (
+        simulation.quantized(weight_bits, activation_bits, per_channel=each, weight_method=kernel_method)
+        for each in (False, True)
+    )
+    *hidden, last = simulation.layers
+    for name in hidden:
+        if simulation.histograms[name].range.low < 0:
+            raise ValueError(f"{name} returns negative numbers: only layers with ReLU can be calibrated here")
+    ranges = dict(per_channel.activations)
+    ranges["logits"] = ranges.pop(last)
+    for name in simulation.layers:
+        is_coarse = isinstance(model.get_layer(name), keras.layers.Dense) and not dense_per_channel
+        ranges[f"{name}/kernel"] = (per_tensor if is_coarse else per_channel).kernels[name]
     return ranges

@@ -22,6 +22,7 @@ from qkit.network.backend import keras
 from qkit.network.calibrate import calibrated_ranges
 from qkit.network.conversion import convert
 from qkit.network.keep import arrays_of, kept
+from qkit.network.litert import LiteModel
 from qkit.network.quantizers import latent_kernels, read_ranges, with_quantizers, write_ranges
 from qkit.numeric import QuantParams, thresholds
 from qkit.storage import Arrays
@@ -121,8 +122,8 @@ class QatNetwork:
         """
         return {layer: kernel.numpy() for layer, (kernel, _) in latent_kernels(self.model).items()}
 
-    def to_litert(self) -> bytes:
-        """Convert to a ``.tflite`` file that takes and returns int8.
+    def to_litert(self) -> LiteModel:
+        """Convert to a file that takes and returns int8.
 
         Weights of 4 bits take half a byte each.
 
@@ -136,7 +137,7 @@ class QatNetwork:
                 f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
                 "be simulated; train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
             )
-        return convert(self.model, "int8").content
+        return convert(self.model, "int8")
 
 
 def train(
@@ -263,7 +264,7 @@ def _path(name: str, digits: Digits, seed: int, settings: object) -> Path:
     """Name another file for everything that could change the weights: float network, code, settings, tfmot."""
     base, here = recipe.kept_path(name, digits, seed), Path(__file__)
     key = hashlib.sha256(repr([base.name, settings, version("tensorflow-model-optimization")]).encode())
-    ours = [here.with_name(f"{module}.py") for module in ("qat", "quantizers", "calibrate", "observe")]
+    ours = [here.with_name(f"{module}.py") for module in ("qat", "quantizers", "calibrate", "simulate", "observe")]
     for file in [*ours, *sorted(Path(qkit.numeric.__file__).parent.glob("*.py"))]:
         key.update(file.read_bytes())
     return base.with_name(f"{name}-qat-{key.hexdigest()[:12]}.npz")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qkit.network.backend import keras, tf
+from qkit.network.forward import layers_of
 from qkit.numeric import QuantParams, QuantSpec, params_from_range
 
 # After the backend, which decides for tf_keras.
@@ -151,9 +152,12 @@ def with_quantizers(
 
     Raises
     ------
+    ValueError
+        If there is a layer of another kind.
     RuntimeError
         If tfmot left something in float.
     """
+    layers_of(model)
 
     def annotated(layer):
         copy = type(layer).from_config(layer.get_config())

@@ -189,20 +189,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float64, and round half away from 0: LiteRT's reference kernel of dense layers.
 
-    Parameters
-    ----------
-    acc : array_like of integers
-        Any shape, also empty; values of int32. Per channel, the channels are the last axis.
-    scale : float, or array_like of shape (channels,)
-
-    Returns
-    -------
-    ndarray of int32, same shape as ``acc``
-
-    Raises
-    ------
-    TypeError, ValueError, OverflowError
-        As :func:`rescale`.
+    Parameters, result and errors are those of :func:`rescale_float32`, but the scale stays float64.
     """
     scale = float64s(scale, "scale")
     product = _int32_values(acc, scale.shape).astype(np.float64)

@@ -1,18 +1,11 @@
 """Full-int8 .tflite files, and what LiteRT computes from them: for tests and benchmarks."""
 
-import warnings
-
 import numpy as np
 
 from qkit.network.backend import keras, quiet, tf
 from qkit.network.cnn import as_input
-
-RESOLVERS = {
-    "xnnpack": "AUTO",
-    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
-    "reference": "BUILTIN_REF",
-}
-"""What LiteRT calls the kernels."""
+from qkit.network.runner import Runner
+from qkit.network.tflite import read_operators
 
 
 def post_training(model, images: np.ndarray, per_channel: bool = True, io=tf.int8) -> bytes:
@@ -30,8 +23,7 @@ def quantization_aware(model, digits, per_channel: bool = True, steps: int = 50)
 
     Per channel, convolutions are (tfmot leaves dense layers per tensor).
     """
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         import tensorflow_model_optimization as tfmot
         from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
             default_8bit_quantize_registry as registry,
@@ -57,27 +49,12 @@ def quantization_aware(model, digits, per_channel: bool = True, steps: int = 50)
 def _convert(converter, io) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = io
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         return converter.convert()
 
 
 def litert_outputs(content: bytes, kernels: str, x: np.ndarray) -> list[np.ndarray]:
     """Return what LiteRT computes from inputs ``x``: the output of every operator, in the order of the file."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        interpreter = Interpreter(
-            model_content=content,
-            experimental_op_resolver_type=OpResolverType[RESOLVERS[kernels]],
-            experimental_preserve_all_tensors=True,
-        )
-        start = interpreter.get_input_details()[0]["index"]
-        interpreter.resize_tensor_input(start, x.shape)
-        interpreter.allocate_tensors()
-    interpreter.set_tensor(start, x)
-    interpreter.invoke()
-    graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(content)).subgraphs[0]
-    return [interpreter.get_tensor(operator.outputs[0]) for operator in graph.operators]
+    run = Runner(content, len(x), kernels, threads=1, keep=True)
+    run(x)
+    return [run.tensor(operator.output.index) for operator in read_operators(content)]

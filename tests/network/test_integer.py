@@ -9,8 +9,9 @@ import pytest
 
 from qkit.network import IntegerNetwork, build, train
 from qkit.network.backend import keras, quiet, tf
+from qkit.network.runner import KERNELS as LITERT
 from qkit.numeric.requantize import KERNELS
-from tests.network.int8_files import RESOLVERS, litert_outputs, post_training, quantization_aware
+from tests.network.int8_files import litert_outputs, post_training, quantization_aware
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 NOT_X86 = f"these kernels round in another way on {platform.machine()}; qkit follows those of x86"
@@ -63,13 +64,13 @@ def check_against_litert(content: bytes, kernels: str, images: np.ndarray) -> No
         np.testing.assert_array_equal(found[layer.name], output, err_msg=f"{layer.name}, {kernels}")
 
 
-@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("kernels", LITERT)
 @pytest.mark.parametrize("file", FILES)
 def test_every_layer_is_litert(files, file, kernels, few_digits):
     check_against_litert(files[file], kernels, few_digits.x_test[:300])
 
 
-@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("kernels", LITERT)
 @pytest.mark.parametrize("io", [tf.float32, tf.uint8])
 def test_other_inputs_and_outputs(trained_networks, few_digits, io, kernels):
     content = post_training(trained_networks["deep"], few_digits.x_train[:50], io=io)
@@ -81,7 +82,7 @@ def test_other_inputs_and_outputs(trained_networks, few_digits, io, kernels):
     check_against_litert(content, kernels, few_digits.x_test[:50])
 
 
-@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("kernels", LITERT)
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_paddings_strides_and_negative_outputs(padding, per_channel, kernels):
@@ -104,7 +105,7 @@ def test_paddings_strides_and_negative_outputs(padding, per_channel, kernels):
     check_against_litert(content, kernels, images)
 
 
-@pytest.mark.parametrize("kernels", RESOLVERS)
+@pytest.mark.parametrize("kernels", LITERT)
 def test_floats_become_integers_and_back_as_in_litert(kernels):
     """Floats that fall on a tie, or just beside one; answers on a scale that is no power of two."""
     model = keras.Sequential([keras.layers.Input((512,)), keras.layers.Dense(64)])
@@ -120,7 +121,7 @@ def test_single_rounding_is_another_answer_to_the_same_sums(deep, few_digits):
     """It differs from every family of kernels, but only here and there and by one."""
     network = IntegerNetwork.read(deep)
     first = {kernels: network.run(few_digits.x_test[:300], kernels)["conv1"].astype(int) for kernels in KERNELS}
-    for kernels in RESOLVERS:
+    for kernels in LITERT:
         difference = np.abs(first[kernels] - first["single"])
         assert difference.max() <= 1
         assert difference.mean() < 1e-3

@@ -1,14 +1,11 @@
 """Networks quantized in many ways, against their definitions and LiteRT; and kernels replaced for a while."""
 
-import warnings
-
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from qkit import QuantSpec, fake_quantize
-from qkit.network import Simulation, build, kernels_replaced, predict, train
-from qkit.network.backend import keras, quiet, tf
+from qkit.network import Simulation, build, convert, kernels_replaced, predict, train
+from qkit.network.backend import keras
 from qkit.network.cnn import as_input
 from qkit.network.forward import compiled
 from qkit.network.simulate import CHANNEL_BINS
@@ -190,44 +187,20 @@ def test_nothing_to_calibrate_with():
 def test_eight_bits_are_those_of_litert(trained, few_digits, per_channel):
     """MinMax on the same images gives the scales of the converter's int8 file, and its answers."""
     images = few_digits.x_train[:200]
-    file = converted(trained, images, per_channel)
+    file = convert(trained, "int8", images, per_channel)
     network = Simulation(trained, images).quantized(
         per_channel=per_channel, weight_method=thresholds.minmax, activation_method=thresholds.minmax
     )
-    interpreter = Interpreter(model_content=file)
-    theirs: dict = {}
-    for tensor in interpreter.get_tensor_details():  # logits come before probabilities, which have the same shape
-        theirs.setdefault(tuple(tensor["shape"]), tensor["quantization_parameters"])
+    theirs = file.tensors()
     for name, params in network.kernels.items():
-        grid = theirs[np.moveaxis(network.weights[name].kernel, -1, 0).shape]
-        np.testing.assert_allclose(grid["scales"], np.atleast_1d(params.scale), rtol=1e-6)
+        np.testing.assert_allclose(theirs.loc[(name, "weights"), "scale"], params.scale, rtol=1e-6)
     for name, params in network.activations.items():
-        grid = theirs[(1, 28, 28, 1) if name == "image" else (1, *trained.get_layer(name).output_shape[1:])]
-        assert grid["scales"] == pytest.approx(params.scale, rel=1e-5)
-        assert grid["zero_points"] == params.zero_point - 128
+        role = {"image": "input", network.layers[-1].name: "logits"}.get(name, "output")
+        assert theirs.loc[(name, role), "scale"] == pytest.approx(params.scale, rel=1e-5)
+        assert theirs.loc[(name, role), "zero_point"] == params.zero_point - 128
     said = network.predict(few_digits.x_test).argmax(axis=1)
-    assert np.mean(said == answers(interpreter, few_digits.x_test)) >= 0.998  # one of 500 may be a tie
-
-
-def answers(interpreter, images):
-    takes, gives = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    interpreter.resize_tensor_input(takes, (len(images), 28, 28, 1))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(takes, (images[..., None].astype(int) - 128).astype(np.int8))
-    interpreter.invoke()
-    return interpreter.get_tensor(gives).argmax(axis=1)
-
-
-def converted(model, images, per_channel):
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([as_input(image[None])] for image in images)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    converter._experimental_disable_per_channel = not per_channel
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return converter.convert()
+    same = said == file.predict(few_digits.x_test).argmax(axis=1)
+    assert np.mean(same) >= 0.998  # one of 500 may be a tie
 
 
 def test_the_explorer_shows_what_is_measured(simulation, few_digits):
