@@ -31,8 +31,8 @@ METHODS = ("lsq", "plain", "stock")
 CALIBRATION_IMAGES = 1_000
 IMAGES = 12_000
 LEARNING_RATE = 3e-4
-LEARNING_RATE_2_BITS = 2e-3
-"""Where there are three or four levels, a weight has far to go to the next one."""
+LEARNING_RATES = {2: 2e-3, 3: 1e-3}
+"""By the fewest bits in the network. Where there are few levels, a weight has far to go to the next one."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Settings:
     @property
     def learning_rate(self) -> float:
         """Where the cosine starts."""
-        return LEARNING_RATE_2_BITS if 2 in (self.weight_bits, self.activation_bits) else LEARNING_RATE
+        return LEARNING_RATES.get(min(self.weight_bits, self.activation_bits), LEARNING_RATE)
 
     def __str__(self) -> str:
         return f"{self.weight_bits}-bit weights, {self.activation_bits}-bit activations, {self.method}"
@@ -175,8 +175,8 @@ def train(
         Decides the order of the images.
     images, epochs : int
         Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does: with a learning rate
-        falling from 0.0003 (from 0.002 where anything has 2 bits). 0 epochs only calibrate: that is post-training
-        quantization.
+        falling from 0.0003 (from 0.001 where anything has 3 bits, 0.002 where anything has 2). 0 epochs only
+        calibrate: that is post-training quantization.
 
     Raises
     ------
@@ -240,8 +240,8 @@ def trained(
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
     """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
 
-    What quantization-aware training has beyond this is owed to its quantizers, and where anything has 2 bits also to
-    its learning rate, which is 0.002 there and 0.0003 here.
+    What quantization-aware training has beyond this is owed to its quantizers, and at 3 and 2 bits also to its
+    learning rate, which is higher there (:data:`LEARNING_RATES`).
     """
     model = cnn.build(name, seed)
 

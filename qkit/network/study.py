@@ -47,17 +47,17 @@ class Cell:
     seed: int = 0
 
 
-def _as_trained(cell: Cell, model, digits: Digits) -> np.ndarray:
+def _as_trained(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
     return predict(model, digits.x_test)
 
 
-def _tuned(cell: Cell, model, digits: Digits) -> np.ndarray:
-    train(model, digits, epochs=1, seed=cell.seed, images=qat.IMAGES, learning_rate=qat.LEARNING_RATE)
+def _tuned(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
+    train(model, digits, epochs=1, seed=cell.seed, images=images, learning_rate=qat.LEARNING_RATE)
     return predict(model, digits.x_test)
 
 
 def _ptq(method: Callable) -> Callable:
-    def predictions(cell: Cell, model, digits: Digits) -> np.ndarray:
+    def predictions(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
         simulation = Simulation(model, digits.x_train[:CALIBRATION_IMAGES])
         network = simulation.quantized(
             cell.weight_bits, cell.activation_bits, weight_method=method, activation_method=method
@@ -68,8 +68,9 @@ def _ptq(method: Callable) -> Callable:
 
 
 def _qat(method: str) -> Callable:
-    def predictions(cell: Cell, model, digits: Digits) -> np.ndarray:
-        network = qat.train(model, digits, cell.weight_bits, cell.activation_bits, method, seed=cell.seed)
+    def predictions(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
+        bits = cell.weight_bits, cell.activation_bits
+        network = qat.train(model, digits, *bits, method, seed=cell.seed, images=images)
         return network.predict(digits.x_test)
 
     return predictions
@@ -85,7 +86,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 }
 """What turns a trained network into answers for the test images. ``float, tuned`` is the control: training goes on
 with the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
-QAT's."""
+QAT's. Each gets a cell, the network, the digits, and how many images to go on with."""
 
 
 def cells(
@@ -166,7 +167,7 @@ class Results:
         return pd.DataFrame(rows)
 
 
-def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None) -> Results:
+def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None, images: int = qat.IMAGES) -> Results:
     """Measure every cell that has not been measured before, and return all.
 
     What is finished is kept in ``data/study/``: a run that was interrupted, or is widened, goes on where it was.
@@ -180,6 +181,8 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None)
         Where to measure: by default here, one after the other. A ``ProcessPoolExecutor`` must start new processes
         (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a fork. A Dask
         cluster's is ``client.get_executor()``; its machines must see the file of the digits.
+    images : int
+        Methods that train go on with so many training images, each once.
     """
     cells = list(cells)
     found: dict[Cell, Arrays] = {}
@@ -187,15 +190,15 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None)
         if executor is None:
             for cell in cells:
                 bar.set_postfix_str(f"{cell.network}, {cell.method}, W{cell.weight_bits} A{cell.activation_bits}")
-                found[cell] = measure(cell, digits)
+                found[cell] = measure(cell, digits, images)
                 bar.update(1)
         else:
-            futures = {executor.submit(measure, cell, digits): cell for cell in cells}
+            futures = {executor.submit(measure, cell, digits, images): cell for cell in cells}
             try:
                 for future in as_completed(futures):
                     cell = futures[future]
                     # A machine of a cluster keeps its results on its own disk; here they are kept again.
-                    found[cell] = _kept(cell, digits, future.result)
+                    found[cell] = _kept(cell, digits, images, future.result)
                     bar.update(1)
             finally:
                 for future in futures:
@@ -207,7 +210,7 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None)
     )
 
 
-def measure(cell: Cell, digits: Digits) -> Arrays:
+def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:
     """Return ``predicted``, uint8 (n,), and ``seconds`` of one cell: kept ones, else measured now."""
 
     def make() -> Arrays:
@@ -216,26 +219,26 @@ def measure(cell: Cell, digits: Digits) -> Arrays:
         with contextlib.redirect_stdout(io.StringIO()) if alone else contextlib.nullcontext():
             model = trained(cell.network, digits, cell.seed)
             start = perf_counter()
-            probabilities = METHODS[cell.method](cell, model, digits)
+            probabilities = METHODS[cell.method](cell, model, digits, images)
         return {
             "predicted": probabilities.argmax(axis=1).astype(np.uint8),
             "seconds": np.array(perf_counter() - start),
         }
 
-    return _kept(cell, digits, make)
+    return _kept(cell, digits, images, make)
 
 
-def _kept(cell: Cell, digits: Digits, make: Callable[[], Arrays]) -> Arrays:
+def _kept(cell: Cell, digits: Digits, images: int, make: Callable[[], Arrays]) -> Arrays:
     def check(arrays: Arrays) -> None:
         if arrays.keys() != {"predicted", "seconds"} or arrays["predicted"].shape != digits.y_test.shape:
             raise ValueError(f"The file kept for {cell} does not hold its answers.")
 
-    return kept_arrays(kept_path(cell, digits), make, what=f"{cell}", accept=check)
+    return kept_arrays(kept_path(cell, digits, images), make, what=f"{cell}", accept=check)
 
 
-def kept_path(cell: Cell, digits: Digits) -> Path:
+def kept_path(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Path:
     """Return where a cell is kept: another file for everything that could change it, any line of code included."""
-    key = hashlib.sha256(repr([_CODE, cell, digits.fingerprint]).encode())
+    key = hashlib.sha256(repr([_CODE, cell, digits.fingerprint, images]).encode())
     return data_home() / "study" / f"{key.hexdigest()[:16]}.npz"
 
 

@@ -25,7 +25,7 @@ def measured(monkeypatch):
     """Methods that answer at once, and the list of cells they were asked for."""
     asked = []
 
-    def answers(cell, model, digits):
+    def answers(cell, model, digits, images):
         asked.append(cell)
         return np.eye(10)[(digits.y_test + (np.arange(len(digits.y_test)) < cell.weight_bits)) % 10]
 
@@ -79,10 +79,10 @@ def test_an_interrupted_run_goes_on_where_it_was(measured, few_digits, monkeypat
     wanted = cells(["deep"], ["PTQ MSE", "QAT LSQ"], [8, 4, 2])
     answers = study.METHODS["QAT LSQ"]
 
-    def interrupted(cell, model, digits):
+    def interrupted(cell, model, digits, images):
         if cell.weight_bits == 4:
             raise KeyboardInterrupt
-        return answers(cell, model, digits)
+        return answers(cell, model, digits, images)
 
     monkeypatch.setitem(study.METHODS, "QAT LSQ", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -108,6 +108,18 @@ def test_other_digits_are_another_cell(measured, few_digits, digits):
     assert study.kept_path(cell, few_digits) != study.kept_path(cell, digits)
 
 
+def test_more_training_is_measured_anew(few_digits, monkeypatch):
+    monkeypatch.setattr(study, "trained", lambda *_: None)
+
+    def answers(cell, model, digits, images):
+        return np.eye(10)[(digits.y_test + images) % 10]
+
+    monkeypatch.setitem(study.METHODS, "QAT LSQ", answers)
+    (cell,) = cells(["deep"], ["QAT LSQ"], [8])
+    more, fewer = (study.run([cell], few_digits, images=images).accuracy(cell) for images in (1, 0))
+    assert (more.value, fewer.value) == (0, 1)
+
+
 def test_threads_measure_what_a_loop_measures(measured, few_digits, tmp_path, monkeypatch):
     wanted = cells(["deep", "shallow"], ["PTQ MSE"], [8, 2])
     output = sys.stdout
@@ -125,7 +137,7 @@ def assert_same(one, other):
 
 
 def test_a_cell_that_fails_does_not_lose_the_others(measured, few_digits, monkeypatch):
-    def fails(cell, model, digits):
+    def fails(cell, model, digits, images):
         raise RuntimeError("out of memory")
 
     monkeypatch.setitem(study.METHODS, "QAT LSQ", fails)
