@@ -51,6 +51,10 @@ class Accuracy:
         low, high = self.interval
         return f"{self.value:.2%} (95 % interval {low:.2%} to {high:.2%}, {self.total:,} images)"
 
+    def __format__(self, spec: str) -> str:
+        """Format the share, as in ``f"{accuracy:.2%}"``; without a format, say all."""
+        return format(self.value, spec) if spec else str(self)
+
 
 @dataclass(frozen=True)
 class Paired:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qkit.numeric import histogram_of, thresholds
+from qkit.numeric import Accuracy, histogram_of, thresholds
 from qkit.show import figures
 
 RNG = np.random.default_rng(0)
+ACCURACIES = {"a": [Accuracy(90, 100), Accuracy(20, 100)], "b": [Accuracy(80, 100), Accuracy(60, 100)]}
 IMAGES = RNG.integers(0, 256, (23, 28, 28), np.uint8)
 LABELS = np.arange(23) % 10
 PROBABILITIES = RNG.dirichlet(np.ones(10), 23)
@@ -24,7 +25,7 @@ PICTURES = {
     "ruler": lambda: figures.ruler(np.array([-0.9, 0.02, 1.0]), 0.25),
     "convolution": lambda: figures.convolution(np.ones((5, 5)), KERNEL, np.zeros((3, 3)), 2, 2),
     "training_curves": lambda: figures.training_curves({"shallow": CURVES, "deep": CURVES}),
-    "accuracy_intervals": lambda: figures.accuracy_intervals([("one", 0.98, (0.97, 0.99)), ("two", 0.5, (0.4, 0.6))]),
+    "accuracy_intervals": lambda: figures.accuracy_intervals({"one": Accuracy(98, 100), "two": Accuracy(50, 100)}),
     "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
     "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
 }
@@ -34,12 +35,10 @@ PICTURES |= {
     ),
     "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
     "error_by_bits": lambda: figures.error_by_bits([2, 3, 4], [0.2, 0.06, 0.01], [0.3, 0.06, 0.01]),
-    "accuracy_by_bits": lambda: figures.accuracy_by_bits(
-        [8, 4, 2], {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95, (0.94, 0.96)
-    ),
+    "accuracy_by_bits": lambda: figures.accuracy_by_bits([8, 2], ACCURACIES, Accuracy(95, 100)),
 }
 PICTURES["sqnr_and_accuracy"] = lambda: figures.sqnr_and_accuracy(
-    [8, 4, 2], {"a": [40, 20, 2], "b": [38, 19, -1]}, {"a": [0.9, 0.9, 0.2], "b": [0.8, 0.7, 0.6]}, 0.95, (0.94, 0.96)
+    [8, 2], {"a": [40, 2], "b": [38, -1]}, ACCURACIES, Accuracy(95, 100)
 )
 COUNTED_MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
 TEN = thresholds.mse(RNG.normal(size=500), bits=4)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from qkit.numeric.accuracy import Accuracy
 from qkit.show.picture import picture
 from qkit.show.style import FLOAT, GUIDE, QUANTIZED
 
@@ -40,42 +41,41 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
 
 
 @picture
-def accuracy_intervals(rows: Sequence[tuple[str, float, tuple[float, float]]]) -> tuple[Figure, str]:
-    """Draw accuracies with their 95 % intervals, one row each: (name, value, (low, high))."""
+def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
+    """Draw accuracies with their 95 % intervals, one row each."""
     figure = Figure(figsize=(9, 0.55 * len(rows) + 1.2))
     axes = figure.subplots()
-    for place, (_, value, (low, high)) in enumerate(rows):
+    said = []
+    for place, (name, accuracy) in enumerate(rows.items()):
+        low, high = accuracy.interval
         axes.plot([low, high], [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
-        axes.plot([value], [place], "o", color=FLOAT, mfc="white", ms=9, mew=2)
-    axes.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], xlabel="accuracy, with 95 % interval")
+        axes.plot([accuracy.value], [place], "o", color=FLOAT, mfc="white", ms=9, mew=2)
+        said.append(f"{name}: {accuracy:.2%}, {low:.2%} to {high:.2%}")
+    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="accuracy, with 95 % interval")
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x", color="#dddddd")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    said = "; ".join(f"{name}: {value:.2%}, {low:.2%} to {high:.2%}" for name, value, (low, high) in rows)
-    return figure, f"Accuracies with 95 % intervals. {said}."
+    return figure, f"Accuracies with 95 % intervals. {'; '.join(said)}."
 
 
 @picture
 def accuracy_by_bits(
     bits: Sequence[int],
-    curves: Mapping[str, Sequence[float]],
-    reference: float,
-    interval: tuple[float, float],
+    curves: Mapping[str, Sequence[Accuracy]],
+    reference: Accuracy,
     label: str = "bits of the weights",
-    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> tuple[Figure, str]:
-    """Draw the share of wrong answers against bits: a line for each of ``curves``, which hold accuracies.
+    """Draw the share of wrong answers against bits: a line for each of ``curves``, with its 95 % intervals.
 
-    ``reference`` and ``interval`` are the float network's accuracy and its 95 % interval, a line with a band;
-    ``intervals``, where given, are those of the curves. The axis is logarithmic: one per cent and fifty are both to
-    be seen.
+    ``reference`` is the float network's accuracy, a line with a band. The axis is logarithmic: one per cent and
+    fifty are both to be seen.
     """
     figure = Figure(figsize=(9.2, 4))
     axes = figure.subplots()
-    said = _wrong_answers(axes, bits, curves, reference, interval, label)
-    for name, ends in (intervals or {}).items():
+    said = _wrong_answers(axes, bits, curves, reference, label)
+    for name, values in curves.items():
         (line,) = (each for each in axes.lines if each.get_label() == name)
-        axes.vlines(bits, *(1 - np.array(ends).T), color=line.get_color(), lw=2, zorder=1)
+        axes.vlines(bits, *(1 - np.array([each.interval for each in values]).T), line.get_color(), lw=2, zorder=1)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, said
 
@@ -84,9 +84,8 @@ def accuracy_by_bits(
 def sqnr_and_accuracy(
     bits: Sequence[int],
     sqnrs: Mapping[str, Sequence[float]],
-    accuracies: Mapping[str, Sequence[float]],
-    reference: float,
-    interval: tuple[float, float],
+    accuracies: Mapping[str, Sequence[Accuracy]],
+    reference: Accuracy,
     label: str = "bits of the weights",
 ) -> tuple[Figure, str]:
     """Draw the SQNR, in dB, and beside it the share of wrong answers (as :func:`accuracy_by_bits`) against bits."""
@@ -95,7 +94,7 @@ def sqnr_and_accuracy(
     _lines(left, bits, sqnrs)
     left.set(xlabel=label, ylabel="SQNR of the logits, dB", xticks=list(bits))
     left.invert_xaxis()
-    said = _wrong_answers(right, bits, accuracies, reference, interval, label)
+    said = _wrong_answers(right, bits, accuracies, reference, label)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     ends = "; ".join(f"{name}: {values[0]:.1f} to {values[-1]:.1f} dB" for name, values in sqnrs.items())
     return figure, f"SQNR from {bits[0]} to {bits[-1]} bits. {ends}. {said}"
@@ -107,12 +106,12 @@ def _lines(axes, bits: Sequence[int], curves: Mapping[str, Sequence[float]]) -> 
         axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
 
 
-def _wrong_answers(axes, bits, curves, reference, interval, label: str) -> str:
+def _wrong_answers(axes, bits, curves, reference: Accuracy, label: str) -> str:
     """Draw wrong answers against bits, and say it in words."""
-    axes.axhspan(1 - interval[1], 1 - interval[0], color=FLOAT, alpha=0.15)
-    axes.axhline(1 - reference, color=FLOAT, lw=1.5, label="float, 95 % interval")
+    axes.axhspan(*np.subtract(1, reference.interval), color=FLOAT, alpha=0.15)
+    axes.axhline(1 - reference.value, color=FLOAT, lw=1.5, label="float, 95 % interval")
     axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
-    _lines(axes, bits, {name: np.subtract(1, values) for name, values in curves.items()})
+    _lines(axes, bits, {name: [1 - each.value for each in values] for name, values in curves.items()})
     axes.set(xlabel=label, ylabel="wrong answers (log scale)", xticks=list(bits), yscale="log")
     axes.set_ylim(None, 1.1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
