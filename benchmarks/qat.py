@@ -18,6 +18,7 @@ from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.digits import Digits
 from qkit.network import NETWORKS, Accuracy, predict, qat
+from qkit.network.cnn import validation_images
 
 RUNS = [
     *((method, bits, bits) for method in qat.METHODS for bits in (8, 4, 3, 2)),
@@ -40,7 +41,7 @@ def main(seed: int, names: list[str]) -> None:
         for method, weight_bits, activation_bits in RUNS:
             print(row(model, digits, method, weight_bits, activation_bits, seed), flush=True)
         for method in ("plain", "lsq"):
-            print(row(model, digits, method, 2, 2, seed, len(digits.x_train) - 5_000), flush=True)
+            print(row(model, digits, method, 2, 2, seed, len(digits.x_train) - validation_images(digits)), flush=True)
 
 
 def row(

@@ -16,11 +16,10 @@ from matplotlib.ticker import PercentFormatter
 
 from qkit import load_digits
 from qkit.network import study
+from qkit.network.cnn import validation_images
 
 RESULTS = Path(__file__).parent / "results"
 BITS = (8, 4, 3, 2)
-IMAGES = 55_000
-"""All that are not held out for validation."""
 STYLES = {
     "PTQ MinMax": ("#E69F00", "o"),
     "PTQ MSE": ("#009E73", "s"),
@@ -32,13 +31,14 @@ STYLES = {
 def main(seeds: int) -> None:
     """Measure, print, and write."""
     digits = load_digits()
-    results = study.run(study.cells(bits=BITS, seeds=range(seeds)), digits, images=IMAGES)
+    images = len(digits.x_train) - validation_images(digits)
+    results = study.run(study.cells(bits=BITS, seeds=range(seeds)), digits, images=images)
     RESULTS.mkdir(exist_ok=True)
     name = f"study-{digits.name.lower().replace(' ', '-')}"
     table = results.table()
     table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
     groups = table.groupby(["network", "method", "weight_bits"])["accuracy"]
-    print(f"{digits.name}, {seeds} seeds, {IMAGES:,} images: accuracy, mean and spread (lowest to highest)\n")
+    print(f"{digits.name}, {seeds} seeds, {images:,} images: accuracy, mean and spread (lowest to highest)\n")
     print(groups.agg(["mean", "min", "max"]).map("{:.2%}".format).to_string())
     for network in ("deep", "shallow"):
         for bits in BITS:

@@ -37,19 +37,15 @@ def calibrated_ranges(
     Raises
     ------
     ValueError
-        If there is no image, or a layer of another kind.
+        If there is no image, or a layer that cannot be simulated.
     """
     simulation = Simulation(model, images)
     per_tensor, per_channel = (
         simulation.quantized(weight_bits, activation_bits, per_channel=each, weight_method=kernel_method)
         for each in (False, True)
     )
-    *hidden, last = simulation.layers
-    for name in hidden:
-        if simulation.histograms[name].range.low < 0:
-            raise ValueError(f"{name} returns negative numbers: only layers with ReLU can be calibrated here")
     ranges = dict(per_channel.activations)
-    ranges["logits"] = ranges.pop(last)
+    ranges["logits"] = ranges.pop(simulation.layers[-1])
     for name in simulation.layers:
         is_coarse = isinstance(model.get_layer(name), keras.layers.Dense) and not dense_per_channel
         ranges[f"{name}/kernel"] = (per_tensor if is_coarse else per_channel).kernels[name]

@@ -118,7 +118,7 @@ def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Ten
     scale = _scale(layer, params)
     q_kernel = quantize(real, QuantParams(scale, params.zero_point, spec))
     kernel.scale[:] = scale
-    kernel.data.view(np.int8)[:] = np.moveaxis(q_kernel, -1, 0).ravel()
+    kernel.values[:] = np.moveaxis(q_kernel, -1, 0)
 
 
 def _store_bias(layer: str, real: np.ndarray, scale: np.ndarray, bias: Tensor) -> None:
@@ -127,7 +127,7 @@ def _store_bias(layer: str, real: np.ndarray, scale: np.ndarray, bias: Tensor) -
     if not np.all(np.abs(q_bias) < 2**31):
         raise ValueError(f"the bias of {layer} does not fit into int32 at scales as small as {scale.min():g}")
     bias.scale[:] = scale
-    bias.data.view(np.int32)[:] = q_bias
+    bias.values[:] = q_bias
 
 
 def _scale(name: str, params: QuantParams) -> np.ndarray:
@@ -148,6 +148,6 @@ def _refuse_another(layer: str, kernel: np.ndarray, bias: np.ndarray, q_kernel: 
     same = np.moveaxis(kernel, -1, 0).shape == q_kernel.shape
     for tensor in q_bias if same else ():
         scale = tensor.scale.astype(np.float64)
-        same = np.all(np.abs(bias - scale * tensor.data.view(np.int32)) <= scale)
+        same = np.all(np.abs(bias - scale * tensor.values) <= scale)
     if not same:
         raise ValueError(f"the file was not converted from this network: {layer} has other weights there")

@@ -17,8 +17,12 @@ OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "
 """What is known here."""
 SAME = 0
 """What the schema calls the padding that keeps the size."""
-FAULTS = (struct.error, TypeError, IndexError, KeyError, AttributeError)
+FAULTS = (struct.error, ValueError, TypeError, IndexError, KeyError, AttributeError)
 """What reading numbers that stand for nothing ends in."""
+
+
+class NotKnown(ValueError):
+    """The file is whole, but has something that is not known here."""
 
 
 def read_layers(content: bytes) -> tuple[tuple[int, ...], QuantParams | None, tuple[Layer, ...]]:
@@ -36,10 +40,9 @@ def read_layers(content: bytes) -> tuple[tuple[int, ...], QuantParams | None, tu
     try:
         operators = read_operators(content)
         image = operators[0].inputs[0]
-    except (*FAULTS, ValueError) as error:
-        raise ValueError(f"{damaged} ({error})") from error
-    try:
         return image.shape[1:], _grid(image), _layers(image, operators)
+    except NotKnown:
+        raise
     except FAULTS as error:
         raise ValueError(f"{damaged} ({error})") from error
 
@@ -49,10 +52,10 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
     for operator in operators:
         name = _short_name(operator, names.values())
         if operator.kind not in OPERATORS:
-            raise ValueError(f"{name} is a {operator.kind}; known here are {', '.join(OPERATORS)}")
+            raise NotKnown(f"{name} is a {operator.kind}; known here are {', '.join(OPERATORS)}")
         x = operator.inputs[0]
         if x.index not in names:
-            raise ValueError(f"the input of {name} must be the image or the output of another layer, got {x.name!r}")
+            raise NotKnown(f"the input of {name} must be the image or the output of another layer, got {x.name!r}")
         layers.append(_layer(operator, name, names[x.index]))
         names[operator.output.index] = name
     return tuple(layers)
@@ -74,39 +77,37 @@ def _layer(operator: Operator, name: str, source: str) -> Layer:
         return Shift(**common)
     if kind == "DEQUANTIZE" and (x.dtype, y.dtype) == ("int8", "float32"):
         return Dequantize(**common)
-    weights = constants[0] if kind in ("CONV_2D", "FULLY_CONNECTED") else None
-    types = [tensor.dtype.upper() for tensor in (x, weights, y) if tensor]
-    if set(types) != {"INT8"} or kind in ("QUANTIZE", "DEQUANTIZE"):
-        raise ValueError(
-            f"{name}, a {kind}, has {', '.join(types)}; only networks of INT8 throughout can be run here: convert "
-            "with optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
+    weights, bias = (*constants, None)[:2] if kind in ("CONV_2D", "FULLY_CONNECTED") else (None, None)
+    types = [tensor.dtype for tensor in (x, weights, y, bias) if tensor]
+    if types != ["int8"] * (3 if weights else 2) + ["int32"] * bool(bias) or kind in ("QUANTIZE", "DEQUANTIZE"):
+        raise NotKnown(
+            f"{name}, a {kind}, has {', '.join(types)}; only networks of int8, with biases of int32, can be run here: "
+            "convert with optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
             "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
         )
     activation = operator.activation
     if activation != "NONE" and not (weights and activation == "RELU"):
-        raise ValueError(f"{name}, a {kind}, ends with {activation}, which is not known here")
+        raise NotKnown(f"{name}, a {kind}, ends with {activation}, which is not known here")
     if kind == "RESHAPE":
         return Reshape(**common)
     if kind == "SOFTMAX":
         if (options.beta, *_only(y)) != (1, 1 / 256, -128):
-            raise ValueError(
-                f"{name} must have beta 1, scale 1/256 and zero-point -128, got {options.beta}, {_only(y)}"
-            )
+            raise NotKnown(f"{name} must have beta 1, scale 1/256 and zero-point -128, got {options.beta}, {_only(y)}")
         return Softmax(**common)
     if kind == "MAX_POOL_2D":
         return MaxPool(**common, **_window(operator, (options.filterHeight, options.filterWidth)))
     per_channel = weights.scale.size > 1
-    spec = QuantSpec(symmetric=True, narrow_range=True, axis=weights.axis if per_channel else None)
+    spec = QuantSpec(symmetric=True, narrow_range=True, axis=0 if per_channel else None)
     common |= {
-        "q_weights": weights.values(np.int8),
-        "q_bias": constants[1].values(np.int32) if constants[1:] else np.zeros(weights.shape[0], np.int32),
+        "q_weights": weights.values,
+        "q_bias": bias.values if bias else np.zeros(weights.shape[0], np.int32),
         "w": QuantParams(*((weights.scale, weights.zero_point) if per_channel else _only(weights)), spec),
         "relu": activation == "RELU",
     }
     if kind == "FULLY_CONNECTED":
         return Dense(**common)
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
-        raise ValueError(f"{name} is dilated; only convolutions without gaps are known here")
+        raise NotKnown(f"{name} is dilated; only convolutions without gaps are known here")
     return Convolution(**common, **_window(operator, weights.shape[1:3]))
 
 

@@ -153,11 +153,13 @@ def with_quantizers(
     Raises
     ------
     ValueError
-        If there is a layer of another kind.
+        If there is a layer of another kind, or another activation.
     RuntimeError
         If tfmot left something in float.
     """
-    layers_of(model)
+    activations = [layer.activation for layer in layers_of(model) if layer.activation]
+    if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
+        raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
 
     def annotated(layer):
         copy = type(layer).from_config(layer.get_config())

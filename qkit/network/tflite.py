@@ -23,15 +23,13 @@ class Tensor:
     index : int
         Its place in the file.
     name : str
-        As TensorFlow called it.
+        As TensorFlow called it; tensors need not have one.
     shape : tuple of int
     dtype : str
         Such as ``"int8"``.
     scale : ndarray of float32, shape (channels,)
         One number for a tensor that is quantized as a whole, none for one that is not quantized.
     zero_point : ndarray of int64, shape (channels,)
-    axis : int
-        What counts the channels, where there are several scales.
     data : ndarray of uint8, shape (bytes,)
         The bytes that are stored: none for what is computed when the network runs.
     """
@@ -42,12 +40,12 @@ class Tensor:
     dtype: str
     scale: np.ndarray
     zero_point: np.ndarray
-    axis: int
     data: np.ndarray
 
-    def values(self, dtype: type) -> np.ndarray:
-        """Return the stored numbers, in their shape."""
-        return self.data.view(dtype).reshape(self.shape)
+    @property
+    def values(self) -> np.ndarray:
+        """The stored numbers, in their shape."""
+        return self.data.view(self.dtype).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,11 +156,10 @@ def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
     quantized = grid is not None and grid.ScaleLength() > 0
     return Tensor(
         index=index,
-        name=tensor.Name().decode(),
+        name=(tensor.Name() or b"").decode(),
         shape=tuple(tensor.Shape(axis) for axis in range(tensor.ShapeLength())),
         dtype=dtypes[tensor.Type()].lower(),
         scale=grid.ScaleAsNumpy() if quantized else np.zeros(0, np.float32),
         zero_point=grid.ZeroPointAsNumpy() if quantized else np.zeros(0, np.int64),
-        axis=grid.QuantizedDimension() if quantized else 0,
         data=buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8),
     )

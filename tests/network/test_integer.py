@@ -4,12 +4,14 @@ import platform
 import subprocess
 import sys
 
+import flatbuffers
 import numpy as np
 import pytest
 
 from qkit.network import IntegerNetwork, build, train
 from qkit.network.backend import keras, quiet, tf
 from qkit.network.runner import KERNELS as LITERT
+from qkit.network.tflite import import_litert, read_operators
 from qkit.numeric.requantize import KERNELS
 from tests.network.int8_files import litert_outputs, post_training, quantization_aware
 
@@ -243,6 +245,40 @@ def test_files_cut_off(deep):
     assert refused > 100
 
 
+def test_files_that_are_whole_but_not_known(deep):
+    content = bytearray(deep)
+    probabilities = read_operators(content)[-1].output
+    probabilities.scale[:] *= 2
+    with pytest.raises(
+        ValueError, match=r"softmax must have beta 1, scale 1/256 .*, got 1\.0, \(0\.0078"
+    ):
+        IntegerNetwork.read(bytes(content))
+
+
+def test_a_bias_of_floats_is_not_taken_for_integers(deep):
+    schema = import_litert("schema_py_generated")
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(deep, 0))
+    (bias,) = (tensor for tensor in file.subgraphs[0].tensors if tensor.type == 2 and list(tensor.shape) == [32])
+    bias.type = schema.TensorType.FLOAT32
+    with pytest.raises(ValueError, match="conv1, a CONV_2D, has int8, int8, int8, float32;"):
+        IntegerNetwork.read(packed(file))
+
+
+def test_tensors_need_no_names(deep, few_digits):
+    schema = import_litert("schema_py_generated")
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(deep, 0))
+    for tensor in file.subgraphs[0].tensors:
+        tensor.name = None
+    nameless, images = IntegerNetwork.read(packed(file)), few_digits.x_test[:5]
+    np.testing.assert_array_equal(nameless.predict(images), IntegerNetwork.read(deep).predict(images))
+
+
+def packed(file) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def float_file(model, optimize=False) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if optimize else []
@@ -254,7 +290,7 @@ def float_file(model, optimize=False) -> bytes:
 def test_networks_of_floats(trained_networks, optimize):
     content = float_file(trained_networks["deep"], optimize)
     with pytest.raises(
-        ValueError, match=r"conv1, a CONV_2D, has FLOAT32.*only networks of INT8.*representative_dataset"
+        ValueError, match=r"conv1, a CONV_2D, has float32.*only networks of int8.*representative_dataset"
     ):
         IntegerNetwork.read(content)
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow_model_optimization as tfmot
 
 from qkit import QuantSpec, fake_quantize, params_from_range
-from qkit.network import activation_histograms, build, predict
+from qkit.network import Simulation, activation_histograms, build, predict
 from qkit.network.backend import keras, tf
 from qkit.network.calibrate import calibrated_ranges
 from qkit.network.cnn import as_input
@@ -91,6 +91,16 @@ def test_ranges_are_read_as_they_were_written(model, few_digits, learned, dense_
         assert (found[tensor].spec.bits, found[tensor].spec.axis) == (params.spec.bits, params.spec.axis)
     assert [found[tensor].spec.bits for tensor in ("image", "conv1/kernel", "conv1", "logits")] == [8, 3, 4, 8]
     assert np.ndim(found["dense1/kernel"].scale) == dense_per_channel
+
+
+def test_calibration_takes_its_method_for_kernels_and_the_least_squared_error_for_activations(model, few_digits):
+    images = few_digits.x_train[:50]
+    ranges = calibrated_ranges(model, images, 2, 3, thresholds.minmax, dense_per_channel=True)
+    simulation = Simulation(model, images)
+    kernels = simulation.quantized(2, 3, weight_method=thresholds.minmax).kernels
+    activations = simulation.quantized(2, 3, activation_method=thresholds.mse).activations
+    for tensor, params in (("conv1/kernel", kernels["conv1"]), ("conv1", activations["conv1"])):
+        np.testing.assert_array_equal(ranges[tensor].scale, params.scale)
 
 
 def test_without_learned_steps_it_is_what_tfmot_makes(model, few_digits):

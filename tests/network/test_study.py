@@ -3,6 +3,7 @@
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,8 +117,36 @@ def test_more_training_is_measured_anew(few_digits, monkeypatch):
 
     monkeypatch.setitem(study.METHODS, "QAT LSQ", answers)
     (cell,) = cells(["deep"], ["QAT LSQ"], [8])
-    more, fewer = (study.run([cell], few_digits, images=images).accuracy(cell) for images in (1, 0))
-    assert (more.value, fewer.value) == (0, 1)
+    with ThreadPoolExecutor(1) as executor:
+        for where in (executor, None):
+            more, fewer = (study.run([cell], few_digits, where, images).accuracy(cell) for images in (1, 0))
+            assert (more.value, fewer.value) == (0, 1)
+
+
+def test_what_does_not_train_is_measured_once_for_any_number_of_images(measured, few_digits):
+    for images in (1, np.int64(1), 2):
+        study.run(cells(["deep"], bits=[8]), few_digits, images=images)
+    methods = [cell.method for cell in measured]
+    assert {method: methods.count(method) for method in study.METHODS} == {
+        method: 2 if method == "float, tuned" or method.startswith("QAT") else 1 for method in study.METHODS
+    }
+
+
+def test_methods_train_as_they_say(monkeypatch, few_digits):
+    """Each with its own quantizers, and all with the same images and seed."""
+    seen = []
+
+    def network(model, digits, *settings, **more):
+        seen.append((*settings, *more.values()))
+        return SimpleNamespace(predict=lambda images: np.eye(10)[digits.y_test])
+
+    monkeypatch.setattr(study.qat, "train", network)
+    monkeypatch.setattr(study, "train", lambda model, digits, **settings: seen.append(settings))
+    monkeypatch.setattr(study, "trained", lambda *_: None)
+    monkeypatch.setattr(study, "predict", lambda model, images: np.eye(10)[few_digits.y_test])
+    study.run(cells(["deep"], study.TRAINING, [(2, 4)], [7]), few_digits, images=99)
+    tuned = {"epochs": 1, "seed": 7, "images": 99, "learning_rate": study.qat.LEARNING_RATE}
+    assert seen == [tuned, (2, 4, "plain", 7, 99), (2, 4, "lsq", 7, 99)]
 
 
 def test_threads_measure_what_a_loop_measures(measured, few_digits, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import io
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from qkit.numeric import Accuracy, histogram_of, thresholds
@@ -121,6 +122,17 @@ NO_CURVE = {
 def test_without_a_curve(name):
     with pytest.raises(ValueError, match=f"'{name}' has no curve to draw: Threshold: "):
         figures.criterion({"ten": TEN, name: NO_CURVE[name]}, "error")
+
+
+def test_wrong_answers_are_drawn_with_their_intervals():
+    (axes,) = figures.accuracy_by_bits([8, 2], ACCURACIES, Accuracy(95, 100)).figure.axes
+    reference, _, a, b = axes.lines
+    np.testing.assert_allclose(reference.get_ydata(), 0.05)
+    np.testing.assert_allclose(a.get_xydata(), [[8, 0.1], [2, 0.8]])
+    for line, bars, accuracies in zip((a, b), axes.collections, ACCURACIES.values(), strict=True):
+        ends = np.sort([segment[:, 1] for segment in bars.get_segments()])
+        np.testing.assert_allclose(ends, [sorted(1 - np.array(each.interval)) for each in accuracies])
+        np.testing.assert_array_equal(bars.get_color()[0][:3], to_rgb(line.get_color()))
 
 
 def test_words_say_what_the_figure_shows():

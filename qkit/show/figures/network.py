@@ -5,6 +5,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from qkit.numeric.accuracy import Accuracy
@@ -72,9 +73,8 @@ def accuracy_by_bits(
     """
     figure = Figure(figsize=(9.2, 4))
     axes = figure.subplots()
-    said = _wrong_answers(axes, bits, curves, reference, label)
-    for name, values in curves.items():
-        (line,) = (each for each in axes.lines if each.get_label() == name)
+    said, lines = _wrong_answers(axes, bits, curves, reference, label)
+    for line, values in zip(lines, curves.values(), strict=True):
         axes.vlines(bits, *(1 - np.array([each.interval for each in values]).T), line.get_color(), lw=2, zorder=1)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, said
@@ -94,24 +94,27 @@ def sqnr_and_accuracy(
     _lines(left, bits, sqnrs)
     left.set(xlabel=label, ylabel="SQNR of the logits, dB", xticks=list(bits))
     left.invert_xaxis()
-    said = _wrong_answers(right, bits, accuracies, reference, label)
+    said, _ = _wrong_answers(right, bits, accuracies, reference, label)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     ends = "; ".join(f"{name}: {values[0]:.1f} to {values[-1]:.1f} dB" for name, values in sqnrs.items())
     return figure, f"SQNR from {bits[0]} to {bits[-1]} bits. {ends}. {said}"
 
 
-def _lines(axes, bits: Sequence[int], curves: Mapping[str, Sequence[float]]) -> None:
+def _lines(axes, bits: Sequence[int], curves: Mapping[str, Sequence[float]]) -> list[Line2D]:
     colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
-    for (name, values), colour, marker in zip(curves.items(), cycle(colours), cycle("osD^vP*")):
-        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)
+    styles = zip(curves.items(), cycle(colours), cycle("osD^vP*"))
+    return [
+        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)[0]
+        for (name, values), colour, marker in styles
+    ]
 
 
-def _wrong_answers(axes, bits, curves, reference: Accuracy, label: str) -> str:
-    """Draw wrong answers against bits, and say it in words."""
+def _wrong_answers(axes, bits, curves, reference: Accuracy, label: str) -> tuple[str, list[Line2D]]:
+    """Draw wrong answers against bits; return what is seen, in words, and the lines of the curves."""
     axes.axhspan(*np.subtract(1, reference.interval), color=FLOAT, alpha=0.15)
     axes.axhline(1 - reference.value, color=FLOAT, lw=1.5, label="float, 95 % interval")
     axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
-    _lines(axes, bits, {name: [1 - each.value for each in values] for name, values in curves.items()})
+    lines = _lines(axes, bits, {name: [1 - each.value for each in values] for name, values in curves.items()})
     axes.set(xlabel=label, ylabel="wrong answers (log scale)", xticks=list(bits), yscale="log")
     axes.set_ylim(None, 1.1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -120,7 +123,7 @@ def _wrong_answers(axes, bits, curves, reference: Accuracy, label: str) -> str:
     axes.invert_xaxis()
     ends = [(name, values[0], values[-1]) for name, values in curves.items()]
     said = "; ".join(f"{name}: {a:.2%} right at {bits[0]} bits, {b:.2%} at {bits[-1]}" for name, a, b in ends)
-    return f"Wrong answers against bits. Float: {reference:.2%} right. {said}."
+    return f"Wrong answers against bits. Float: {reference:.2%} right. {said}.", lines
 
 
 @picture
