@@ -38,7 +38,8 @@ def main(seeds: int) -> None:
     table = results.table()
     table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
     groups = table.groupby(["network", "method", "weight_bits"])["accuracy"]
-    print(f"{digits.name}, {seeds} seeds, {images:,} images: accuracy, mean and spread (lowest to highest)\n")
+    of_seeds = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    print(f"{digits.name}, {of_seeds}, {images:,} images: accuracy, mean and spread (lowest to highest)\n")
     print(groups.agg(["mean", "min", "max"]).map("{:.2%}".format).to_string())
     for network in ("deep", "shallow"):
         for bits in BITS:
@@ -58,9 +59,7 @@ def main(seeds: int) -> None:
             means = rows.groupby("weight_bits")["accuracy"].mean().loc[list(BITS)]
             axes.plot(BITS, 1 - means, color=colour, marker=marker, mfc="white", label=method)
             axes.plot(rows["weight_bits"], 1 - rows["accuracy"], marker, color=colour, ms=3)
-        axes.set(
-            title=f"{network}, {digits.name}, {seeds} seeds", xlabel="bits of weights and activations", yscale="log"
-        )
+        axes.set(title=f"{network}, {digits.name}, {of_seeds}", xlabel="bits of weights and activations", yscale="log")
         axes.set_xticks(BITS)
         axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -249,9 +249,7 @@ def test_files_that_are_whole_but_not_known(deep):
     content = bytearray(deep)
     probabilities = read_operators(content)[-1].output
     probabilities.scale[:] *= 2
-    with pytest.raises(
-        ValueError, match=r"softmax must have beta 1, scale 1/256 .*, got 1\.0, \(0\.0078"
-    ):
+    with pytest.raises(ValueError, match=r"softmax must have beta 1, scale 1/256 .*, got 1\.0, \(0\.0078"):
         IntegerNetwork.read(bytes(content))
 
 
