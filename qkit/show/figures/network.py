@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from qkit.numeric.accuracy import Accuracy
 from qkit.show.picture import picture
@@ -74,8 +75,12 @@ def accuracy_by_bits(
     figure = Figure(figsize=(9.2, 4))
     axes = figure.subplots()
     said, lines = _wrong_answers(axes, bits, curves, reference, label)
-    for line, values in zip(lines, curves.values(), strict=True):
-        axes.vlines(bits, *(1 - np.array([each.interval for each in values]).T), line.get_color(), lw=2, zorder=1)
+    for place, (line, values) in enumerate(zip(lines, curves.values(), strict=True)):
+        # Side by side, in points: on top of one another they would hide their intervals.
+        aside = ScaledTranslation(9 / 72 * (place - (len(lines) - 1) / 2), 0, figure.dpi_scale_trans)
+        line.set_transform(axes.transData + aside)
+        ends = 1 - np.array([each.interval for each in values]).T
+        axes.vlines(bits, *ends, line.get_color(), lw=2, zorder=1, transform=axes.transData + aside)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, said
 
@@ -104,7 +109,7 @@ def _lines(axes, bits: Sequence[int], curves: Mapping[str, Sequence[float]]) -> 
     colours = (QUANTIZED, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
     styles = zip(curves.items(), cycle(colours), cycle("osD^vP*"))
     return [
-        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=8, label=name)[0]
+        axes.plot(bits, values, marker + "-", color=colour, mfc="white", mew=2, ms=7, label=name)[0]
         for (name, values), colour, marker in styles
     ]
 
