@@ -191,7 +191,9 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     with contextlib.closing(progress(total=len(cells), description="study", unit=" cells")) as bar:
         if executor is None:
             for cell in cells:
-                bar.set_postfix_str(f"{cell.network}, {cell.method}, W{cell.weight_bits} A{cell.activation_bits}")
+                bar.set_postfix_str(
+                    f"{cell.network}, {cell.method}, W{cell.weight_bits} A{cell.activation_bits}, seed {cell.seed}"
+                )
                 found[cell] = measure(cell, digits, images)
                 bar.update(1)
         else:

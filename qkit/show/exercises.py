@@ -132,14 +132,14 @@ def _function(reference: Callable, cases: list[tuple], tolerance: float = 0.0) -
     def verify(answer: object) -> Problem | None:
         if not callable(answer):
             return "not a function", {"got": _short(answer)}
-        for case in cases:
+        for place, case in enumerate(cases):
             said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
             expected = reference(*case)
             try:
                 result = answer(*copy.deepcopy(case))
             except (Exception, SystemExit) as error:
                 return "function failed", {"case": said, "error": type(error).__name__ + _reason(error)}
-            if result is ... or result is None:
+            if place == 0 and (result is ... or result is None):
                 return "returns nothing", {}
             if _number(expected, tolerance)(result) is not None:
                 return "wrong result", {"case": said, "got": _short(result)}
@@ -279,7 +279,9 @@ _VERIFIERS: dict[str, Verifier] = {
     "6.4": _choice("a", "abc"),
     "6.5": _choice("b", "abc"),
     "7.1": _function(
-        _straight_through, [(0.3, 0.5, -1, 1), (1.2, 0.5, -1, 1), (-2.0, -0.1, -1, 1), (0.9, -2.0, -1, 1)]
+        _straight_through,
+        [(0.3, 0.5, -1, 1), (1.2, 0.5, -1, 1), (-2.0, -0.1, -1, 1), (0.9, -2.0, -1, 1), (-0.8, 0.5, -0.5, 1)]
+        + [(end, 0.5, -0.5, 1.0) for end in (-0.5, 1.0)],
     ),
     "7.2": _number(3),
     "7.3": _number(-6 * 0.999**94, tolerance=0.01),

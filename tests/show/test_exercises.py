@@ -103,6 +103,15 @@ def test_a_number_is_told_its_direction_but_not_the_answer():
     assert check("1.1", np.int64(9)).status == check("1.1", np.array([9])).status == check("1.1", 9.0).status == "right"
 
 
+def test_a_gradient_that_is_wrong_somewhere():
+    def none_where_clipped(w, upstream, low, high):
+        return upstream if low <= w <= high else None
+
+    assert check("7.1", none_where_clipped).message.startswith("For w = 1.2, upstream = 0.5, low = -1, high = 1 your")
+    assert check("7.1", lambda w, upstream, low, high: upstream * (abs(w) <= high)).status == "wrong"
+    assert check("7.1", lambda w, upstream, low, high: upstream * (low < w < high)).status == "wrong"
+
+
 def test_a_function_is_told_the_case_that_fails():
     message = check("1.3", lambda channels_in, filters: 9 * channels_in * filters).message
     assert message.startswith("For channels_in = 1, filters = 32 your function returns 288.")
