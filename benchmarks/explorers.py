@@ -28,9 +28,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from benchmarks.machine import machine
+from qkit.show.canvas import Label, Numeral
 from qkit.show.explorer import Explorer
-from qkit.show.explorers.parts import Label, Numeral
-from qkit.show.style import RC
+from qkit.show.picture import RC
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = """\

@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.network import IntegerNetwork
-from qkit.network.runner import KERNELS as LITERT
-from qkit.numeric import KERNELS
+from qkit.network.runner import RUNTIMES as LITERT
+from qkit.numeric import RUNTIMES
 from tests.network.int8_files import litert_outputs, post_training, quantization_aware
 
 BATCH = 500
@@ -62,15 +62,15 @@ def main(seeds: int) -> None:
             else:
                 content = quantization_aware(model, digits, per_channel)
             first.setdefault(name, content)
-            for kernels in LITERT:
-                found = differences(content, kernels, images)
-                row = f"{name:7} seed {seed} {way} per {'channel' if per_channel else 'tensor':7} {kernels}"
+            for runtime in LITERT:
+                found = differences(content, runtime, images)
+                row = f"{name:7} seed {seed} {way} per {'channel' if per_channel else 'tensor':7} {runtime}"
                 cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in LAYERS)
                 print(row.ljust(44), *cells, sep=" | ", flush=True)
     heads = (f"{layer:>9}" for layer in (*LAYERS, "answer"))
     print("\nkernels against one another, PTQ, seed 0".ljust(45), *heads, sep=" | ")
     for name, content in first.items():
-        for one, other in itertools.combinations(KERNELS, 2):
+        for one, other in itertools.combinations(RUNTIMES, 2):
             found = between(content, one, other, images)
             cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in (*LAYERS, "answer"))
             print(f"{name:7} {one}, {other}".ljust(44), *cells, sep=" | ", flush=True)
@@ -79,16 +79,16 @@ def main(seeds: int) -> None:
         "seconds, median | fastest | of the processor | MB before | MB predict | MB all layers",
         sep=" | ",
     )
-    for name, kernels in itertools.product(first, KERNELS):
-        print(f"{name:7} {kernels:12}".ljust(21), measured(first[name], kernels), sep=" | ", flush=True)
+    for name, runtime in itertools.product(first, RUNTIMES):
+        print(f"{name:7} {runtime:12}".ljust(21), measured(first[name], runtime), sep=" | ", flush=True)
 
 
-def differences(content: bytes, kernels: str, images: np.ndarray) -> Counter:
+def differences(content: bytes, runtime: str, images: np.ndarray) -> Counter:
     """Return for every layer how many numbers of it differ from LiteRT's."""
     network, found = IntegerNetwork.read(content), Counter()
     for start in range(0, len(images), BATCH):
-        ours = network.run(images[start : start + BATCH], kernels)
-        theirs = litert_outputs(content, kernels, ours["image"])
+        ours = network.run(images[start : start + BATCH], runtime)
+        theirs = litert_outputs(content, runtime, ours["image"])
         for layer, output in zip(network.layers, theirs, strict=True):
             found[layer.name] += int(np.sum(ours[layer.name] != output))
     return found
@@ -98,20 +98,20 @@ def between(content: bytes, one: str, other: str, images: np.ndarray) -> Counter
     """Return for every layer how many numbers differ between two sets of kernels, and how many digits they answer."""
     network, found = IntegerNetwork.read(content), Counter()
     for start in range(0, len(images), BATCH):
-        first, second = (network.run(images[start : start + BATCH], kernels) for kernels in (one, other))
+        first, second = (network.run(images[start : start + BATCH], runtime) for runtime in (one, other))
         for name in first:
             found[name] += int(np.sum(first[name] != second[name]))
         found["answer"] += int(np.sum(first["softmax"].argmax(axis=1) != second["softmax"].argmax(axis=1)))
     return found
 
 
-def measured(content: bytes, kernels: str) -> str:
+def measured(content: bytes, runtime: str) -> str:
     """Return seconds and megabytes for all images on one thread, as a row."""
     one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.tflite"
         path.write_bytes(content)
-        command = [sys.executable, "-c", MEASURE, str(path), kernels]
+        command = [sys.executable, "-c", MEASURE, str(path), runtime]
         done = subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True)
     return done.stdout.rstrip("\n")
 

@@ -17,9 +17,8 @@ import numpy as np
 
 from benchmarks.machine import machine
 from qkit.numeric import Histogram, histogram_of
-from qkit.numeric.clipping import errors_at_edges
-from qkit.numeric.entropy import divergences, reference_and_merged
-from qkit.numeric.magnitudes import Bins
+from qkit.numeric.curves import divergences, errors_at_edges, reference_and_merged
+from qkit.numeric.histogram import Bins
 
 
 def main(rounds: int) -> None:

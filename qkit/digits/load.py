@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from qkit.digits.standin import VERSION, draw_digits
-from qkit.progress import progress
-from qkit.storage import Arrays, alone, checkout, data_home, kept_arrays, read_arrays
+from qkit.keeping import Arrays, alone, checkout, data_home, kept_arrays, progress, read_arrays
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"

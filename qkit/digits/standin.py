@@ -19,7 +19,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.random import RandomState
 
-from qkit.progress import progress
+from qkit.keeping import progress
 
 VERSION = 1
 """Goes up when the same call draws other images."""

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from qkit.digits import Digits
+from qkit.keeping import Arrays, kept_arrays, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
 from qkit.network.images import check_images
 from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES
-from qkit.progress import progress
-from qkit.storage import Arrays, kept_arrays
 
 
 def build(name: str, seed: int = 0) -> "keras.Sequential":

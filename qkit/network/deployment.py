@@ -13,8 +13,7 @@ import numpy as np
 from qkit.network.backend import keras
 from qkit.network.litert import LiteModel
 from qkit.network.tflite import Operator, Tensor, named_tensors, read_operators
-from qkit.numeric.affine import quantize
-from qkit.numeric.grid import QuantParams
+from qkit.numeric.affine import QuantParams, quantize
 
 
 def deploy(

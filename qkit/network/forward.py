@@ -13,7 +13,7 @@ import numpy as np
 
 from qkit.network.backend import keras, tf
 from qkit.network.recipe import Weights
-from qkit.numeric.grid import QuantParams
+from qkit.numeric.affine import QuantParams
 
 
 class Layer(NamedTuple):

@@ -9,9 +9,18 @@ from collections.abc import Collection
 import numpy as np
 
 from qkit.network.tflite import Operator, Tensor, read_operators
-from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.integer_layers import Convolution, Dense, Layer
-from qkit.numeric.unweighted import Dequantize, MaxPool, Quantize, Reshape, Shift, Softmax
+from qkit.numeric.affine import QuantParams, QuantSpec
+from qkit.numeric.integer_layers import (
+    Convolution,
+    Dense,
+    Dequantize,
+    Layer,
+    MaxPool,
+    Quantize,
+    Reshape,
+    Shift,
+    Softmax,
+)
 
 OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"
 """What is known here."""

@@ -1,7 +1,7 @@
 """A full-int8 .tflite file, run in NumPy as integer hardware runs it, and equal to LiteRT bit for bit.
 
 The file says which layers there are, with which integers, scales and zero-points; :mod:`qkit.numeric.integer_layers`
-and :mod:`qkit.numeric.unweighted` compute them, :mod:`qkit.numeric.requantize` names the kernels whose rounding is
+and :mod:`qkit.numeric.integer_layers` compute them, :mod:`qkit.numeric.fixed_point` names the kernels whose rounding is
 followed. TensorFlow is not needed.
 """
 
@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from qkit.network.int8_file import read_layers
-from qkit.numeric.affine import quantize
-from qkit.numeric.checks import reals
-from qkit.numeric.grid import QuantParams
+from qkit.numeric.affine import QuantParams, quantize, reals
+from qkit.numeric.fixed_point import Runtime, check_runtime
 from qkit.numeric.integer_layers import Dense, Layer, Trace
-from qkit.numeric.requantize import Kernels, check_kernels
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
@@ -39,7 +37,7 @@ class IntegerNetwork:
     Examples
     --------
     >>> network = IntegerNetwork.read("digits.tflite")  # doctest: +SKIP
-    >>> network.predict(digits.x_test, kernels="reference").argmax(axis=1)  # doctest: +SKIP
+    >>> network.predict(digits.x_test, runtime="reference").argmax(axis=1)  # doctest: +SKIP
     """
 
     shape: tuple[int, ...]
@@ -61,7 +59,7 @@ class IntegerNetwork:
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         return cls(*read_layers(content))
 
-    def predict(self, images: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
+    def predict(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return the output of the last layer.
 
         Parameters
@@ -69,8 +67,8 @@ class IntegerNetwork:
         images : ndarray
             Grey levels, uint8 (n, height, width), which stand for 0 to 1; or what the network takes itself, such
             as int8 (n, height, width, 1).
-        kernels : {"xnnpack", "builtin", "reference", "single"}
-            Whose rounding to follow; see :mod:`qkit.numeric.requantize`.
+        runtime : {"xnnpack", "builtin", "reference", "single"}
+            Whose rounding to follow; see :mod:`qkit.numeric.fixed_point`.
 
         Returns
         -------
@@ -80,18 +78,18 @@ class IntegerNetwork:
         Raises
         ------
         ValueError
-            If there is no image, the images have another shape or type or hold NaN or infinity, or ``kernels`` is
+            If there is no image, the images have another shape or type or hold NaN or infinity, or ``runtime`` is
             unknown.
         """
-        return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, kernels)])
+        return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, runtime)])
 
-    def run(self, images: np.ndarray, kernels: Kernels = "xnnpack") -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> dict[str, np.ndarray]:
         """Return the input and the output of every layer, by name: ``"image"``, ``"conv1"`` and so on.
 
         10,000 images take 400 MB. Parameters and errors are those of :meth:`predict`.
         """
         whole: dict[str, np.ndarray] = {}
-        for index, outputs in enumerate(self._batches(images, kernels)):
+        for index, outputs in enumerate(self._batches(images, runtime)):
             for name, part in outputs.items():
                 if name not in whole:
                     whole[name] = np.empty((len(images), *part.shape[1:]), part.dtype)
@@ -111,7 +109,7 @@ class IntegerNetwork:
             raise ValueError(f"there is no layer {name!r}; there are {', '.join(layers)}")
         return layers[name]
 
-    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Trace:
+    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
         """Follow one number of one layer's output, from the int8 inputs to the int8 result.
 
         Parameters
@@ -122,17 +120,17 @@ class IntegerNetwork:
             The name of a convolution or a dense layer.
         position : tuple of int
             (row, column, channel), or (channel,) of a dense layer.
-        kernels : {"xnnpack", "builtin", "reference", "single"}
+        runtime : {"xnnpack", "builtin", "reference", "single"}
 
         Raises
         ------
         ValueError
-            If there is no such layer or position, or the image or ``kernels`` is not what :meth:`predict` takes.
+            If there is no such layer or position, or the image or ``runtime`` is not what :meth:`predict` takes.
         """
         layer = self.layer(name)
         if not isinstance(layer, Dense):
             raise ValueError(f"only convolutions and dense layers can be followed; {name} is a {layer.op}")
-        return layer.trace(self.run(np.asarray(image)[None], kernels)[layer.source][0], position, kernels)
+        return layer.trace(self.run(np.asarray(image)[None], runtime)[layer.source][0], position, runtime)
 
     def __repr__(self) -> str:
         lines = [f"IntegerNetwork: {self.shape} -> {self.layers[-1].shape}"]
@@ -141,13 +139,13 @@ class IntegerNetwork:
             lines.append(f"{layer.name:12} {layer.op:16} {layer.shape!s:15} {scale}")
         return "\n".join(lines)
 
-    def _batches(self, images: np.ndarray, kernels: Kernels) -> Iterator[dict[str, np.ndarray]]:
-        check_kernels(kernels)
+    def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[dict[str, np.ndarray]]:
+        check_runtime(runtime)
         x = self._input(np.asarray(images))
         for start in range(0, len(x), BATCH):
             outputs = {"image": x[start : start + BATCH]}
             for layer in self.layers:
-                outputs[layer.name] = layer.run(outputs[layer.source], kernels)
+                outputs[layer.name] = layer.run(outputs[layer.source], runtime)
             yield outputs
 
     def _input(self, images: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from qkit.digits import Digits
+from qkit.keeping import Arrays, kept_arrays
 from qkit.network import recipe
 from qkit.network.backend import keras
 from qkit.network.cnn import compile_for_digits, validation_images
-from qkit.storage import Arrays, kept_arrays
 
 
 def arrays_of(model: "keras.Sequential") -> Arrays:

@@ -29,13 +29,13 @@ class Latency:
     seconds : tuple of float
         For one image, in each repeat.
     batch, threads : int
-    kernels : str
+    runtime : str
     """
 
     seconds: tuple[float, ...]
     batch: int
     threads: int
-    kernels: str
+    runtime: str
 
     @property
     def microseconds(self) -> float:
@@ -45,7 +45,7 @@ class Latency:
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
-            f"{self.microseconds:.1f} µs an image (batch {self.batch}, {threads}, {self.kernels} kernels, "
+            f"{self.microseconds:.1f} µs an image (batch {self.batch}, {threads}, {self.runtime} kernels, "
             f"median of {len(self.seconds)})"
         )
 
@@ -126,13 +126,13 @@ class LiteModel:
         ]
         return pd.DataFrame(rows).set_index(["layer", "role"]).astype({"scale": object, "zero_point": "Int64"})
 
-    def predict(self, images: np.ndarray, kernels: str = "xnnpack", threads: int = 1) -> np.ndarray:
+    def predict(self, images: np.ndarray, runtime: str = "xnnpack", threads: int = 1) -> np.ndarray:
         """Return the probabilities, float32 (n, 10); those of a quantized output are multiples of its scale.
 
         Parameters
         ----------
         images : ndarray of uint8, shape (n, 28, 28)
-        kernels : {"xnnpack", "builtin", "reference"}
+        runtime : {"xnnpack", "builtin", "reference"}
             They do not round alike: an integer inside the network may be one more or less.
         threads : int
 
@@ -142,7 +142,7 @@ class LiteModel:
             If there is no image, or its shape or type is another one; if the kernels are unknown.
         """
         images = check_images(images)
-        runner = cache(lambda batch: Runner(self.content, batch, kernels, threads))
+        runner = cache(lambda batch: Runner(self.content, batch, runtime, threads))
         parts = []
         for start in range(0, len(images), BATCH):
             some = images[start : start + BATCH]
@@ -150,22 +150,22 @@ class LiteModel:
             parts.append(run.as_probabilities(run(run.as_input(some))))
         return np.concatenate(parts)
 
-    def outputs(self, images: np.ndarray, kernels: str = "xnnpack") -> list[np.ndarray]:
+    def outputs(self, images: np.ndarray, runtime: str = "xnnpack") -> list[np.ndarray]:
         """Return what each operator of the file hands on, in the order of the computation, as the file stores it.
 
         Parameters and errors are those of :meth:`predict`. All numbers of all images at once: 40 kB an image.
         """
         images = check_images(images)
-        run = Runner(self.content, len(images), kernels, 1, keep=True)
+        run = Runner(self.content, len(images), runtime, 1, keep=True)
         run(run.as_input(images))
         return [run.tensor(step.output.index) for step in read_operators(self.content)]
 
-    def accuracy(self, images: np.ndarray, labels: np.ndarray, kernels: str = "xnnpack", threads: int = 1) -> Accuracy:
+    def accuracy(self, images: np.ndarray, labels: np.ndarray, runtime: str = "xnnpack", threads: int = 1) -> Accuracy:
         """Return how often the network is right; parameters and errors as for :meth:`predict`."""
-        return Accuracy.of(self.predict(images, kernels, threads).argmax(axis=1), labels)
+        return Accuracy.of(self.predict(images, runtime, threads).argmax(axis=1), labels)
 
     def latency(
-        self, images: np.ndarray, batch: int = 1, repeats: int = 9, threads: int = 1, kernels: str = "xnnpack"
+        self, images: np.ndarray, batch: int = 1, repeats: int = 9, threads: int = 1, runtime: str = "xnnpack"
     ) -> Latency:
         """Measure the time an image takes, from handing a batch over to having its answers.
 
@@ -182,7 +182,7 @@ class LiteModel:
             raise ValueError(
                 f"batch must be from 1 to the {len(images)} images and repeats at least 1, got {batch} and {repeats}"
             )
-        run = Runner(self.content, batch, kernels, threads)
+        run = Runner(self.content, batch, runtime, threads)
         count = len(images) // batch
         batches = np.split(run.as_input(images[: count * batch]), count)
         seconds = []
@@ -191,7 +191,7 @@ class LiteModel:
             for inputs in batches:
                 run(inputs)
             seconds.append((perf_counter() - start) / (count * batch))
-        return Latency(tuple(seconds[1:]), batch, threads, kernels)
+        return Latency(tuple(seconds[1:]), batch, threads, runtime)
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]

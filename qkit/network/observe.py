@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from qkit.keeping import progress
 from qkit.network.backend import keras
 from qkit.network.cnn import as_input
 from qkit.network.images import check_images
 from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
-from qkit.progress import progress
 
 BATCH = 250
 

@@ -17,6 +17,7 @@ import numpy as np
 
 import qkit.numeric
 from qkit.digits import Digits
+from qkit.keeping import Arrays
 from qkit.network import cnn, recipe
 from qkit.network.backend import keras
 from qkit.network.calibrate import calibrated_ranges
@@ -25,7 +26,6 @@ from qkit.network.keep import arrays_of, kept
 from qkit.network.litert import LiteModel
 from qkit.network.quantizers import latent_kernels, read_ranges, with_quantizers, write_ranges
 from qkit.numeric import QuantParams, thresholds
-from qkit.storage import Arrays
 
 METHODS = ("lsq", "plain", "stock")
 MODULES = ("qat", "quantizers", "calibrate", "simulate", "forward", "observe")

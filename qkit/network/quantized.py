@@ -16,8 +16,7 @@ from qkit.network.forward import Layer, compiled, layers_of, rows_of, weights_of
 from qkit.network.images import check_images
 from qkit.network.measured import Measured
 from qkit.network.recipe import Weights
-from qkit.numeric.affine import fake_quantize
-from qkit.numeric.grid import QuantParams
+from qkit.numeric.affine import QuantParams, fake_quantize
 
 BATCH = 250
 """Images at a time: few enough that what one layer writes is still in the cache when the next one reads it."""

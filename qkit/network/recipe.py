@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qkit.digits import Digits
-from qkit.storage import Arrays, data_home, read_arrays
+from qkit.keeping import Arrays, data_home, read_arrays
 
 Layers = tuple[tuple[str, int], ...]
 NETWORKS: dict[str, Layers] = {

@@ -4,10 +4,9 @@ import numpy as np
 
 from qkit.network.quiet import quiet
 from qkit.network.tflite import import_litert
-from qkit.numeric.affine import dequantize, quantize
-from qkit.numeric.grid import QuantParams, QuantSpec
+from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, quantize
 
-KERNELS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+RUNTIMES = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 """What can compute, and LiteRT's name for it: the default, its own fast kernels, and its plain C++ loops.
 
 XNNPACK leaves what it does not know to LiteRT's own kernels: softmax on integers, and everything on int16.
@@ -22,8 +21,8 @@ class Runner:
     content : bytes
         The file.
     batch : int
-    kernels : str
-        One of ``KERNELS``.
+    runtime : str
+        One of ``RUNTIMES``.
     threads : int
     keep : bool
         Whether to keep the numbers between the layers, for :meth:`tensor`.
@@ -36,16 +35,16 @@ class Runner:
         If LiteRT is not installed.
     """
 
-    def __init__(self, content: bytes, batch: int, kernels: str, threads: int, keep: bool = False) -> None:
-        if kernels not in KERNELS:
-            raise ValueError(f"kernels must be one of {', '.join(KERNELS)}, got {kernels!r}")
+    def __init__(self, content: bytes, batch: int, runtime: str, threads: int, keep: bool = False) -> None:
+        if runtime not in RUNTIMES:
+            raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
         litert = import_litert("interpreter")
         with quiet():
             interpreter = litert.Interpreter(
                 model_content=content,
                 num_threads=threads,
                 experimental_preserve_all_tensors=keep,
-                experimental_op_resolver_type=litert.OpResolverType[KERNELS[kernels]],
+                experimental_op_resolver_type=litert.OpResolverType[RUNTIMES[runtime]],
             )
             self._first, self._last = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
             self.input_shape = tuple(self._first["shape"][1:].tolist())

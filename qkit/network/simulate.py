@@ -14,10 +14,9 @@ from qkit.network.forward import layers_of, weights_of
 from qkit.network.observe import activation_histograms
 from qkit.network.quantized import QuantizedNetwork
 from qkit.numeric import thresholds
-from qkit.numeric.affine import params_from_range
-from qkit.numeric.choice import Threshold
-from qkit.numeric.grid import QuantParams, QuantSpec
+from qkit.numeric.affine import QuantParams, QuantSpec, params_from_range
 from qkit.numeric.histogram import histogram_of
+from qkit.numeric.thresholds import Threshold
 
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""

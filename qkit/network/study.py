@@ -20,14 +20,13 @@ import numpy as np
 import pandas as pd
 
 from qkit.digits import Digits
+from qkit.keeping import Arrays, data_home, kept_arrays, progress
 from qkit.network import qat
 from qkit.network.accuracy import Accuracy, Paired
 from qkit.network.cnn import predict, train, trained
 from qkit.network.recipe import layers_of
 from qkit.network.simulate import Simulation
 from qkit.numeric import thresholds
-from qkit.progress import progress
-from qkit.storage import Arrays, data_home, kept_arrays
 
 FLOAT_BITS = 32
 

@@ -5,8 +5,7 @@ All sums are in float64. An average over nothing has no value, so empty arrays a
 
 import numpy as np
 
-from qkit.numeric.checks import float64s
-from qkit.numeric.grid import QuantParams
+from qkit.numeric.affine import QuantParams, float64s
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:

@@ -4,13 +4,31 @@
 
 The bracket does not depend on the image, so it is computed once and takes the place of the bias: the sum itself then
 knows no zero-point. Weights have none (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum
-does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.requantize`; layers without weights are in
-:mod:`qkit.numeric.unweighted`.
+does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.fixed_point`; layers without weights are in
+:mod:`qkit.numeric.integer_layers`.
 
 References
 ----------
 Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4; the LiteRT 8-bit quantization specification,
 https://developers.google.com/edge/litert/quantization/quantization_spec
+
+----
+
+Softmax from int8 to int8, as LiteRT's kernels compute it: one with a table of floats, one with integers alone.
+
+    p_i = e^(S * (q_i - max q)) / Σ_j e^(S * (q_j - max q))        q_p = round(256 * p) - 128
+
+Only differences count, so the zero-point does not matter; the output always has scale 1/256 and zero-point -128.
+
+----
+
+The layers of an int8 network that have no weights: pooling, reshaping, softmax, and ways in and out of int8.
+
+Where LiteRT's kernels differ, ``runtime`` says whom to follow; see :mod:`qkit.numeric.fixed_point`.
+
+References
+----------
+LiteRT ``kernels/internal/reference`` and ``kernels/internal/optimized``.
 """
 
 from dataclasses import dataclass
@@ -19,9 +37,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from qkit.numeric.affine import dequantize
-from qkit.numeric.grid import QuantParams
-from qkit.numeric.requantize import Kernels, Requantized, Requantizer
+from qkit.numeric.affine import QuantParams, dequantize
+from qkit.numeric.fixed_point import (
+    Requantized,
+    Requantizer,
+    Runtime,
+    divide_away,
+    high_product,
+    quantize_multiplier,
+    rescale,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,7 +74,7 @@ class Layer:
     y: QuantParams | None
     shape: tuple[int, ...]
 
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return the output (n, *shape) for the output (n, ...) of ``source``."""
         raise NotImplementedError
 
@@ -135,9 +160,9 @@ class Dense(Layer):
         """q_bias - Z_x * Σ q_w: int64, shape (channels,)."""
         return self.q_bias - self.x.zero_point * self._rows.astype(np.int64).sum(axis=1)
 
-    def run(self, q_x: np.ndarray, kernels: Kernels = "xnnpack") -> np.ndarray:
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return int8 outputs (n, *shape) for int8 inputs (n, ...)."""
-        return self.requantizer.run(self.sums(q_x), kernels)
+        return self.requantizer.run(self.sums(q_x), runtime)
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
         """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...).
@@ -161,7 +186,7 @@ class Dense(Layer):
         """Return what each output is computed from, for inputs (n, inputs): themselves."""
         return q_x
 
-    def trace(self, q_x: np.ndarray, position: tuple[int, ...], kernels: Kernels = "xnnpack") -> Trace:
+    def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
         """Follow one number of the output, step by step.
 
         Parameters
@@ -170,7 +195,7 @@ class Dense(Layer):
             The input for one image.
         position : tuple of int
             (row, column, channel) of a convolution's output, (channel,) of a dense layer's.
-        kernels : {"xnnpack", "builtin", "reference", "single"}
+        runtime : {"xnnpack", "builtin", "reference", "single"}
 
         Returns
         -------
@@ -179,7 +204,7 @@ class Dense(Layer):
         Raises
         ------
         ValueError
-            If there is no such position, or ``kernels`` is unknown.
+            If there is no such position, or ``runtime`` is unknown.
         """
         inside = len(position) == len(self.shape) and all(
             0 <= index < size for index, size in zip(position, self.shape, strict=True)
@@ -190,7 +215,7 @@ class Dense(Layer):
         q_patch, q_weights = self.patches(q_x[None])[(0, *place)], self.q_weights[channel]
         products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + int(self.folded_bias[channel])
-        requantized = self.requantizer.steps(acc, channel, kernels)
+        requantized = self.requantizer.steps(acc, channel, runtime)
         return Trace(
             tuple(position),
             q_patch,
@@ -264,3 +289,169 @@ class Convolution(Windowed, Dense):
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
         return self.windows(q_x, self.x.zero_point)
+
+
+ONE = 2**31 - 1
+"""As near as an int32 of 2^-31 steps comes to 1."""
+
+
+def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
+    """Look the 256 possible exponentials up, and add and divide in float32: LiteRT's default on x86.
+
+    (On ARM it has another table, of integers.)
+
+    Parameters
+    ----------
+    q : ndarray of int8, shape (n, classes)
+    scale : float
+        S, of the input.
+
+    Returns
+    -------
+    ndarray of int8, shape (n, classes)
+    """
+    steps = np.float32(-scale) * np.arange(256, dtype=np.float32)
+    # In float64, because NumPy's float32 exponential misses the nearest float32 in one of three.
+    table = np.exp(steps.astype(np.float64)).astype(np.float32)
+    exponentials = table[q.max(axis=1, keepdims=True).astype(np.int16) - q]
+    # np.sum adds in another order, and another order rounds otherwise.
+    total = np.cumsum(exponentials, axis=1, dtype=np.float32)[:, -1:]
+    share = exponentials * (np.float32(1) / (total * np.float32(1 / 256)))
+    return np.clip(np.floor(share.astype(np.float64) + 0.5) - 128, -128, 127).astype(np.int8)
+
+
+def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
+    """Use integers only, as LiteRT's reference kernel does.
+
+    Parameters
+    ----------
+    q : ndarray of int8, shape (n, classes)
+    scale : float
+        S, of the input; at most 16.
+
+    Returns
+    -------
+    ndarray of int8, shape (n, classes)
+
+    References
+    ----------
+    LiteRT ``kernels/internal/reference/softmax.h``; gemmlowp ``fixedpoint/fixedpoint.h``.
+    """
+    multiplier = quantize_multiplier(scale * 2**26)
+    # Further below the maximum, S * difference would leave the 5 bits before the point.
+    lowest = -((31 << 26) >> max(multiplier.shift, 0))
+    below = q.astype(np.int64) - q.max(axis=1, keepdims=True)
+    exponentials = _exp_of_negative(rescale(np.maximum(below, lowest), multiplier, "double").astype(np.int64))
+    exponentials[below < lowest] = 0
+    total = divide_away(exponentials, 12).sum(axis=1, keepdims=True)  # steps of 2^-19
+    bits = np.frexp(total)[1]
+    shares = high_product(_reciprocal(total << (32 - bits)), exponentials)
+    return np.clip(divide_away(shares, bits + 3) - 128, -128, 127).astype(np.int8)
+
+
+def _exp_of_negative(x: np.ndarray) -> np.ndarray:
+    """Return e^x in steps of 2^-31, for x from -32 to 0 in steps of 2^-26."""
+    quarter = 1 << 24
+    rest = (x & (quarter - 1)) - quarter  # from -1/4 up to, not including, 0
+    # Taylor's polynomial of degree 4 around -1/8.
+    around, factor = (rest << 5) + (1 << 28), round(2**31 * np.exp(-1 / 8))
+    square = high_product(around, around)
+    third = high_product(divide_away(high_product(square, square), 2) + high_product(square, around), round(2**31 / 3))
+    result = factor + high_product(factor, around + divide_away(third + square, 1))
+    # x = rest - Σ 2^k, over the bits that are set in what is left: e^x is a product.
+    left = rest - x
+    for k in range(-2, 5):
+        bit = left & (1 << (26 + k)) != 0
+        result = np.where(bit, high_product(result, round(2**31 * np.exp(-(2.0**k)))), result)
+    return np.where(x == 0, ONE, result)
+
+
+def _reciprocal(total: np.ndarray) -> np.ndarray:
+    """Return 2^63 / total in about 31 bits, for totals from 2^31 to 2^32: Newton's method, three times."""
+    half = total >> 1
+    x = round(2**29 * 48 / 17) + high_product(half, round(2**29 * -32 / 17))
+    for _ in range(3):
+        x += high_product(x, (1 << 29) - high_product(half, x)) << 2
+    return np.minimum(x << 1, ONE)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaxPool(Windowed):
+    """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number."""
+
+    op = "MAX_POOL_2D"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
+        seen = self.windows(q_x, -128)
+        largest = seen[:, :, :, 0, 0].copy()
+        for row, column in np.ndindex(self.size):
+            np.maximum(largest, seen[:, :, :, row, column], out=largest)
+        return largest
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reshape(Layer):
+    """The same numbers in another shape."""
+
+    op = "RESHAPE"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        """Return (n, *shape)."""
+        return q_x.reshape(len(q_x), *self.shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Softmax(Layer):
+    """From logits to shares of 1: scale 1/256, zero-point -128."""
+
+    op = "SOFTMAX"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in kernel."""
+        softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
+        return softmax(q_x, self.x.scale)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quantize(Layer):
+    """From float32 to int8."""
+
+    op = "QUANTIZE"
+
+    def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        """Return int8 for float32, in the same shape: ties away from 0 in the reference kernels, else to even."""
+        scale = np.float32(self.y.scale)
+        if runtime == "reference":
+            steps = x / scale
+            q = np.trunc(steps + np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), steps))
+        else:
+            q = np.rint(x * (np.float32(1) / scale))
+        spec = self.y.spec
+        return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shift(Layer):
+    """From uint8 to int8 or back: another zero-point, the same scale."""
+
+    op = "QUANTIZE"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        """Return integers for integers, in the same shape."""
+        q = q_x.astype(np.int16) + (self.y.zero_point - self.x.zero_point)
+        return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(self.y.spec.dtype)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dequantize(Layer):
+    """From int8 to float32."""
+
+    op = "DEQUANTIZE"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        """Return float32 for int8, in the same shape; the built-in kernels may differ in the last digit."""
+        q, scale, zero_point = q_x.astype(np.float32), np.float32(self.x.scale), np.float32(self.x.zero_point)
+        if runtime in ("builtin", "single"):
+            return q * scale - zero_point * scale
+        return (q - zero_point) * scale

@@ -1,4 +1,12 @@
-"""How clipping thresholds are chosen: one function a method, all called alike.
+"""A chosen threshold, and what every method that chooses one asks of its input.
+
+----
+
+ACIQ: thresholds from theory, where the distribution of the values is known but for its width.
+
+----
+
+How clipping thresholds are chosen: one function a method, all called alike.
 
 A threshold alpha clips values to the range from -alpha to alpha, or from 0 to alpha where none is negative. A small
 one makes the step small, and so the rounding error of what it keeps; a large one keeps more. Every method is
@@ -16,18 +24,179 @@ integers, a histogram of ``x`` instead of ``|x|``.
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 
-from qkit.numeric.affine import params_from_range
-from qkit.numeric.checks import LARGEST, reals
-from qkit.numeric.choice import CANDIDATES, Calibration, Threshold, rescaled
-from qkit.numeric.clipping import alternate
-from qkit.numeric.entropy import divergences
-from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.histogram import Histogram, histogram_of
-from qkit.numeric.theory import aciq_gauss, aciq_laplace
+from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, params_from_range, reals
+from qkit.numeric.curves import alternate, divergences, errors_at_edges, squared_errors
+from qkit.numeric.histogram import Bins, Histogram, Samples, histogram_of
+
+CANDIDATES = 2048
+"""How many thresholds are tried on an array, evenly spaced up to its largest magnitude."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Threshold:
+    """Where to clip, and why there.
+
+    Attributes
+    ----------
+    value : float
+        The largest magnitude that is kept.
+    method : str
+        The function that chose it.
+    why : str
+        What made it this one.
+    signed : bool
+        Whether there are negative values to keep.
+    candidates, curve : ndarray of float64
+        Every threshold that was considered, and the method's criterion there; empty where it has none.
+    """
+
+    value: float
+    method: str
+    why: str
+    signed: bool
+    candidates: np.ndarray | tuple = ()
+    curve: np.ndarray | tuple = ()
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "curve"):
+            array = np.array(getattr(self, name), np.float64)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @property
+    def low(self) -> float:
+        """The smallest value that is kept: ``-value``, or 0 where none is negative."""
+        return -self.value if self.signed else 0.0
+
+    def params(self, spec: QuantSpec) -> QuantParams:
+        """Lay a grid over the kept range, as :func:`params_from_range` does.
+
+        A symmetric grid maps ``value`` to ``qmax``. An asymmetric one has all its integers between ``low`` and
+        ``value``: int8 stands for the same numbers as uint8 then, which is how LiteRT stores what ReLU returns.
+        """
+        return params_from_range(self.low, self.value, spec)
+
+    def __repr__(self) -> str:
+        return f"Threshold: {self.method} keeps {self.low:.4g} to {self.value:.4g}: {self.why}"
+
+
+class Calibration:
+    """What every method asks of its input, whether array or histogram."""
+
+    def __init__(self, x: np.ndarray | Histogram, bits: int, signed: bool | None) -> None:
+        self.values = Bins(x) if isinstance(x, Histogram) else Samples(x)
+        low = self.values.low
+        self.signed = low < 0 if signed is None else bool(signed)
+        if low < 0 and not self.signed:
+            raise ValueError(f"unsigned integers cannot stand for negative numbers, got {low:g}; use signed=True")
+        self.steps = QuantSpec(bits, self.signed, symmetric=True, narrow_range=self.signed).qmax
+        self.levels = self.steps + 1
+        self.largest = max(abs(low), abs(self.values.high))
+
+    def threshold(self, value: float, method: str, why: str, candidates=(), curve=()) -> Threshold:
+        return Threshold(float(value), method, why, self.signed, candidates, curve)
+
+    def nothing(self, method: str) -> Threshold:
+        return self.threshold(0.0, method, "all values are 0, which every grid holds")
+
+    def squared_errors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the candidate thresholds and the error of each, in ``values.unit``."""
+        if isinstance(self.values, Bins):
+            return np.arange(1, self.values.bins + 1), errors_at_edges(self.values, self.steps)
+        candidates = np.arange(1, CANDIDATES + 1) / CANDIDATES
+        return candidates, squared_errors(self.values, candidates, self.steps)
+
+
+def rescaled(errors: np.ndarray, unit: float) -> np.ndarray:
+    """Return squared errors in the unit of the data; beyond 1e308 they are infinite."""
+    with np.errstate(over="ignore", under="ignore"):
+        return errors * unit * unit
+
+
+def aciq_laplace(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) -> Threshold:
+    """Take the threshold from theory, for values with a Laplace distribution: ACIQ.
+
+    The distribution has one number, ``b = mean(|x|)``. The objective is an approximation of the mean squared
+    error, with rounding errors spread evenly over steps of ``2 alpha / 2**M``, M being the number of bits:
+
+        2 b² exp(-alpha / b) + alpha² / (3 * 4**M)
+
+    Its least is where ``alpha = b W(3 * 4**M)``, with Lambert's function W: at 2.83 b, 3.89 b and 5.03 b for 2, 3
+    and 4 bits. It has ``2**M`` steps between -alpha and alpha. A grid with 0 in its middle has two fewer, and so
+    another best threshold: 2.00 b at 2 bits, where ACIQ's costs 18 % more error.
+
+    Unsigned values are taken as the right half of a distribution around 0, as ACIQ does after ReLU: they have M =
+    ``bits + 1``. Exact zeros are left out, since ReLU, or pruning, made them. The threshold is never above the
+    largest magnitude; its ``curve`` is the objective. Parameters as for :func:`minmax`.
+
+    References
+    ----------
+    Banner et al. 2019, "Post training 4-bit quantization of convolutional networks for rapid-deployment" (ACIQ),
+    arXiv:1810.05723.
+    """
+    from scipy.special import lambertw
+
+    data = Calibration(x, bits, signed)
+    if data.largest == 0:
+        return data.nothing("aciq_laplace")
+    mean = float(data.values.beyond(np.zeros(1))[1][0]) / (1 - data.values.zeros / data.values.count)
+    fine = 12.0 * data.levels**2  # 3 * 4**M
+
+    def objective(u: np.ndarray) -> np.ndarray:
+        return 2 * np.exp(-u) + u**2 / fine
+
+    return _from_theory(data, "aciq_laplace", "b", mean * data.values.unit, float(lambertw(fine).real), objective)
+
+
+def aciq_gauss(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) -> Threshold:
+    """Take the threshold from theory, for values with a normal distribution: ACIQ.
+
+    As :func:`aciq_laplace`, with ``sigma = sqrt(mean(x²))`` for b, and with ``u = alpha / sigma`` the objective
+
+        sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2)) + alpha² / (3 * 4**M)
+
+    whose least is at 1.71, 2.15 and 2.55 sigma for 2, 3 and 4 bits. A grid with 0 in its middle has its best
+    threshold at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
+    """
+    from scipy.special import erfc
+
+    data = Calibration(x, bits, signed)
+    if data.largest == 0:
+        return data.nothing("aciq_gauss")
+    sigma = math.sqrt(data.values.square / (1 - data.values.zeros / data.values.count)) * data.values.unit
+    fine = 12.0 * data.levels**2  # 3 * 4**M
+
+    def objective(u: np.ndarray) -> np.ndarray:
+        return (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2) + u**2 / fine
+
+    low, high = 0.0, 10.0
+    while high - low > 1e-12:  # the objective is convex: halve where its slope changes sign
+        u = (low + high) / 2
+        slope = u * (math.erfc(u / math.sqrt(2)) + 1 / fine) - math.sqrt(2 / math.pi) * math.exp(-(u**2) / 2)
+        low, high = (u, high) if slope < 0 else (low, u)
+    return _from_theory(data, "aciq_gauss", "sigma", sigma, low, objective)
+
+
+def _from_theory(
+    data: Calibration,
+    method: str,
+    name: str,
+    spread: float,
+    factor: float,
+    objective: Callable[[np.ndarray], np.ndarray],
+) -> Threshold:
+    candidates = np.arange(1, CANDIDATES + 1) / CANDIDATES * data.largest
+    curve = rescaled(objective(candidates / spread), spread)
+    why = f"{factor:.3f} {name}, where {name} is {spread:.4g}"
+    if factor * spread > data.largest:
+        why += "; but the largest magnitude is less"
+    return data.threshold(min(factor * spread, data.largest), method, why, candidates, curve)
+
 
 __all__ = [
     "Threshold",
@@ -153,7 +322,7 @@ def percentile(
 def mse(x: np.ndarray | Histogram, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Make the mean squared error of clipping and rounding together as small as any candidate does.
 
-    The error at each candidate is exact but for float64 rounding, by the identity of :mod:`qkit.numeric.clipping`;
+    The error at each candidate is exact but for float64 rounding, by the identity of :mod:`qkit.numeric.curves`;
     for a histogram, if values spread evenly over their bins. Of equal errors the largest threshold is taken.
 
     Parameters
@@ -182,7 +351,7 @@ def kl(
 ) -> Threshold:
     """Lose least information: TensorRT's entropy method, with every candidate and at any width.
 
-    The criterion is the divergence of :mod:`qkit.numeric.entropy`, between the histogram of the clipped magnitudes
+    The criterion is the divergence of :mod:`qkit.numeric.curves`, between the histogram of the clipped magnitudes
     and the same merged into ``2**(bits - 1)`` levels, or ``2**bits`` unsigned. Its ruler is the bin: the number of
     bins changes the criterion. Two remedies, without which it can destroy a network, are on:
 

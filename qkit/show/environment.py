@@ -10,7 +10,7 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from qkit.storage import data_home
+from qkit.keeping import data_home
 
 MEMORY_NEEDED = 2
 """Gigabytes, for one notebook that trains a network beside JupyterLab."""

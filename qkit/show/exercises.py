@@ -14,7 +14,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from qkit.numeric import QuantSpec, params_from_range, quantize_multiplier
-from qkit.show.style import ERROR, FLOAT, GOOD, GUIDE
+from qkit.show.picture import ERROR, FLOAT, GOOD, GUIDE
 from qkit.show.words.exercises import EXERCISES, GENERAL, STATUS
 
 Problem = tuple[str, dict]

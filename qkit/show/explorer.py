@@ -16,8 +16,8 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from qkit.show.style import ERROR
-from qkit.show.words.engine import HINT, PROBLEM
+from qkit.show.canvas import HINT, PROBLEM
+from qkit.show.picture import ERROR
 
 Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
 """Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it.

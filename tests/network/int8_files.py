@@ -53,8 +53,8 @@ def _convert(converter, io) -> bytes:
         return converter.convert()
 
 
-def litert_outputs(content: bytes, kernels: str, x: np.ndarray) -> list[np.ndarray]:
+def litert_outputs(content: bytes, runtime: str, x: np.ndarray) -> list[np.ndarray]:
     """Return what LiteRT computes from inputs ``x``: the output of every operator, in the order of the file."""
-    run = Runner(content, len(x), kernels, threads=1, keep=True)
+    run = Runner(content, len(x), runtime, threads=1, keep=True)
     run(x)
     return [run.tensor(operator.output.index) for operator in read_operators(content)]

@@ -10,9 +10,9 @@ import pytest
 
 from qkit.network import IntegerNetwork, build, train
 from qkit.network.backend import keras, quiet, tf
-from qkit.network.runner import KERNELS as LITERT
+from qkit.network.runner import RUNTIMES as LITERT
 from qkit.network.tflite import import_litert, read_operators
-from qkit.numeric.requantize import KERNELS
+from qkit.numeric.fixed_point import RUNTIMES
 from tests.network.int8_files import litert_outputs, post_training, quantization_aware
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -51,43 +51,43 @@ def deep(files):
     return files["deep", "PTQ", True]
 
 
-def check_against_litert(content: bytes, kernels: str, images: np.ndarray) -> None:
+def check_against_litert(content: bytes, runtime: str, images: np.ndarray) -> None:
     """Compare every layer that behaves the same on this machine; skip if there is none."""
-    if kernels == "builtin" and not X86:
+    if runtime == "builtin" and not X86:
         pytest.skip(NOT_X86)
     network = IntegerNetwork.read(content)
-    found = network.run(images, kernels)
-    expected = litert_outputs(content, kernels, found["image"])
+    found = network.run(images, runtime)
+    expected = litert_outputs(content, runtime, found["image"])
     assert len(expected) == len(network.layers)
     for layer, output in zip(network.layers, expected, strict=True):
-        if layer.op == "SOFTMAX" and kernels != "reference" and not X86:
+        if layer.op == "SOFTMAX" and runtime != "reference" and not X86:
             pytest.skip(NOT_X86)
         assert found[layer.name].dtype == output.dtype
-        np.testing.assert_array_equal(found[layer.name], output, err_msg=f"{layer.name}, {kernels}")
+        np.testing.assert_array_equal(found[layer.name], output, err_msg=f"{layer.name}, {runtime}")
 
 
-@pytest.mark.parametrize("kernels", LITERT)
+@pytest.mark.parametrize("runtime", LITERT)
 @pytest.mark.parametrize("file", FILES)
-def test_every_layer_is_litert(files, file, kernels, few_digits):
-    check_against_litert(files[file], kernels, few_digits.x_test[:300])
+def test_every_layer_is_litert(files, file, runtime, few_digits):
+    check_against_litert(files[file], runtime, few_digits.x_test[:300])
 
 
-@pytest.mark.parametrize("kernels", LITERT)
+@pytest.mark.parametrize("runtime", LITERT)
 @pytest.mark.parametrize("io", [tf.float32, tf.uint8])
-def test_other_inputs_and_outputs(trained_networks, few_digits, io, kernels):
+def test_other_inputs_and_outputs(trained_networks, few_digits, io, runtime):
     content = post_training(trained_networks["deep"], few_digits.x_train[:50], io=io)
     network = IntegerNetwork.read(content)
     assert network.predict(few_digits.x_test[:3]).dtype == io.as_numpy_dtype
     if io == tf.float32:
         with pytest.raises(ValueError, match="images must hold finite numbers"):
             network.predict(np.full((2, 28, 28, 1), np.nan, np.float32))
-    check_against_litert(content, kernels, few_digits.x_test[:50])
+    check_against_litert(content, runtime, few_digits.x_test[:50])
 
 
-@pytest.mark.parametrize("kernels", LITERT)
+@pytest.mark.parametrize("runtime", LITERT)
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_paddings_strides_and_negative_outputs(padding, per_channel, kernels):
+def test_paddings_strides_and_negative_outputs(padding, per_channel, runtime):
     """Without ReLU negative sums are not clipped, so that ties of both signs count; noise fills the range."""
     model = keras.Sequential(
         [
@@ -104,11 +104,11 @@ def test_paddings_strides_and_negative_outputs(padding, per_channel, kernels):
     model.set_weights([rng.normal(scale=0.3, size=weights.shape) for weights in model.get_weights()])
     content = post_training(model, rng.normal(size=(30, 14, 15, 2)).astype(np.float32), per_channel)
     images = rng.integers(-128, 128, (300, 14, 15, 2)).astype(np.int8)
-    check_against_litert(content, kernels, images)
+    check_against_litert(content, runtime, images)
 
 
-@pytest.mark.parametrize("kernels", LITERT)
-def test_floats_become_integers_and_back_as_in_litert(kernels):
+@pytest.mark.parametrize("runtime", LITERT)
+def test_floats_become_integers_and_back_as_in_litert(runtime):
     """Floats that fall on a tie, or just beside one; answers on a scale that is no power of two."""
     model = keras.Sequential([keras.layers.Input((512,)), keras.layers.Dense(64)])
     content = post_training(model, np.linspace(-1, 2, 512, dtype=np.float32)[None], io=tf.float32)
@@ -116,15 +116,15 @@ def test_floats_become_integers_and_back_as_in_litert(kernels):
     scale = np.float32(network.layers[0].y.scale)
     ties = (np.arange(-256, 256, dtype=np.float32) + np.float32(0.5)) * scale
     x = np.stack([ties, np.nextafter(ties, np.float32(9)), np.nextafter(ties, np.float32(-9)), 100 * ties])
-    check_against_litert(content, kernels, x)
+    check_against_litert(content, runtime, x)
 
 
 def test_single_rounding_is_another_answer_to_the_same_sums(deep, few_digits):
     """It differs from every family of kernels, but only here and there and by one."""
     network = IntegerNetwork.read(deep)
-    first = {kernels: network.run(few_digits.x_test[:300], kernels)["conv1"].astype(int) for kernels in KERNELS}
-    for kernels in LITERT:
-        difference = np.abs(first[kernels] - first["single"])
+    first = {runtime: network.run(few_digits.x_test[:300], runtime)["conv1"].astype(int) for runtime in RUNTIMES}
+    for runtime in LITERT:
+        difference = np.abs(first[runtime] - first["single"])
         assert difference.max() <= 1
         assert difference.mean() < 1e-3
     assert (first["builtin"] != first["single"]).any()
@@ -169,13 +169,13 @@ def test_prediction_is_the_last_layer_whatever_the_batches(deep, few_digits):
     np.testing.assert_array_equal(network.predict(images[7:8]), outputs["softmax"][7:8])
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(("layer", "position"), [("conv1", (25, 0, 31)), ("conv2", (4, 7, 9)), ("dense2", (3,))])
-def test_a_trace_ends_where_the_network_does(deep, few_digits, layer, position, kernels):
+def test_a_trace_ends_where_the_network_does(deep, few_digits, layer, position, runtime):
     network = IntegerNetwork.read(deep)
-    outputs = network.run(few_digits.x_test[:9], kernels)
+    outputs = network.run(few_digits.x_test[:9], runtime)
     for image in range(9):
-        step = network.trace(few_digits.x_test[image], layer, position, kernels)
+        step = network.trace(few_digits.x_test[image], layer, position, runtime)
         assert step.requantized.q == outputs[layer][(image, *position)]
 
 
@@ -222,7 +222,7 @@ def test_images_of_another_kind(deep, images, message):
 
 
 def test_unknown_kernels(deep, few_digits):
-    with pytest.raises(ValueError, match="kernels must be one of xnnpack, builtin, reference, single, got 'ruy'"):
+    with pytest.raises(ValueError, match="runtime must be one of xnnpack, builtin, reference, single, got 'ruy'"):
         IntegerNetwork.read(deep).predict(few_digits.x_test[:1], "ruy")
 
 

@@ -22,7 +22,7 @@ from qkit.network import (
 )
 from qkit.network.backend import keras, tf
 from qkit.network.conversion import KINDS
-from qkit.network.runner import KERNELS, Runner
+from qkit.network.runner import RUNTIMES, Runner
 from qkit.network.tflite import named_tensors, read_operators
 from qkit.numeric import QuantParams, thresholds
 
@@ -204,10 +204,10 @@ def test_errors_of_the_converter_are_heard():
 # What it answers
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_float32_answers_as_keras(files, network, images, kernels, threads):
-    found = files["float32"].predict(images, kernels, threads)
+def test_float32_answers_as_keras(files, network, images, runtime, threads):
+    found = files["float32"].predict(images, runtime, threads)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, predict(network, images), atol=1e-5)
 
@@ -219,9 +219,9 @@ def test_the_others_answer_almost_so(files, network, images, kind, apart):
     assert not np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_every_kernel_answers_in_steps_of_the_output(files, images, kernels):
-    found = files["int8"].predict(images, kernels)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_kernel_answers_in_steps_of_the_output(files, images, runtime):
+    found = files["int8"].predict(images, runtime)
     np.testing.assert_array_equal(found * 256 % 1, 0)
     assert np.mean(found.argmax(axis=1) == files["int8"].predict(images).argmax(axis=1)) > 0.98
 
@@ -246,8 +246,8 @@ def test_accuracy_lies_in_the_interval_of_the_float_network(files, few_digits):
 
 
 def test_latency_is_a_record(files, images):
-    found = files["int8"].latency(images[:50], batch=20, repeats=3, threads=2, kernels="builtin")
-    assert (found.batch, found.threads, found.kernels, len(found.seconds)) == (20, 2, "builtin", 3)
+    found = files["int8"].latency(images[:50], batch=20, repeats=3, threads=2, runtime="builtin")
+    assert (found.batch, found.threads, found.runtime, len(found.seconds)) == (20, 2, "builtin", 3)
     assert found.microseconds == pytest.approx(1e6 * np.median(found.seconds)) and min(found.seconds) > 0
     assert str(found).endswith("µs an image (batch 20, 2 threads, builtin kernels, median of 3)")
 

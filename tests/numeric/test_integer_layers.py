@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.integer_layers import Convolution, Dense
-from qkit.numeric.requantize import KERNELS
-from qkit.numeric.unweighted import Dequantize, MaxPool, Quantize, Shift
+from qkit.numeric.affine import QuantParams, QuantSpec
+from qkit.numeric.fixed_point import RUNTIMES
+from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, MaxPool, Quantize, Shift
 
 RNG = np.random.default_rng(3)
 
@@ -126,13 +125,13 @@ def test_sums_beyond_int32_are_refused():
         dense(q_weights=np.full((1, 140_000), 127, np.int8))
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_a_trace_tells_the_sum_and_ends_at_the_output(kernels):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_trace_tells_the_sum_and_ends_at_the_output(runtime):
     layer = convolution(6, 7, (3, 2), (1, 2), True)
     q_x = RNG.integers(-128, 128, (6, 7, 2)).astype(np.int8)
-    sums, outputs = layer.sums(q_x[None])[0], layer.run(q_x[None], kernels)[0]
+    sums, outputs = layer.sums(q_x[None])[0], layer.run(q_x[None], runtime)[0]
     for position in np.ndindex(layer.shape):
-        step = layer.trace(q_x, position, kernels)
+        step = layer.trace(q_x, position, runtime)
         channel = position[-1]
         assert step.q_patch.shape == step.q_weights.shape == (3, 2, 2)
         assert step.products == np.sum(step.q_patch.astype(int) * step.q_weights)
@@ -159,7 +158,7 @@ def test_a_dense_trace_has_one_index():
 def test_positions_outside(position):
     with pytest.raises(ValueError, match=r"in the output of layer, shape \(4,\), got"):
         dense().trace(np.zeros(30, np.int8), position)
-    with pytest.raises(ValueError, match="kernels must be one of"):
+    with pytest.raises(ValueError, match="runtime must be one of"):
         dense().trace(np.zeros(30, np.int8), (0,), "neon")
 
 
@@ -168,8 +167,8 @@ def test_floats_are_quantized_and_come_back():
     x = np.float32([-100, -0.75, -0.25, 0, 0.25, 0.75, 100])
     assert quantize.run(x).tolist() == [-128, 1, 3, 3, 3, 5, 127]
     assert quantize.run(x, "reference").tolist() == [-128, 1, 2, 3, 4, 5, 127]
-    for kernels in KERNELS:
-        back = dequantize.run(quantize.run(x, kernels), kernels)
+    for runtime in RUNTIMES:
+        back = dequantize.run(quantize.run(x, runtime), runtime)
         assert back.dtype == np.float32
         assert np.abs(back - x)[1:-1].max() <= 0.25
 

@@ -8,7 +8,7 @@ import pytest
 import qkit
 
 
-@pytest.mark.parametrize("name", ["affine", "fixed_point", "gradient", "thresholds"])
+@pytest.mark.parametrize("name", ["affine", "fixed_point", "thresholds"])
 def test_examples_in_docstrings(name):
     found = doctest.testmod(import_module(f"qkit.numeric.{name}"))
     assert found.attempted > 0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.numeric.grid import QuantParams, QuantSpec
-from qkit.numeric.requantize import KERNELS, Requantizer, check_kernels
+from qkit.numeric.affine import QuantParams, QuantSpec
+from qkit.numeric.fixed_point import RUNTIMES, Requantizer, check_runtime
 
 SCALES = np.float32([0.0021, 0.00185, 0.0007]).astype(np.float64)
 X_SCALE, Y_SCALE = float(np.float32(1 / 255)), float(np.float32(0.0029))
@@ -31,33 +31,33 @@ def half_away(x: Fraction) -> int:
 def test_single_and_dense_reference_round_the_exact_product_once(acc, channel, per_channel):
     w_scale = SCALES if per_channel else float(SCALES[0])
     exact = acc * Fraction(X_SCALE * np.ravel(w_scale)[channel if per_channel else 0] / Y_SCALE)
-    for dense, kernels, rounding in ((False, "single", half_up), (True, "reference", half_away)):
-        steps = requantizer(3, dense=dense, w_scale=w_scale).steps(acc, channel, kernels)
+    for dense, runtime, rounding in ((False, "single", half_up), (True, "reference", half_away)):
+        steps = requantizer(3, dense=dense, w_scale=w_scale).steps(acc, channel, runtime)
         # A multiplier of 31 bits, and the product in float64, may only miss next to a tie.
         if abs(exact % 1 - Fraction(1, 2)) > Fraction(1, 10**4):
             assert steps.rounded == rounding(exact)
         assert steps.product == pytest.approx(float(exact), rel=1e-9)
 
 
-@given(st.integers(-(2**22), 2**22), st.sampled_from(range(3)), st.sampled_from(KERNELS), st.booleans(), st.booleans())
-def test_steps_lead_to_what_arrays_give(acc, channel, kernels, dense, relu):
+@given(st.integers(-(2**22), 2**22), st.sampled_from(range(3)), st.sampled_from(RUNTIMES), st.booleans(), st.booleans())
+def test_steps_lead_to_what_arrays_give(acc, channel, runtime, dense, relu):
     layer = requantizer(-7, relu, dense)
-    steps = layer.steps(acc, channel, kernels)
+    steps = layer.steps(acc, channel, runtime)
     sums = np.full((2, 3), acc, np.int32)
-    assert (layer.run(sums, kernels)[:, channel] == steps.q).all()
+    assert (layer.run(sums, runtime)[:, channel] == steps.q).all()
     assert steps.shifted == steps.rounded - 7
     assert steps.q == min(max(steps.shifted, -7 if relu else -128), 127)
     assert abs(steps.product - steps.rounded) <= 0.502  # half, and what the first rounding has added
-    assert (steps.fixed is None) == (kernels == "xnnpack" or (kernels == "reference" and dense))
-    assert (steps.halfway is None) == (steps.fixed is None or kernels == "single")
+    assert (steps.fixed is None) == (runtime == "xnnpack" or (runtime == "reference" and dense))
+    assert (steps.halfway is None) == (steps.fixed is None or runtime == "single")
 
 
 def test_kernels_differ_rarely_and_by_one():
     layer = requantizer(0)
     sums = np.arange(-200_000, 200_000, dtype=np.int32)[:, None] * np.ones(3, np.int32)
-    found = {kernels: layer.run(sums, kernels).astype(int) for kernels in KERNELS}
-    for kernels in ("xnnpack", "builtin", "reference"):
-        difference = np.abs(found[kernels] - found["single"])
+    found = {runtime: layer.run(sums, runtime).astype(int) for runtime in RUNTIMES}
+    for runtime in ("xnnpack", "builtin", "reference"):
+        difference = np.abs(found[runtime] - found["single"])
         assert difference.max() <= 1
         assert difference.mean() < 0.002
     assert (found["builtin"] != found["single"]).any()
@@ -68,18 +68,18 @@ def test_kernels_differ_rarely_and_by_one():
 def test_twice_rounded():
     """The published sum, whose exact product is 118.49891."""
     layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), relu=True, dense=False)
-    steps = {kernels: layer.steps(58446, 0, kernels) for kernels in KERNELS}
-    assert [steps[kernels].rounded for kernels in KERNELS] == [118, 119, 119, 118]
-    assert [steps[kernels].halfway for kernels in KERNELS] == [None, 118.5, 118.5, None]
+    steps = {runtime: layer.steps(58446, 0, runtime) for runtime in RUNTIMES}
+    assert [steps[runtime].rounded for runtime in RUNTIMES] == [118, 119, 119, 118]
+    assert [steps[runtime].halfway for runtime in RUNTIMES] == [None, 118.5, 118.5, None]
     assert steps["builtin"].fixed.shift == -8
     assert (steps["builtin"].shifted, steps["builtin"].q) == (-9, -9)
 
 
 def test_a_relu_clips_at_the_zero_point():
     sums = np.int32([[-9_000_000, -5, 9_000_000]])
-    for kernels in KERNELS:
-        assert requantizer(-20, relu=True).run(sums, kernels).tolist() == [[-20, -20, 127]]
-        assert requantizer(-20).run(sums, kernels).tolist() == [[-128, -20, 127]]
+    for runtime in RUNTIMES:
+        assert requantizer(-20, relu=True).run(sums, runtime).tolist() == [[-20, -20, 127]]
+        assert requantizer(-20).run(sums, runtime).tolist() == [[-128, -20, 127]]
 
 
 def test_dense_layers_with_one_scale_multiply_it_in_float32():
@@ -92,10 +92,10 @@ def test_dense_layers_with_one_scale_multiply_it_in_float32():
 
 
 def test_refusals():
-    message = "kernels must be one of xnnpack, builtin, reference, single, got 'gemmlowp'"
-    for act in (check_kernels, lambda name: requantizer().steps(1, 0, name), lambda name: requantizer().run([], name)):
+    message = "runtime must be one of xnnpack, builtin, reference, single, got 'gemmlowp'"
+    for act in (check_runtime, lambda name: requantizer().steps(1, 0, name), lambda name: requantizer().run([], name)):
         with pytest.raises(ValueError, match=message):
             act("gemmlowp")
-    for kernels in KERNELS:
+    for runtime in RUNTIMES:
         with pytest.raises(ValueError, match="the 3 channels"):
-            requantizer().run(np.zeros((2, 4), np.int32), kernels)
+            requantizer().run(np.zeros((2, 4), np.int32), runtime)

@@ -18,9 +18,8 @@ from qkit.numeric import (
     params_from_range,
     thresholds,
 )
-from qkit.numeric.clipping import alternate, errors_at_edges, squared_errors
-from qkit.numeric.entropy import divergences
-from qkit.numeric.magnitudes import Bins, Samples
+from qkit.numeric.curves import alternate, divergences, errors_at_edges, squared_errors
+from qkit.numeric.histogram import Bins, Samples
 
 METHODS = [
     thresholds.minmax,

@@ -9,11 +9,9 @@ import pytest
 
 from qkit.numeric import Accuracy, Paired
 from qkit.show import explorers
+from qkit.show.canvas import Stage, framed, p_value, points
 from qkit.show.explorers.comparison import Measured
 from qkit.show.explorers.comparison_picture import GAP, TILE, Parts
-from qkit.show.explorers.parts import framed
-from qkit.show.stage import Stage
-from qkit.show.words.engine import p_value, points
 
 RNG = np.random.default_rng(21)
 LABELS = RNG.integers(0, 10, 500).astype(np.uint8)

@@ -17,13 +17,12 @@ from qkit.numeric import Convolution, QuantParams
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data, params_from_range
 from qkit.numeric.errors import sqnr_db
 from qkit.show import explorers
+from qkit.show.canvas import decibels, level_pixels, number, share, size
 from qkit.show.explorers.channels import judge
 from qkit.show.explorers.grids import as_channels, lay_grids, packed_bytes, spread
 from qkit.show.explorers.images import relu_convolution
 from qkit.show.explorers.number_line import journey
-from qkit.show.explorers.parts import level_pixels
 from qkit.show.explorers.tensor import sqnr_by_bits
-from qkit.show.words.engine import decibels, number, share, size
 
 RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
@@ -63,7 +62,7 @@ MAKE = {
     "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
 }
 MOVES = {
-    "journey": {"image": 2, "row": 1, "column": 4, "channel": 3, "kernels": "builtin"},
+    "journey": {"image": 2, "row": 1, "column": 4, "channel": 3, "runtime": "builtin"},
     "number_line": {
         "bits": 4,
         "value": -0.31,

@@ -7,9 +7,9 @@ import pytest
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_range, straight_through
 from qkit.show import explorers
+from qkit.show.canvas import Stage
 from qkit.show.explorers.fake_quantization import follow, update_by_hand
 from qkit.show.explorers.fake_quantization_picture import ByHand, Replay
-from qkit.show.stage import Stage
 
 RNG = np.random.default_rng(12)
 LATENT = np.cumsum(RNG.normal(scale=0.1, size=(40, 3)), axis=0).astype(np.float32)

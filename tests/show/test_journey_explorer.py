@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from qkit.numeric import Dense, QuantParams, QuantSpec
-from qkit.numeric.requantize import KERNELS
+from qkit.numeric.fixed_point import RUNTIMES
 from qkit.show import explorers
+from qkit.show.canvas import exact, number
 from qkit.show.explorers.journey_picture import as_grey, as_table
-from qkit.show.words.engine import exact, number
 from tests.show.test_explorers import LAYER, Q_INPUTS
 
 
@@ -26,10 +26,10 @@ def dense(inputs=7, w_scale=0.01, relu=True) -> Dense:
     )
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_the_words_tell_what_the_layer_computes(kernels):
-    explorer = explorers.journey(LAYER, Q_INPUTS, kernels=kernels)
-    outputs = LAYER.run(Q_INPUTS, kernels)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_words_tell_what_the_layer_computes(runtime):
+    explorer = explorers.journey(LAYER, Q_INPUTS, runtime=runtime)
+    outputs = LAYER.run(Q_INPUTS, runtime)
     for image, row, column, channel in [(0, 0, 0, 0), (2, 5, 4, 3), (1, 3, 2, 1)]:
         words = explorer.set(image=image, row=row, column=column, channel=channel).words
         acc = LAYER.sums(Q_INPUTS)[image, row, column, channel]
@@ -46,7 +46,7 @@ def test_it_starts_in_the_middle_and_where_it_is_told():
         "row": 3,
         "column": 2,
         "channel": 0,
-        "kernels": "xnnpack",
+        "runtime": "xnnpack",
     }
     with pytest.raises(ValueError, match="row must be a whole number from 0 to 5, got 6"):
         explorers.journey(LAYER, Q_INPUTS, row=6)
@@ -67,7 +67,7 @@ def test_kernels_that_differ_are_named():
     )
     explorer = explorers.journey(layer, np.zeros((1, 2), np.int8))
     assert "Others differ: built-in 119." in explorer.words
-    assert "built-in kernels round it to 118.5, then to 119." in explorer.set(kernels="builtin").words
+    assert "built-in kernels round it to 118.5, then to 119." in explorer.set(runtime="builtin").words
     assert "XNNPACK 118, reference 118, rounded once 118" in explorer.words
     explorer = explorers.journey(layer, np.full((1, 2), 100, np.int8))
     assert "All four kernels give 119." in explorer.words
@@ -82,7 +82,7 @@ def test_the_float_network_stands_beside():
 
 def test_a_dense_layer_has_no_rows():
     explorer = explorers.journey(dense(1000), np.zeros((2, 1000), np.int8), channel=3)
-    assert set(explorer.controls) == {"image", "channel", "kernels"}
+    assert set(explorer.controls) == {"image", "channel", "runtime"}
     assert "position 3: 1000 products and" in explorer.words
 
 

@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qkit.show.explorers.parts import Numeral, Pixels, label
-from qkit.show.stage import Stage, encode
-from qkit.show.style import RC
+from qkit.show.canvas import Numeral, Pixels, Stage, encode, label
+from qkit.show.picture import RC
 
 
 def pixels(png):

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from qkit.numeric import thresholds
-from qkit.numeric.clipping import clipping_errors
-from qkit.numeric.entropy import reference_and_merged
-from qkit.numeric.histogram import Histogram, Range, histogram_of
-from qkit.numeric.magnitudes import Bins
+from qkit.numeric.curves import clipping_errors, reference_and_merged
+from qkit.numeric.histogram import Bins, Histogram, Range, histogram_of
 from qkit.show import explorers
+from qkit.show.canvas import number, share
 from qkit.show.explorers.threshold import say
 from qkit.show.explorers.threshold_numbers import CELLS, FUNCTIONS, View, comparable, outlines
-from qkit.show.words.engine import number, share
 from qkit.show.words.explorers import METHODS
 
 RNG = np.random.default_rng(11)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, slider
-from qkit.show.stage import Stage
-from qkit.show.style import ERROR, FLOAT, GOOD
+from qkit.show.picture import ERROR, FLOAT, GOOD
 from qkit.show.words import network as words
 
 

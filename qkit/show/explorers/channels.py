@@ -8,12 +8,10 @@ from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric.affine import QuantParams, dequantize, params_from_data, quantize
 from qkit.numeric.errors import sqnr_db
+from qkit.show.canvas import Pixels, Stage, decibels, level_colours, level_pixels, number, plain_ticks
 from qkit.show.explorer import Explorer, slider, switch
 from qkit.show.explorers.grids import as_channels, weight_spec
-from qkit.show.explorers.parts import Pixels, level_colours, level_pixels, plain_ticks
-from qkit.show.stage import Stage
-from qkit.show.style import FLOAT, GUIDE, QUANTIZED
-from qkit.show.words.engine import decibels, number
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED
 from qkit.show.words.explorers import CHANNELS, CONTROLS
 
 MOST_BITS = 8

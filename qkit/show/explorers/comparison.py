@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from qkit.numeric.accuracy import Accuracy, Paired
+from qkit.show.canvas import Stage, p_value, points
 from qkit.show.explorer import Explorer, choice, stops
 from qkit.show.explorers.comparison_picture import Parts
-from qkit.show.stage import Stage
-from qkit.show.words.engine import p_value, points
 from qkit.show.words.explorers import COMPARISON, CONTROLS
 
 UNQUANTIZED = 32, 32

@@ -5,9 +5,8 @@ from itertools import zip_longest
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from qkit.show.explorers.parts import Pixels, framed, label, named_numbers, round_up
-from qkit.show.style import GOOD, GUIDE
-from qkit.show.words.engine import number, p_value, points
+from qkit.show.canvas import Pixels, framed, label, named_numbers, number, p_value, points, round_up
+from qkit.show.picture import GOOD, GUIDE
 from qkit.show.words.explorers import COMPARISON
 
 FIRST, SECOND = "black", GOOD

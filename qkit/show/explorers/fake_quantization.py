@@ -5,14 +5,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.affine import fake_quantize, params_from_range, quantize
-from qkit.numeric.checks import reals
-from qkit.numeric.gradient import straight_through
-from qkit.numeric.grid import QuantParams, QuantSpec
+from qkit.numeric.affine import (
+    QuantParams,
+    QuantSpec,
+    fake_quantize,
+    params_from_range,
+    quantize,
+    reals,
+    straight_through,
+)
+from qkit.show.canvas import Stage, number
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.explorers.fake_quantization_picture import ByHand, Replay
-from qkit.show.stage import Stage
-from qkit.show.words.engine import number
 from qkit.show.words.explorers import CONTROLS, FAKE_QUANTIZATION
 
 VIEW = 1.55

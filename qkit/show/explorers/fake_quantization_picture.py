@@ -3,9 +3,8 @@
 import numpy as np
 
 from qkit.numeric.affine import dequantize
-from qkit.show.explorers.parts import clipped_patch, named_numbers, plain_ticks, round_up
-from qkit.show.style import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.engine import number
+from qkit.show.canvas import clipped_patch, named_numbers, number, plain_ticks, round_up
+from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.explorers import FAKE_QUANTIZATION
 
 MOST_LEVELS = 12

@@ -6,7 +6,7 @@ import numpy as np
 
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, params_from_data, quantize
 from qkit.numeric.errors import sqnr_db
-from qkit.show.explorers.parts import as_drawable
+from qkit.show.canvas import as_drawable
 
 
 def as_channels(x: np.ndarray, axis: int | None, name: str) -> np.ndarray:

@@ -7,11 +7,9 @@ from matplotlib.colors import to_rgb
 
 from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data
 from qkit.numeric.errors import sqnr_db
+from qkit.show.canvas import Pixels, Stage, as_drawable, decibels, framed, label
 from qkit.show.explorer import Explorer, slider, switch
-from qkit.show.explorers.parts import Pixels, as_drawable, framed, label
-from qkit.show.stage import Stage
-from qkit.show.style import ERROR, FLOAT, QUANTIZED_TEXT
-from qkit.show.words.engine import decibels
+from qkit.show.picture import ERROR, FLOAT, QUANTIZED_TEXT
 from qkit.show.words.explorers import CONTROLS, IMAGES
 
 MOST_BITS = 8

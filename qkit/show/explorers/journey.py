@@ -7,14 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.checks import reals
+from qkit.numeric.affine import reals
+from qkit.numeric.fixed_point import RUNTIMES, Requantized, Runtime
 from qkit.numeric.integer_layers import Dense, Trace
-from qkit.numeric.requantize import KERNELS, Kernels, Requantized
+from qkit.show.canvas import Stage, exact, number
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.explorers.journey_picture import Parts
-from qkit.show.stage import Stage
 from qkit.show.words import explorers as words
-from qkit.show.words.engine import exact, number
 from qkit.show.words.explorers import CONTROLS, JOURNEY
 
 
@@ -27,7 +26,7 @@ def journey(
     row: int | None = None,
     column: int | None = None,
     channel: int = 0,
-    kernels: Kernels = "xnnpack",
+    runtime: Runtime = "xnnpack",
 ) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
@@ -45,7 +44,7 @@ def journey(
     Returns
     -------
     Explorer
-        With the controls ``image``, ``channel``, ``kernels``; and ``row`` and ``column`` for a convolution.
+        With the controls ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` for a convolution.
 
     Raises
     ------
@@ -57,15 +56,15 @@ def journey(
     stage = Stage(9, 5.6, Parts)
 
     @lru_cache(maxsize=8)
-    def output(image: int, kernels: Kernels) -> np.ndarray:
-        return layer.run(q_inputs[image][None], kernels)[0]
+    def output(image: int, runtime: Runtime) -> np.ndarray:
+        return layer.run(q_inputs[image][None], runtime)[0]
 
-    def update(image, channel, kernels, **place) -> tuple[bytes, str]:
+    def update(image, channel, runtime, **place) -> tuple[bytes, str]:
         position = (*place.values(), channel)
-        step = layer.trace(q_inputs[image], position, kernels)
-        answers = {name: layer.requantizer.steps(step.acc, channel, name) for name in KERNELS}
+        step = layer.trace(q_inputs[image], position, runtime)
+        answers = {name: layer.requantizer.steps(step.acc, channel, name) for name in RUNTIMES}
         beside = None if floats is None else float(floats[(image, *position)])
-        stage.parts.show(output(image, kernels), step, answers, beside)
+        stage.parts.show(output(image, runtime), step, answers, beside)
         return stage.png(), say(layer, image, step, answers, beside)
 
     controls = {"image": slider(*CONTROLS["image"], 0, 0, len(q_inputs) - 1)}
@@ -74,14 +73,14 @@ def journey(
         controls[name] = slider(*CONTROLS[name], 0, 0, count - 1)
         start[name] = count // 2 if value is None else value
     controls["channel"] = slider(*CONTROLS["output_channel"], 0, 0, layer.shape[-1] - 1)
-    controls["kernels"] = choice(*CONTROLS["rounding"], "xnnpack", words.KERNELS)
-    return Explorer(controls, update, stage.size, start | {"channel": channel, "kernels": kernels})
+    controls["runtime"] = choice(*CONTROLS["rounding"], "xnnpack", words.RUNTIMES)
+    return Explorer(controls, update, stage.size, start | {"channel": channel, "runtime": runtime})
 
 
 def say(layer: Dense, image: int, step: Trace, answers: dict[str, Requantized], beside: float | None) -> str:
     """Say in words what the picture shows."""
     now = step.requantized
-    others = {words.KERNELS[name]: answer.q for name, answer in answers.items() if answer.q != now.q}
+    others = {words.RUNTIMES[name]: answer.q for name, answer in answers.items() if answer.q != now.q}
     sentences = [
         JOURNEY["sums"].format(
             layer=layer.name,
@@ -94,7 +93,7 @@ def say(layer: Dense, image: int, step: Trace, answers: dict[str, Requantized], 
         ),
         JOURNEY["once" if now.halfway is None else "twice"].format(
             product=exact(now.product),
-            kernels=words.KERNELS[now.kernels],
+            runtime=words.RUNTIMES[now.runtime],
             halfway=exact(now.halfway or 0),
             rounded=exact(now.rounded),
         ),

@@ -3,13 +3,12 @@
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from qkit.numeric.fixed_point import RUNTIMES, Requantized
 from qkit.numeric.integer_layers import Trace
-from qkit.numeric.requantize import KERNELS, Requantized
-from qkit.show.explorers.parts import Numeral, Pixels
-from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.engine import exact, number
+from qkit.show.canvas import Numeral, Pixels, exact, number
+from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.explorers import JOURNEY
-from qkit.show.words.explorers import KERNELS as NAMES
+from qkit.show.words.explorers import RUNTIMES as NAMES
 
 RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_WRITTEN = 16
@@ -89,9 +88,9 @@ class Parts:
         for x, name, ha in zip(COLUMNS, JOURNEY["table"], ["left"] + 5 * ["right"], strict=True):
             self._text(figure, x, TABLE, name, ha=ha, color=GUIDE)
         self.rows = []
-        for index, kernels in enumerate(KERNELS):
+        for index, runtime in enumerate(RUNTIMES):
             y = TABLE - (index + 1) * ROW
-            self._text(figure, COLUMNS[0], y, NAMES[kernels], ha="left")
+            self._text(figure, COLUMNS[0], y, NAMES[runtime], ha="left")
             row = [self._numeral(figure, COLUMNS[0] - 0.12, y, color=QUANTIZED_TEXT)]
             row += [self._numeral(figure, x, y, ha="right") for x in COLUMNS[1:]]
             row.append(self._numeral(figure, COLUMNS[-1] + 0.15, y, color=ERROR, weight="bold"))
@@ -161,10 +160,10 @@ class Parts:
         if answer.fixed:
             held = JOURNEY["fixed"].format(m0=answer.fixed.m0, power=number(answer.fixed.shift - 31).translate(RAISED))
         else:
-            bits = 32 if answer.kernels == "xnnpack" else 64
+            bits = 32 if answer.runtime == "xnnpack" else 64
             held = JOURNEY["floating"].format(m=f"{answer.multiplier:.8g}", bits=bits)
         halfway = "" if answer.halfway is None else exact(answer.halfway)
-        mark = JOURNEY["chosen"] if answer.kernels == chosen.kernels else ""
+        mark = JOURNEY["chosen"] if answer.runtime == chosen.runtime else ""
         other = JOURNEY["other"] if answer.q != chosen.q else ""
         texts = mark, held, exact(answer.product), halfway, exact(answer.rounded), exact(answer.q), other
         for text, words in zip(row, texts, strict=True):

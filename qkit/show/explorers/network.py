@@ -5,12 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from qkit.show.canvas import Stage, decibels, label, named_numbers, size
 from qkit.show.explorer import Explorer, choice, stops, switch
-from qkit.show.explorers.parts import label, named_numbers
 from qkit.show.explorers.threshold_numbers import FUNCTIONS
-from qkit.show.stage import Stage
-from qkit.show.style import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.engine import decibels, size
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.explorers import CONTROLS
 from qkit.show.words.explorers import METHODS as NAMES
 from qkit.show.words.network import NETWORK as WORDS

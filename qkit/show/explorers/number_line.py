@@ -9,11 +9,20 @@ import numpy as np
 
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, quantize
 from qkit.numeric.errors import share_clipped, sqnr_db
+from qkit.show.canvas import (
+    Stage,
+    as_drawable,
+    clipped_patch,
+    decibels,
+    label,
+    named_numbers,
+    number,
+    plain_ticks,
+    round_up,
+    share,
+)
 from qkit.show.explorer import Explorer, slider, span, switch
-from qkit.show.explorers.parts import as_drawable, clipped_patch, label, named_numbers, plain_ticks, round_up
-from qkit.show.stage import Stage
-from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.engine import decibels, number, share
+from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.explorers import CONTROLS, NUMBER_LINE
 
 MOST_LABELLED = 16

@@ -6,12 +6,21 @@ import numpy as np
 
 from qkit.numeric.affine import fake_quantize, params_from_data
 from qkit.numeric.errors import sqnr_db
+from qkit.show.canvas import (
+    Pixels,
+    Stage,
+    decibels,
+    level_colours,
+    level_pixels,
+    named_numbers,
+    number,
+    plain_ticks,
+    share,
+    size,
+)
 from qkit.show.explorer import Explorer, slider, switch
 from qkit.show.explorers.grids import Grids, as_channels, lay_grids, packed_bytes, spread, weight_spec
-from qkit.show.explorers.parts import Pixels, level_colours, level_pixels, named_numbers, plain_ticks
-from qkit.show.stage import Stage
-from qkit.show.style import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.engine import decibels, number, share, size
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.explorers import CONTROLS, TENSOR
 
 BITS = range(2, 17)

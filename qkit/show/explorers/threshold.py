@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from qkit.numeric.histogram import Histogram
+from qkit.show.canvas import Stage, number, share
 from qkit.show.explorer import Explorer, choice, slider, stops
 from qkit.show.explorers.threshold_numbers import View, comparable
 from qkit.show.explorers.threshold_picture import Parts
-from qkit.show.stage import Stage
-from qkit.show.words.engine import number, share
 from qkit.show.words.explorers import CONTROLS, METHODS, THRESHOLD
 
 PERCENTILES = (95.0, 96.0, 97.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 99.999, 100.0)

@@ -7,11 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from qkit.numeric import thresholds
-from qkit.numeric.choice import Calibration, Threshold, rescaled
-from qkit.numeric.clipping import clipping_errors, squared_errors
-from qkit.numeric.entropy import reference_and_merged
+from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import Histogram, histogram_of
-from qkit.show.explorers.parts import as_drawable
+from qkit.numeric.thresholds import Calibration, Threshold, rescaled
+from qkit.show.canvas import as_drawable
 from qkit.show.words.explorers import METHODS
 
 CELLS = 128

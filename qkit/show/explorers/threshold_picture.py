@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from qkit.show.explorers.parts import Label, Numeral, clipped_patch, named_numbers
+from qkit.show.canvas import Label, Numeral, clipped_patch, named_numbers, number, share
 from qkit.show.explorers.threshold_numbers import CELLS, View, outlines
-from qkit.show.style import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.engine import number, share
+from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
 from qkit.show.words.explorers import METHODS, THRESHOLD
 
 DASHES = "-", "--", "-.", ":", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)), (0, (3, 1, 1, 1))

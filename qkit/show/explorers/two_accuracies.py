@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from qkit.numeric.accuracy import Accuracy
+from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, log_slider, slider
-from qkit.show.stage import Stage
-from qkit.show.style import CLIPPED, FLOAT
+from qkit.show.picture import CLIPPED, FLOAT
 from qkit.show.words import network as words
 
 

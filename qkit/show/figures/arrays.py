@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric.histogram import Histogram
-from qkit.show.picture import picture
-from qkit.show.style import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED
+from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, picture
 
 
 @picture

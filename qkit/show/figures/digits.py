@@ -3,8 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from qkit.show.picture import picture
-from qkit.show.style import ERROR, GOOD
+from qkit.show.picture import ERROR, GOOD, picture
 
 
 @picture

@@ -10,8 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from qkit.numeric.accuracy import Accuracy
-from qkit.show.picture import picture
-from qkit.show.style import FLOAT, GUIDE, QUANTIZED
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, picture
 
 
 @picture

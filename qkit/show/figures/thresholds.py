@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from qkit.numeric.histogram import Histogram
 from qkit.numeric.thresholds import Threshold
-from qkit.show.picture import picture
-from qkit.show.style import ERROR, FLOAT, GUIDE
+from qkit.show.picture import ERROR, FLOAT, GUIDE, picture
 
 LINES = (
     ("#E69F00", "-"),

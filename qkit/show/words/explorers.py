@@ -151,7 +151,7 @@ THRESHOLD = {
     "all_zero": "{layer}: all values are 0, and every threshold holds them.",
 }
 
-KERNELS = {
+RUNTIMES = {
     "xnnpack": "XNNPACK",
     "builtin": "built-in",
     "reference": "reference",
@@ -177,8 +177,8 @@ JOURNEY = {
     "other": "≠",
     "sums": "{layer}, image {image}, position {position}: {count} products and the folded bias {folded} add up to "
     "{acc}, which stands for {real}.",
-    "once": "Times M that is {product}; {kernels} kernels round it to {rounded}.",
-    "twice": "Times M that is {product}; {kernels} kernels round it to {halfway}, then to {rounded}.",
+    "once": "Times M that is {product}; {runtime} kernels round it to {rounded}.",
+    "twice": "Times M that is {product}; {runtime} kernels round it to {halfway}, then to {rounded}.",
     "kept": "Plus {zero_point}: q = {q}, which stands for {real_hat}.",
     "clipped": "Plus {zero_point}: {shifted}, clipped to q = {q}, which stands for {real_hat}.",
     "agree": "All four kernels give {q}.",

@@ -10,17 +10,17 @@ import time
 import numpy as np
 import pytest
 
-from qkit.storage import kept_arrays, read_arrays
+from qkit.keeping import kept_arrays, read_arrays
 
 MAKE = """
 import sys, time, pathlib, numpy as np
-from qkit import storage
+from qkit import keeping
 path, log, seconds = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), float(sys.argv[3])
 def make():
     with log.open("a") as file: file.write("made\\n")
     time.sleep(seconds)
     return {"a": np.arange(1_000_000)}
-print(storage.kept_arrays(path, make, what="the thing")["a"].sum(), flush=True)
+print(keeping.kept_arrays(path, make, what="the thing")["a"].sum(), flush=True)
 """
 
 
@@ -103,7 +103,7 @@ def test_killed_while_making(tmp_path):
 def test_killed_while_writing(tmp_path):
     """The process dies with half of the file written: the next one finds nothing, and starts over."""
     dies = MAKE.replace(
-        "def make()", "storage.np.savez = lambda file, **a: (file.write(b'half'), file.flush(), die())\ndef make()"
+        "def make()", "keeping.np.savez = lambda file, **a: (file.write(b'half'), file.flush(), die())\ndef make()"
     )
     dies = "import os, signal\ndef die(): os.kill(os.getpid(), signal.SIGKILL)\n" + dies
     path, log = tmp_path / "x.npz", tmp_path / "log"
@@ -129,7 +129,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     def full(*args, **arrays):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("qkit.storage.np.savez", full)
+    monkeypatch.setattr("qkit.keeping.np.savez", full)
     with pytest.warns(UserWarning, match="cannot be kept .*No space left.*Set QKIT_DATA"):
         arrays = kept_arrays(tmp_path / "x.npz", count([]), what="it")
     np.testing.assert_array_equal(arrays["a"], np.arange(5))
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_made_loses_nothing(tmp_path):
 
 def test_a_shared_folder_that_is_read_only_can_be_read(tmp_path, monkeypatch):
     kept_arrays(tmp_path / "x.npz", count([]), what="it")
-    monkeypatch.setattr("qkit.storage.FileLock", lambda *args: pytest.fail("a lock was wanted"))
+    monkeypatch.setattr("qkit.keeping.FileLock", lambda *args: pytest.fail("a lock was wanted"))
     np.testing.assert_array_equal(kept_arrays(tmp_path / "x.npz", count([]), what="it")["a"], np.arange(5))
 
 

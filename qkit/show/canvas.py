@@ -1,12 +1,27 @@
-"""What several explorers draw: named numbers, clipped stretches, plain ticks, levels as pixels."""
+"""What every explorer shares: its words for trouble, and how it writes numbers.
 
+----
+
+A figure whose moving parts are redrawn over a saved picture of everything that stands still.
+
+Drawing axes, ticks and labels costs most of the time of a matplotlib picture. A stage pays it once, keeps the
+pixels, and afterwards draws only the artists that moved (``benchmarks/explorers.py`` measures what that saves).
+
+----
+
+What several explorers draw: named numbers, clipped stretches, plain ticks, levels as pixels.
+"""
+
+import struct
+import zlib
 from typing import ClassVar
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -14,11 +29,144 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import IdentityTransform
 
-from qkit.numeric.affine import QuantParams
-from qkit.numeric.checks import float64s
-from qkit.show.stage import DPI
-from qkit.show.style import CLIPPED, GUIDE, QUANTIZED
-from qkit.show.words.engine import number
+from qkit.numeric.affine import QuantParams, float64s
+from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED, RC
+
+PROBLEM = "This setting cannot be drawn: {error}. The picture still shows the setting before it."
+HINT = "(An explorer: run this notebook in JupyterLab and move {names}.)"
+
+
+def number(x: float) -> str:
+    """Write a number with a true minus: integers up to six digits in full, others with three digits."""
+    if not abs(x) < float("inf"):
+        return "–" if x != x else "∞" if x > 0 else "−∞"
+    whole = x == int(x) and abs(x) < 10**6
+    return (f"{int(x)}" if whole else f"{x:.3g}").replace("-", "−")
+
+
+def exact(x: float, decimals: int = 7) -> str:
+    """Write a number in full, with as many decimals as it needs, up to seven: 118.4989071, 118.5, 119."""
+    return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
+def share(x: float) -> str:
+    """Write a share as a percentage: 0 %, 0.4 %, 31 %. Only nothing is 0 % and only all is 100 %."""
+    percent = 100 * x
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99 < percent < 100:
+        return f"{min(percent, 99.9):.1f} %"
+    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+
+
+def decibels(x: float) -> str:
+    """Write a ratio in decibels; beyond 200 dB only the rounding of float64 itself is left of an error."""
+    return "∞ dB" if x > 200 else f"{x:.1f} dB".replace("-", "−")
+
+
+def size(count: int) -> str:
+    """Write a number of bytes as a learner's file manager does: 312 B, 4.6 kB, 1.6 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def points(gain: float) -> str:
+    """Write a difference of two accuracies, −1 to 1, in percentage points: +1.20, −0.05."""
+    return f"{100 * gain:+.2f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value with two digits, = 0.31, or as a bound: < 0.0001."""
+    return f"= {float(f'{p:.2g}'):g}" if p >= 1e-4 else "< 0.0001"
+
+
+DPI = 100
+
+
+class Stage:
+    """A figure of ``width`` by ``height`` inches, drawn without pyplot; what :meth:`moving` was told moves.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches, at 100 pixels per inch.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Width and height of the picture in pixels.
+
+    Examples
+    --------
+    >>> stage = Stage(4, 2)
+    >>> axes = stage.axes(0.1, 0.1, 0.8, 0.8, xlim=(0, 1), ylim=(0, 1))
+    >>> (line,) = map(stage.moving, axes.plot([], []))
+    >>> line.set_data([0, 1], [1, 0])
+    >>> stage.png()[1:4]
+    b'PNG'
+    """
+
+    def __init__(self, width: float, height: float, build=None):
+        with matplotlib.rc_context(RC):
+            self.figure = Figure(figsize=(width, height), dpi=DPI)
+            self._canvas, self._moving, self._still = FigureCanvasAgg(self.figure), [], None
+            if build:  # until every explorer is rewritten
+                self.parts = build(self.figure)
+                if any(axes.get_subplotspec() for axes in self.figure.axes):
+                    self.figure.draw_without_rendering()
+                for artist in self.parts.moving:
+                    self.moving(artist)
+            self.figure.set_layout_engine("none")
+        self.size = self._canvas.get_width_height()
+
+    def axes(self, left: float, bottom: float, width: float, height: float, **looks) -> Axes:
+        """Return axes in qkit's style, placed in shares of the figure; ``looks`` are those of ``Axes.set``."""
+        # The style is read while artists and ticks are made.
+        with matplotlib.rc_context(RC):
+            axes = self.figure.add_axes((left, bottom, width, height))
+            axes.set(**looks)
+            return axes
+
+    def moving(self, artist: Artist) -> Artist:
+        """Draw ``artist`` anew for every picture, over those named before it and all that stands still; return it."""
+        artist.set_animated(True)
+        self._moving.append(artist)
+        return artist
+
+    def png(self) -> bytes:
+        """Draw the moving artists where they are now and return the picture as the bytes of a PNG file."""
+        if self._still is None:
+            # Once: another thread may be drawing a learner's own figure later on.
+            with matplotlib.rc_context(RC):
+                self._canvas.draw()
+            self._still = self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._still)
+        for artist in self._moving:
+            (artist.axes or self.figure).draw_artist(artist)
+        return encode(np.asarray(self._canvas.buffer_rgba()))
+
+
+def encode(rgba: np.ndarray) -> bytes:
+    """Return pixels (height, width, 4) as the bytes of a PNG file.
+
+    Pillow tries five filters for every row. Each row minus the row above is nearly the best for pictures with
+    much empty space, and takes less than half the time: a learner waits for this picture.
+    """
+    height, width, channels = rgba.shape
+    rows = rgba.reshape(height, width * channels)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = 2
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered, level=1)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
 
 SMALLEST = 1e-250
 """Numbers closer to 0 are drawn as 0: ticks and densities of an axis so short do not fit into a float."""

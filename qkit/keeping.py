@@ -2,16 +2,25 @@
 
 A kept file is either whole or not there: it is written beside its place and then renamed. When several
 notebooks want the same file at once, one makes it and the others wait.
+
+----
+
+One progress bar for a terminal, JupyterLab and a CI log.
+
+The bar is plain text on standard output and leaves no trace: a stored notebook stays clean, and a log
+file, which cannot redraw a line, gets no bar at all.
 """
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]
 
@@ -140,4 +149,20 @@ def _say_not_kept(what: str, path: Path, problem: Exception) -> None:
         f"{what} cannot be kept in {path.parent} ({problem}); it will be made anew next time. "
         "Set QKIT_DATA to a folder that can be written.",
         stacklevel=4,
+    )
+
+
+def progress(iterable=None, *, total: int | None = None, description: str = "", unit: str = "") -> tqdm:
+    """Wrap an iterable, or with ``total`` alone count by hand: ``bar.update(1)``; ``bar.close()`` at the end."""
+    can_redraw_a_line = sys.stdout.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        iterable,
+        total=total,
+        desc=description,
+        unit=unit,
+        file=sys.stdout,
+        leave=False,
+        disable=not can_redraw_a_line,
+        mininterval=0.3,
+        dynamic_ncols=sys.stdout.isatty(),
     )
