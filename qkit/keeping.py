@@ -12,6 +12,7 @@ file, which cannot redraw a line, gets no bar at all.
 """
 
 import contextlib
+import hashlib
 import os
 import sys
 import warnings
@@ -33,6 +34,14 @@ def checkout() -> Path:
 def data_home() -> Path:
     """Return the folder for downloads and results: ``QKIT_DATA`` (relative to the checkout), else ``data/``."""
     return checkout() / Path(os.environ.get("QKIT_DATA") or "data").expanduser()
+
+
+def key(version: int, **what: object) -> str:
+    """Return a short name for everything that could change a result: 12 hexadecimal digits.
+
+    ``version`` is raised by hand when the code changes what comes out; a comment changes nothing.
+    """
+    return hashlib.sha256(repr([version, sorted(what.items())]).encode()).hexdigest()[:12]
 
 
 def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
