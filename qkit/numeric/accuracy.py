@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qkit.numeric.affine import float64s
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -105,6 +107,58 @@ class Paired:
             f"{100 * self.gain:+.2f} points: only the first right {self.only_first}, only the second "
             f"{self.only_second}; p {p_value}, {verdict}"
         )
+
+
+def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
+    """Say which of several differences stand, each shown by a test with a p-value of its own.
+
+    A test that finds a difference when p is below 0.05 is wrong once in twenty where there is none, so some of many
+    tests will be. Holm's rule keeps the chance that any of them is wrong below ``level``: sort the m p-values; the
+    smallest must be below ``level / m``, the next below ``level / (m - 1)``, and so on until one is not. That one
+    and all after it do not stand:
+
+        p_(i) < level / (m + 1 - i) for all i up to its own,    p_(1) ≤ p_(2) ≤ … p_(m)
+
+    Taught in notebook 08, section 4.
+
+    Parameters
+    ----------
+    p_values : array_like, shape (m,)
+        From 0 to 1; from :attr:`Paired.p_value`, for example. There may be none.
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
+        Whether each stands, in the order of ``p_values``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the p-values or the level are not such numbers.
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979).
+
+    Examples
+    --------
+    0.01 is below 0.05 / 3, and 0.04 is not below 0.05 / 2: it does not stand, and 0.045, though below 0.05, neither.
+
+    >>> holm([0.04, 0.01, 0.045])
+    array([False,  True, False])
+    """
+    p_values = float64s(p_values if np.size(p_values) else np.zeros(0), "p_values")
+    if p_values.ndim != 1 or np.any((p_values < 0) | (p_values > 1)):
+        raise ValueError(f"p_values must be numbers from 0 to 1, of shape (m,), got {p_values}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    order = np.argsort(p_values)
+    below = p_values[order] < level / np.arange(len(p_values), 0, -1)
+    stands = np.empty(len(p_values), bool)
+    stands[order] = np.logical_and.accumulate(below)
+    return stands
 
 
 def _right(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,16 +1,8 @@
-"""What every function of :mod:`qkit.numeric` asks of its numbers.
-
-----
-
-The grid that quantized numbers stand on: :class:`QuantSpec` says how fine, :class:`QuantParams` where.
-
-Integers q count the steps of the grid: q stands for the real number ``scale * (q - zero_point)``.
-
-----
-
-Uniform quantization: real numbers r stand on an even grid, and integers q count its steps.
+"""Uniform quantization: real numbers r stand on an even grid, and integers q count its steps.
 
     q = clip(round(r / scale) + zero_point, qmin, qmax)        r ≈ scale * (q - zero_point)
+
+:class:`QuantSpec` says how fine the grid is, :class:`QuantParams` where it lies.
 
 Real zero is always exactly on the grid (its integer is the zero-point): padding and ReLU's zeros must cost
 nothing. Therefore a range is widened until it holds 0, and shifted by at most half a step, "nudged", until 0
@@ -25,23 +17,6 @@ References
 Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", arXiv:1712.05877, and the LiteRT 8-bit quantization specification,
 https://developers.google.com/edge/litert/quantization/quantization_spec
-
-----
-
-The gradient of fake quantization, as training takes it.
-
-A staircase has slope 0 between its jumps and none at them: nothing could be learned through it. The
-straight-through estimator pretends on the way back that a value inside the range was not rounded at all:
-
-    ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
-
-where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it changes
-nothing, and there the estimator says so.
-
-References
-----------
-Bengio, Léonard and Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
-Computation", arXiv:1308.3432; with the clipped range, TensorFlow's ``fake_quant_with_min_max_vars_gradient``.
 """
 
 from dataclasses import dataclass
@@ -49,42 +24,20 @@ from typing import Literal
 
 import numpy as np
 
-LARGEST = 1e300
-"""Larger numbers are refused, so that the width of a range, and the ends of its grid, never overflow."""
+LARGEST = 1e100
+"""Larger numbers are refused everywhere, so that no square, and no width of a range, ever overflows."""
 
+FINEST = 1e-200
+"""The smallest step of a grid, so that no number divided by it overflows. Narrower ranges are widened to hold it."""
 
-def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return ``x`` as an array of its own type, and refuse what is not a finite real number.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` does not hold integers or floats.
-    ValueError
-        If ``x`` holds NaN, an infinity, or a number beyond 1e300.
-    """
-    array = np.asarray(x)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
-    # Written so that NaN fails it too, and with float(), because a float16 would turn LARGEST into infinity.
-    if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
-        wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
-        raise ValueError(
-            f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
-            f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
-            "or leave them out with x[np.isfinite(x)]"
-        )
-    return array
-
-
-def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return :func:`reals` as float64; not a copy if they are that already."""
-    return reals(x, name).astype(np.float64, copy=False)
+Rounding = Literal["half_even", "half_up", "half_away"]
 
 
 @dataclass(frozen=True)
 class QuantSpec:
     """How to quantize: which integers there are, and how many grids.
+
+    Taught in notebook 02, section 4, and ``axis`` in section 7.
 
     Parameters
     ----------
@@ -112,6 +65,12 @@ class QuantSpec:
     -----
     LiteRT's activations are ``QuantSpec()``. Its weights are ``QuantSpec(symmetric=True, narrow_range=True,
     axis=...)``, where the axis counts the output channels: the last one of a Keras kernel.
+
+    Examples
+    --------
+    >>> weights = QuantSpec(bits=4, symmetric=True, narrow_range=True)
+    >>> weights.qmin, weights.qmax, weights.levels
+    (-7, 7, 15)
     """
 
     bits: int = 8
@@ -121,12 +80,12 @@ class QuantSpec:
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        if not _is_integer(self.bits):
+        if not is_integer(self.bits):
             raise TypeError(f"bits must be an integer from 2 to 16, got {self.bits!r}")
         if not 2 <= self.bits <= 16:
             hint = "; binary networks need another scheme" if self.bits == 1 else ""
             raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits}{hint}")
-        if self.axis is not None and not _is_integer(self.axis):
+        if self.axis is not None and not is_integer(self.axis):
             raise TypeError(f"axis must be an integer or None, got {self.axis!r}")
         # A NumPy int8 would overflow in 2**bits.
         object.__setattr__(self, "bits", int(self.bits))
@@ -174,19 +133,28 @@ class QuantSpec:
 class QuantParams:
     """Where the grid lies: ``r ≈ scale * (q - zero_point)``.
 
+    Taught in notebook 02, section 1.
+
     Parameters
     ----------
     scale : float, or ndarray of float64, shape (channels,)
-        The step from one grid point to the next. An array where ``spec.axis`` is given.
+        The step from one grid point to the next, 1e-200 at least. An array where ``spec.axis`` is given.
     zero_point : int, or ndarray of int32, shape (channels,)
         The integer that stands for real 0.
     spec : QuantSpec
 
     Raises
     ------
+    TypeError
+        If ``spec`` is not a :class:`QuantSpec`.
     ValueError
         If a scale is not a positive number, a zero-point is not one of the integers (or not 0, where the spec
         is symmetric), or the shapes do not agree with ``spec.axis``.
+
+    Examples
+    --------
+    >>> QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
+    QuantParams: 16 integers 0 to 15 (uint8) stand for -1.5 to 6, step 0.5, real 0 is 3
     """
 
     scale: float | np.ndarray
@@ -194,15 +162,15 @@ class QuantParams:
     spec: QuantSpec
 
     def __post_init__(self) -> None:
+        spec = checked_spec(self.spec)
         scale = float64s(self.scale, "scale")
         zero_point = np.array(self.zero_point)
-        spec = self.spec
         ndim = 0 if spec.axis is None else 1
         if scale.ndim != ndim or scale.shape != zero_point.shape:
             wanted = "single numbers (spec.axis is None)" if ndim == 0 else "arrays of shape (channels,)"
             raise ValueError(f"scale and zero_point must be {wanted}, got shapes {scale.shape} and {zero_point.shape}")
-        if not np.all(scale > 0):
-            raise ValueError(f"scale must be positive, got {scale.min():g}")
+        if not np.all(scale >= FINEST):
+            raise ValueError(f"scale must be positive, at least {FINEST:g}, got {scale.min():g}")
         low, high = (0, 0) if spec.symmetric else (spec.qmin, spec.qmax)
         if zero_point.dtype.kind not in "iu" or np.any((zero_point < low) | (zero_point > high)):
             raise ValueError(f"zero_point must be an integer from {low} to {high} for {spec}, got {zero_point}")
@@ -249,28 +217,10 @@ class QuantParams:
         )
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _frozen(array: np.ndarray) -> float | int | np.ndarray:
-    """Return a Python number for a 0-d array, else the array, read-only."""
-    if array.ndim == 0:
-        return array.item()
-    array.flags.writeable = False
-    return array
-
-
-def _span(values: float | np.ndarray) -> str:
-    low, high = np.min(values), np.max(values)
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-
-
-Rounding = Literal["half_even", "half_up", "half_away"]
-
-
 def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: QuantSpec) -> QuantParams:
     """Lay the grid over the range from ``low`` to ``high``, widened to hold 0 and nudged.
+
+    Taught in notebook 02, sections 1 and 2.
 
     Parameters
     ----------
@@ -290,8 +240,10 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
 
     Raises
     ------
+    TypeError
+        If ``spec`` is not a :class:`QuantSpec`, or ``low`` and ``high`` are not real numbers.
     ValueError
-        If ``low`` is above ``high``, a number is not finite or beyond 1e300, the shapes do not agree with each
+        If ``low`` is above ``high``, a number is not finite or beyond 1e100, the shapes do not agree with each
         other or with ``spec.axis``, or the range has negative numbers and the spec is symmetric and unsigned.
 
     Examples
@@ -299,6 +251,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     >>> params_from_range(-1.0, 3.0, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.067 to 2.933, step 0.2667, real 0 is 4
     """
+    checked_spec(spec)
     low, high = reals(low, "low"), reals(high, "high")
     dtype = np.result_type(low.dtype, high.dtype, np.float32)
     low, high = low.astype(np.float64), high.astype(np.float64)
@@ -324,13 +277,13 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
         zero_point = spec.qmin + np.floor(share_below * steps + 0.5).astype(np.int64)
-    # A step must be a normal float to be exact enough: widen ranges around 1e-308.
-    scale = np.where(scale > 0, np.maximum(scale, np.finfo(np.float64).tiny), 1.0)
-    return QuantParams(scale, zero_point, spec)
+    return QuantParams(np.where(scale > 0, np.maximum(scale, FINEST), 1.0), zero_point, spec)
 
 
 def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     """Lay the grid over all of ``x``, from its minimum to its maximum ("MinMax").
+
+    Taught in notebook 02, section 6, and per channel in section 7.
 
     Parameters
     ----------
@@ -341,14 +294,22 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     Returns
     -------
     QuantParams
+        Those of :func:`params_from_range`; with ``spec.axis``, of every channel's own range.
 
     Raises
     ------
-    ValueError
-        If ``x`` is empty, holds NaN or infinity, or has no axis ``spec.axis``; and as :func:`params_from_range`.
     TypeError
-        If ``x`` does not hold real numbers.
+        If ``x`` does not hold real numbers, or ``spec`` is not a :class:`QuantSpec`.
+    ValueError
+        If ``x`` is empty, holds NaN, infinity or a number beyond 1e100, or has no axis ``spec.axis``; or if it has
+        negative numbers and the spec is symmetric and unsigned.
+
+    Examples
+    --------
+    >>> params_from_data([[0.7, -1.4], [0.1, 0.2]], QuantSpec(bits=4, symmetric=True, axis=1)).scale
+    array([0.1, 0.2])
     """
+    checked_spec(spec)
     x = reals(x)
     if x.size == 0:
         raise ValueError(f"x must hold at least one value to have a range, got shape {x.shape}")
@@ -362,6 +323,8 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
 def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Replace real numbers by integers: ``clip(round(x / scale) + zero_point, qmin, qmax)``.
 
+    Taught in notebook 02, section 1, and the roundings in section 4.
+
     Parameters
     ----------
     x : array_like of real numbers
@@ -370,7 +333,7 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
     rounding : {"half_even", "half_up", "half_away"}
         What becomes of an ``x / scale`` halfway between two integers. ``"half_even"`` goes to the even one, as
         NumPy's ``round`` (0.5 → 0, 1.5 → 2, -0.5 → 0); ``"half_up"`` up, as TensorFlow's fake-quant ops
-        (0.5 → 1, 1.5 → 2, -0.5 → 0); ``"half_away"`` away from 0, as LiteRT's reference kernels
+        (0.5 → 1, 1.5 → 2, -0.5 → 0); ``"half_away"`` away from 0, as LiteRT's reference runtime
         (0.5 → 1, 1.5 → 2, -0.5 → -1).
 
     Returns
@@ -379,24 +342,32 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
 
     Raises
     ------
-    ValueError
-        If ``x`` holds NaN or infinity, its channels are not those of ``params``, or ``rounding`` is unknown.
     TypeError
-        If ``x`` does not hold real numbers.
+        If ``x`` does not hold real numbers, or ``params`` is not a :class:`QuantParams`.
+    ValueError
+        If ``x`` holds NaN, infinity or a number beyond 1e100, its channels are not those of ``params``, or
+        ``rounding`` is unknown.
+
+    Examples
+    --------
+    >>> quantize([-9.0, -1.0, 0.0, 0.3, 2.9], params_from_range(-1.0, 3.0, QuantSpec(4, signed=False)))
+    array([ 0,  0,  4,  5, 15], dtype=uint8)
     """
-    x, spec = reals(x), params.spec
+    spec = checked_params(params).spec
+    x = reals(x)
     scale, zero_point = params.beside(x)
     # One float64 array is enough for all steps, and makes this four times faster.
     q = np.empty(x.shape)
-    with np.errstate(over="ignore", invalid="ignore"):  # a huge x over a tiny scale is clipped like any other
-        np.divide(x, scale, out=q, dtype=np.float64)
-        _round(q, rounding)
+    np.divide(x, scale, out=q, dtype=np.float64)
+    _round(q, rounding)
     q += zero_point
     return np.clip(q, spec.qmin, spec.qmax, out=q).astype(spec.dtype)
 
 
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     """Return the real numbers that integers stand for: ``scale * (q - zero_point)``.
+
+    Taught in notebook 02, section 1.
 
     Parameters
     ----------
@@ -411,11 +382,17 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     Raises
     ------
     TypeError
-        If ``q`` does not hold integers.
+        If ``q`` does not hold integers, or ``params`` is not a :class:`QuantParams`.
     ValueError
         If an integer is outside ``qmin`` to ``qmax``, or the channels are not those of ``params``.
+
+    Examples
+    --------
+    >>> dequantize([0, 3, 15], QuantParams(0.5, 3, QuantSpec(bits=4, signed=False)))
+    array([-1.5,  0. ,  6. ])
     """
-    q, spec = np.asarray(q), params.spec
+    spec = checked_params(params).spec
+    q = _unmasked(q, "q")
     if q.dtype.kind not in "iu":
         raise TypeError(f"q must hold integers, got {q.dtype}; quantize(x, params) makes them")
     if q.size and not (q.min() >= spec.qmin and q.max() <= spec.qmax):
@@ -430,10 +407,15 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
 def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Move real numbers onto the grid: :func:`quantize`, then :func:`dequantize`.
 
+    Taught in notebook 02, section 2, and for training in notebook 07, section 2.
+
     Parameters
     ----------
-    x, params, rounding
-        As for :func:`quantize`.
+    x : array_like of real numbers
+        Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
+    params : QuantParams
+    rounding : {"half_even", "half_up", "half_away"}
+        Where a number halfway between two grid points goes; see :func:`quantize`.
 
     Returns
     -------
@@ -443,39 +425,33 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
 
     Raises
     ------
-    ValueError, TypeError
-        As :func:`quantize`.
+    TypeError
+        If ``x`` does not hold real numbers, or ``params`` is not a :class:`QuantParams`.
+    ValueError
+        If ``x`` holds NaN, infinity or a number beyond 1e100, its channels are not those of ``params``, or
+        ``rounding`` is unknown.
+
+    Examples
+    --------
+    >>> fake_quantize([-9.0, 0.3, 1.0], QuantParams(0.25, 0, QuantSpec(bits=4)))
+    array([-2.  ,  0.25,  1.  ])
     """
-    x = reals(x)
-    dtype = np.result_type(x.dtype, np.float32)
     x_hat = dequantize(quantize(x, params, rounding), params)
-    largest = np.finfo(dtype).max
-    return np.clip(x_hat, -largest, largest, out=x_hat).astype(dtype)
-
-
-def _stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round to ``dtype``, but leave what would overflow or lose digits there as it is."""
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = values.astype(dtype)
-    normal = (rounded >= np.finfo(dtype).tiny) & (rounded <= np.finfo(dtype).max)
-    return np.where(normal, rounded, values)
-
-
-def _round(steps: np.ndarray, rounding: Rounding) -> None:
-    """Round in place. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
-    if rounding == "half_even":
-        np.rint(steps, out=steps)
-    elif rounding == "half_up":
-        below = np.floor(steps)
-        np.add(below, steps - below >= 0.5, out=steps)
-    elif rounding == "half_away":
-        np.trunc(steps + np.copysign(np.nextafter(0.5, 0), steps), out=steps)
-    else:
-        raise ValueError(f"rounding must be 'half_even', 'half_up' or 'half_away', got {rounding!r}")
+    return _as_type_of(np.asarray(x), x_hat)
 
 
 def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
-    """Return what a gradient is multiplied by on its way back through :func:`~qkit.numeric.affine.fake_quantize`.
+    """Return what a gradient is multiplied by on its way back through :func:`fake_quantize`.
+
+    A staircase has slope 0 between its jumps and none at them: nothing could be learned through it. The
+    straight-through estimator pretends on the way back that a value inside the range was not rounded at all:
+
+        ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
+
+    where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it
+    changes nothing, and there the estimator says so.
+
+    Taught in notebook 07, section 1.
 
     Parameters
     ----------
@@ -490,23 +466,123 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If ``x`` holds NaN or infinity, or its channels are not those of ``params``.
     TypeError
-        If ``x`` does not hold real numbers.
+        If ``x`` does not hold real numbers, or ``params`` is not a :class:`QuantParams`.
+    ValueError
+        If ``x`` holds NaN, infinity or a number beyond 1e100, or its channels are not those of ``params``.
+
+    References
+    ----------
+    Bengio, Léonard and Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons for
+    Conditional Computation", arXiv:1308.3432; with the clipped range, TensorFlow's
+    ``fake_quant_with_min_max_vars_gradient``.
 
     Examples
     --------
-    >>> from qkit.numeric import QuantSpec, params_from_range
     >>> params = params_from_range(-1.0, 1.0, QuantSpec(bits=2, symmetric=True, narrow_range=True))
     >>> straight_through([-1.2, -1.0, 0.3, 1.0, 1.2], params)
     array([0., 1., 1., 1., 0.])
     """
+    spec = checked_params(params).spec
     x = reals(x)
-    dtype = np.result_type(x.dtype, np.float32)
     scale, zero_point = params.beside(x)
-    low, high = (scale * (q - zero_point) for q in (params.spec.qmin, params.spec.qmax))
     # In the type of x: a float32 value on the last level must not lie beyond it by a rounding error.
-    with np.errstate(over="ignore"):
-        inside = (x >= np.asarray(low).astype(dtype)) & (x <= np.asarray(high).astype(dtype))
-    return inside.astype(dtype)
+    low, high = (_as_type_of(x, np.asarray(scale * (q - zero_point))) for q in (spec.qmin, spec.qmax))
+    return ((low <= x) & (x <= high)).astype(low.dtype)
+
+
+def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return ``x`` as an array of its own type, and refuse what is not a finite real number.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` does not hold integers or floats.
+    ValueError
+        If ``x`` holds NaN, an infinity, a number beyond 1e100, or masked entries.
+    """
+    array = _unmasked(x, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
+    # Written so that NaN fails it too, and with float(), because a float16 would turn LARGEST into infinity.
+    if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
+        wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
+        raise ValueError(
+            f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
+            f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
+            "or leave them out with x[np.isfinite(x)]"
+        )
+    return array
+
+
+def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return :func:`reals` as float64; not a copy if they are that already."""
+    return reals(x, name).astype(np.float64, copy=False)
+
+
+def checked_params(params: QuantParams) -> QuantParams:
+    """Return ``params``, and refuse what is not a :class:`QuantParams`.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(params, QuantParams):
+        raise TypeError(f"params must be a QuantParams; params_from_data(x, spec) makes one; got {params!r}")
+    return params
+
+
+def is_integer(value: object) -> bool:
+    """Return whether a value is a whole number of Python's or NumPy's; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def checked_spec(spec: QuantSpec) -> QuantSpec:
+    if not isinstance(spec, QuantSpec):
+        raise TypeError(f"spec must be a QuantSpec, such as QuantSpec(bits=8), got {spec!r}")
+    return spec
+
+
+def _unmasked(x: np.ndarray, name: str) -> np.ndarray:
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with {name}.compressed()")
+    return np.asarray(x)
+
+
+def _frozen(array: np.ndarray) -> float | int | np.ndarray:
+    """Return a Python number for a 0-d array, else the array, read-only."""
+    if array.ndim == 0:
+        return array.item()
+    array.flags.writeable = False
+    return array
+
+
+def _span(values: float | np.ndarray) -> str:
+    low, high = np.min(values), np.max(values)
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round to ``dtype``, but leave what would overflow or lose digits there as it is."""
+    normal = (values >= np.finfo(dtype).tiny) & (values <= np.finfo(dtype).max)
+    return np.where(normal, np.where(normal, values, 0).astype(dtype), values)
+
+
+def _as_type_of(x: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Round to the type of ``x``, float32 at least, where numbers beyond its largest become the largest."""
+    dtype = np.result_type(x.dtype, np.float32)
+    largest = np.finfo(dtype).max
+    return np.clip(values, -largest, largest, out=values).astype(dtype)
+
+
+def _round(steps: np.ndarray, rounding: Rounding) -> None:
+    """Round in place. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
+    if rounding == "half_even":
+        np.rint(steps, out=steps)
+    elif rounding == "half_up":
+        below = np.floor(steps)
+        np.add(below, steps - below >= 0.5, out=steps)
+    elif rounding == "half_away":
+        np.trunc(steps + np.copysign(np.nextafter(0.5, 0), steps), out=steps)
+    else:
+        raise ValueError(f"rounding must be 'half_even', 'half_up' or 'half_away', got {rounding!r}")

@@ -1,21 +1,17 @@
-"""The squared error of clipping and rounding at any threshold, exactly, without quantizing anything.
+"""Two curves over every threshold, exact and fast: the squared error, and TensorRT's divergence.
 
-The grid of magnitudes a = |x| is 0, s, 2s, … Qs, and ends at the threshold Qs. Begin with everything at 0. Moving
-one magnitude from (k-1)s up to ks lowers its squared error by 2s(a - t_k), where t_k = (k - 1/2)s is the midpoint
-that it must have passed. So, with q = min(round(a / s), Q),
+**The squared error of clipping and rounding**, without quantizing anything. The grid of magnitudes a = |x| is 0, s,
+2s, … Qs, and ends at the threshold Qs. Begin with everything at 0. Moving one magnitude from (k-1)s up to ks lowers
+its squared error by 2s(a - t_k), where t_k = (k - 1/2)s is the midpoint that it must have passed. So, with
+q = min(round(a / s), Q),
 
     mean((a - s q)²) = mean(a²) - 2s sum_{k=1..Q} R(t_k)      R(t) = mean(max(a - t, 0))
 
 R(t) needs only how many magnitudes lie beyond t, and their sum: one search in sorted samples, one look-up in a
-histogram. The same two numbers give the best scale for given integers,
+histogram.
 
-    s = sum(a q) / sum(q²)      sum(a q) = sum_k sum(a beyond t_k)      sum(q²) = sum_k (2k - 1) count(beyond t_k)
-
-----
-
-TensorRT's divergence between a histogram and its coarser self, for every threshold at once.
-
-``h`` are the counts of ``|x|`` in N bins. The candidate i keeps the first i bins and clips the rest:
+**The divergence** between a histogram and its coarser self. ``h`` are the counts of ``|x|`` in N bins. The candidate
+i keeps the first i bins and clips the rest:
 
     P = h[:i], and what is clipped is added to its last bin
     Q = h[:i] merged into L levels, where bin j belongs to level floor(j L / i);
@@ -35,6 +31,9 @@ T = C_N, O_i = T - C_i, and S_k the mass and n_k the number of non-empty bins of
 where S_k, n_k and the first sum are differences of running sums. Levels are floor(i / L) or ceil(i / L) bins
 wide, so few different ones exist, and the logarithms are taken once each, in a table by width and first bin.
 
+The plain loops stand in the docstrings of :func:`qkit.numeric.thresholds.mse` and :func:`qkit.numeric.thresholds.kl`;
+``benchmarks/thresholds.py`` measures what all this saves.
+
 References
 ----------
 Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310.
@@ -44,7 +43,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.histogram import Bins, Samples, sums_from
+from qkit.numeric.histogram import Histogram, Samples, sums_from
 
 BLOCK = 2**16
 """How many cells of a table are computed at once: as many as stay in the processor's cache, which is faster."""
@@ -53,87 +52,75 @@ REMEMBERED = 2**21
 """Where the cells of a larger table lie is not remembered for the next histogram: that would take too much memory."""
 
 
-def squared_errors(values: Samples | Bins, thresholds: np.ndarray, steps: int) -> np.ndarray:
-    """Return the mean squared error at each threshold, where ``steps`` is Q; all in ``values.unit``."""
-    scales = thresholds / steps
-    midpoints = np.arange(steps) + 0.5
-    errors = np.empty(len(scales))
-    for rows in blocks(len(scales), steps):
-        t = scales[rows, None] * midpoints
-        shares, sums = values.beyond(t)
-        errors[rows] = values.square - 2 * scales[rows] * (sums - t * shares).sum(axis=1)
-    return np.maximum(errors, 0)  # rounding errors can take an error of 0 below it
+def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
+    """Return the mean squared error of clipping and rounding at each threshold.
+
+    Parameters
+    ----------
+    values : Samples, or Histogram of magnitudes
+        Those of a histogram spread evenly over their bins. The upper edges of all its bins, ``edges[1:]``, are
+        thresholds that take a tenth of the time of others.
+    thresholds : ndarray of float64, shape (thresholds,)
+        Each ends a grid of its own.
+    steps : int
+        Q, from 0 to the threshold.
+
+    Returns
+    -------
+    ndarray of float64, shape (thresholds,)
+        In the unit of the values, squared.
+
+    Examples
+    --------
+    The grid 0, 1, 2 holds 1 and clips 3; the grid 0, 3, 6 holds 3 and rounds 1 to 0:
+
+    >>> squared_errors(Samples([1.0, 3.0]), [2.0, 6.0], steps=2)
+    array([0.5, 0.5])
+    """
+    thresholds = np.asarray(thresholds, np.float64)
+    at_edges = isinstance(values, Histogram) and np.array_equal(thresholds, values.edges[1:])
+    if at_edges and len(thresholds) * steps <= REMEMBERED:
+        excess = _excess_at_edges(values, steps)
+    else:
+        excess = _excess(values, thresholds, steps)
+    # Rounding errors can take an error of 0 below it.
+    return np.maximum(values.square - 2 * (thresholds / steps) * excess, 0)
 
 
-def errors_at_edges(values: Bins, steps: int) -> np.ndarray:
-    """Return :func:`squared_errors` with the upper edge of every bin as threshold, several times faster."""
-    edges = np.arange(1, values.bins + 1)
-    if values.bins * steps > REMEMBERED:
-        return squared_errors(values, edges, steps)
-    at_edges = values.sums - np.arange(values.bins + 1) * values.shares
-    excess = np.empty(values.bins)
-    for rows in blocks(values.bins, steps):
-        index, part = (table[rows] for table in _midpoints(values.bins, steps))
-        # R at a part f behind edge j: R_j - f share_j + f²/2 inside_j
-        drop = values.inside.take(index)
-        drop *= part
-        drop *= -0.5
-        drop += values.shares.take(index)
-        drop *= part
-        excess[rows] = (at_edges.take(index) - drop).sum(axis=1)
-    return np.maximum(values.square - 2 * edges / steps * excess, 0)
-
-
-def clipping_errors(values: Bins, thresholds: np.ndarray) -> np.ndarray:
-    """Return what clipping alone adds to the mean squared error at each threshold, in ``values.unit``.
+def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
+    """Return what clipping alone adds to the mean squared error: ``mean(max(a - threshold, 0)²)``.
 
     The rest of :func:`squared_errors` is the rounding error of what is kept.
+
+    Parameters
+    ----------
+    histogram : Histogram
+        Of magnitudes, which spread evenly over their bins.
+    thresholds : ndarray of float64, shape (thresholds,)
+
+    Returns
+    -------
+    ndarray of float64, shape (thresholds,)
+        In the unit of the values, squared.
+
+    Examples
+    --------
+    Half of the values spread from 3 to 4, between 1 and 2 beyond the threshold, whose mean square is 7 / 3:
+
+    >>> clipping_errors(histogram_of([1.0, 4.0], bins=4), [2.0]) * 6
+    array([7.])
     """
-    mass, shares = values.inside[:-1], values.shares
-    # (a - j)² = (a - j - 1)² + 2 (a - j - 1) + 1: from bin to bin, and nothing is subtracted that could cancel.
-    excess = sums_from(shares[1:] + mass / 2)
-    square = sums_from(2 * excess[1:] + shares[1:] + mass / 3)
-    t = np.minimum(thresholds, values.bins)
+    mass, width = histogram.shares, histogram.edges[1]
+    beyond = histogram.beyond_edges[0]
+    # In widths of a bin, with edge j: (a - j)² = (a - j - 1)² + 2 (a - j - 1) + 1. From bin to bin, and nothing is
+    # subtracted that could cancel.
+    excess = sums_from(beyond[1:] + mass / 2)
+    square = sums_from(2 * excess[1:] + beyond[1:] + mass / 3)
+    t = np.minimum(np.asarray(thresholds) / width, len(mass))
     edge = np.ceil(t).astype(np.intp)
     part = edge - t
-    inside = values.inside[edge - 1]
-    return square[edge] + part * (2 * excess[edge] + part * (shares[edge] + part * inside / 3))
-
-
-def alternate(values: Samples | Bins, threshold: float, steps: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the best integers for the scale, then the best scale for the integers, until neither changes.
-
-    Neither can raise the error, so this ends at a local minimum; at which one depends on where it began. Returns
-    the threshold and the error after every half-step, in ``values.unit`` and its square.
-    """
-    odd = 2.0 * np.arange(1, steps + 1) - 1
-    scale, scales, errors = threshold / steps, [], []
-    for _ in range(rounds):
-        shares, sums = values.beyond(scale * odd / 2)
-        product, energy = sums.sum(), shares @ odd
-        if energy <= 0:
-            raise ValueError(f"start={threshold * values.unit:g} is so large that every value rounds to 0")
-        better = product / energy
-        scales += [scale, better]
-        errors += [values.square - 2 * scale * product + scale**2 * energy, values.square - product**2 / energy]
-        if abs(better - scale) <= 1e-12 * scale:
-            break
-        scale = better
-    return steps * np.array(scales), np.maximum(errors, 0)
-
-
-def blocks(rows: int, columns: int) -> list[slice]:
-    """Cut the rows of a table into blocks of at most ``BLOCK`` cells."""
-    size = max(1, BLOCK // columns)
-    return [slice(start, start + size) for start in range(0, rows, size)]
-
-
-@lru_cache(maxsize=8)
-def _midpoints(bins: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bin of every midpoint, and which part of it lies before: shapes (thresholds, steps)."""
-    numerators = np.arange(1, bins + 1, dtype=np.intp)[:, None] * np.arange(1, 2 * steps, 2)
-    index, rest = np.divmod(numerators, 2 * steps)
-    return index, rest / (2 * steps)
+    inside = mass[edge - 1]
+    return (square[edge] + part * (2 * excess[edge] + part * (beyond[edge] + part * inside / 3))) * width**2
 
 
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
@@ -152,6 +139,13 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     -------
     ndarray of float64, shape (bins + 1 - first,)
         In nats; ``inf`` where mass is clipped into an empty bin.
+
+    Examples
+    --------
+    Keep three bins of four, or all, in two levels:
+
+    >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)
+    array([0.04 , 0.042])
     """
     counts = np.asarray(counts, np.float64)
     mass, filled, terms = _running(counts), _running(counts > 0), _running(_times_log(counts, 1.0))
@@ -169,13 +163,65 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
 
 
 def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return P and Q of the candidate that keeps ``kept`` bins, by their definition; all 0 where there is no mass."""
+    """Return P and Q of the candidate that keeps ``kept`` bins, by their definition; all 0 where there is no mass.
+
+    Examples
+    --------
+    The three kept bins hold 4, 2 and 1, and 1 is clipped. The first two are one level:
+
+    >>> p, q = reference_and_merged([4, 2, 1, 1], levels=2, kept=3)
+    >>> p * 8, q * 7
+    (array([4., 2., 2.]), array([3., 3., 1.]))
+    """
     p = np.array(counts[:kept], np.float64)
     level = np.arange(kept) * levels // kept
     mass, filled = (np.bincount(level, weights, levels) for weights in (p, p > 0))
     q = np.where(p > 0, (mass / np.maximum(filled, 1))[level], 0)
     p[-1] += np.sum(counts[kept:])
     return p / (p.sum() or 1), q / (q.sum() or 1)
+
+
+def _excess(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
+    """Return the sum over the midpoints, R(t_1) + … R(t_Q), for every threshold."""
+    scales, midpoints = thresholds / steps, np.arange(steps) + 0.5
+    excess = np.empty(len(scales))
+    for rows in _blocks(len(scales), steps):
+        t = scales[rows, None] * midpoints
+        shares, sums = values.beyond(t)
+        excess[rows] = (sums - t * shares).sum(axis=1)
+    return excess
+
+
+def _excess_at_edges(histogram: Histogram, steps: int) -> np.ndarray:
+    """Return the same with the upper edge of every bin as threshold."""
+    inside, bins, width = histogram.shares, len(histogram.counts), histogram.edges[1]
+    shares, sums = histogram.beyond_edges
+    at_edges = sums / width - np.arange(bins + 1) * shares
+    excess = np.empty(bins)
+    for rows in _blocks(bins, steps):
+        index, part = (table[rows] for table in _midpoints(bins, steps))
+        # R at a part f behind edge j: R_j - f share_j + f²/2 inside_j
+        drop = inside.take(index)
+        drop *= part
+        drop *= -0.5
+        drop += shares.take(index)
+        drop *= part
+        excess[rows] = (at_edges.take(index) - drop).sum(axis=1)
+    return excess * width
+
+
+@lru_cache(maxsize=8)
+def _midpoints(bins: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bin of every midpoint, and which part of it lies before: shapes (thresholds, steps)."""
+    numerators = np.arange(1, bins + 1, dtype=np.intp)[:, None] * np.arange(1, 2 * steps, 2)
+    index, rest = np.divmod(numerators, 2 * steps)
+    return index, rest / (2 * steps)
+
+
+def _blocks(rows: int, columns: int) -> list[slice]:
+    """Cut the rows of a table into blocks of at most ``BLOCK`` cells."""
+    size = max(1, BLOCK // columns)
+    return [slice(start, start + size) for start in range(0, rows, size)]
 
 
 def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, first: int) -> np.ndarray:
@@ -187,10 +233,10 @@ def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, first: int) 
     if (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED:
         table = _times_log(_windows(mass, widest), _windows(filled, widest)).ravel()
         cells = _cells(bins, levels, first)
-        for rows in blocks(len(kept), levels):
+        for rows in _blocks(len(kept), levels):
             sums[rows] = table.take(cells[rows]).sum(axis=1)
     else:  # few levels, so that the table would be the larger, or too many cells to remember
-        for rows in blocks(len(kept), levels):
+        for rows in _blocks(len(kept), levels):
             some = _borders(kept[rows], levels)
             sums[rows] = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some))).sum(axis=1)
     return sums

@@ -1,4 +1,4 @@
-"""Histograms of more data than fits in memory, batch by batch.
+"""Histograms of more data than fits in memory, batch by batch, and what is asked of magnitudes.
 
 Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never
 move (:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches
@@ -6,13 +6,9 @@ and in whatever order these come, on one machine or merged from several. A singl
 range when a larger value arrives, as TensorRT's calibrator does, and then the bins, and the threshold chosen
 from them, depend on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
 
-----
-
-The magnitudes ``|x|`` of some values, as methods that choose thresholds ask about them.
-
-Samples answer exactly. A histogram answers as if values spread evenly over their bins; exact zeros do not: they stay
-0, where every grid holds them without error, but they count as values. Both measure in a ``unit`` of their own, the
-largest magnitude or the width of a bin, so that no square overflows or vanishes.
+What methods that choose thresholds ask of magnitudes ``|x|``, a :class:`Histogram` and :class:`Samples` answer by
+the same names. Samples answer exactly. A histogram answers as if values spread evenly over their bins; exact zeros
+do not: they stay 0, where every grid holds them without error, but they count as values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +17,10 @@ from functools import cached_property
 
 import numpy as np
 
-from qkit.numeric.affine import float64s, reals
+from qkit.numeric.affine import float64s, is_integer, reals
+
+MOST_BINS = 2**20
+"""More bins are refused. Eight for every level of 16 bits, the most that a method counts in, are half as many."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,11 @@ class Range:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Histogram:
-    """How often values fall into each of ``bins`` equal bins.
+    """How often values fall into each of ``bins`` equal bins; :func:`histogram_of` counts it.
 
-    Attributes
+    Taught in notebook 03, section 2, and notebook 04, section 2.
+
+    Parameters
     ----------
     counts : ndarray of int64, shape (bins,)
         Of all values, exact zeros included; a copy that cannot be changed.
@@ -75,7 +76,7 @@ class Histogram:
         counts = counts.astype(np.int64)
         counts.flags.writeable = False
         object.__setattr__(self, "counts", counts)
-        low, high = min(self.range.low, 0), max(self.range.high, 0)
+        low, high = min(self.low, 0), max(self.high, 0)
         begins = self.start == 0 and -low <= self.stop if self.magnitude else self.start <= low
         if not (begins and high <= self.stop and 0 < self.stop - self.start < np.inf):
             raise ValueError(
@@ -86,15 +87,17 @@ class Histogram:
                 f"zeros must be from 0 to {counts[self.zero_bin]}, the count of the bin of 0, got {self.zeros}"
             )
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many values were counted."""
         return int(self.counts.sum())
 
-    @property
+    @cached_property
     def edges(self) -> np.ndarray:
         """The borders of the bins: float64, shape (bins + 1,)."""
-        return np.linspace(self.start, self.stop, len(self.counts) + 1)
+        edges = np.linspace(self.start, self.stop, len(self.counts) + 1)
+        edges.flags.writeable = False
+        return edges
 
     @property
     def zero_bin(self) -> int:
@@ -116,7 +119,8 @@ class Histogram:
         ValueError
             If the two have different bins; count both ``within`` the same range.
         """
-        if _bins(self) != _bins(other):
+        bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
+        if bins != others:
             raise ValueError(
                 f"only histograms with the same bins can be merged, got {self} and {other}; "
                 "give both the same `within`, `bins` and `magnitude`"
@@ -130,16 +134,173 @@ class Histogram:
             self.magnitude,
         )
 
+    @property
+    def low(self) -> float:
+        """The smallest value, with its sign."""
+        return self.range.low
+
+    @property
+    def high(self) -> float:
+        """The largest value, with its sign."""
+        return self.range.high
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(abs(self.low), abs(self.high))
+
+    def ranked(self, rank: int) -> float:
+        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
+        self.check_magnitudes()
+        counts = self.nonzero_counts
+        up_to = np.cumsum(counts)
+        index = np.searchsorted(up_to, rank)
+        found = (index + 1 - (up_to[index] - rank) / counts[index]) * self.edges[1]
+        return min(found, self.largest)  # rounding, or a histogram wider than its data, would exceed it
+
+    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all values.
+
+        Parameters
+        ----------
+        t : float, or array_like of any shape
+            From 0 up.
+
+        Returns
+        -------
+        shares, sums : ndarray of float64, same shape as ``t``
+
+        Raises
+        ------
+        ValueError
+            If ``x`` was counted, not ``|x|``, or nothing at all.
+
+        Examples
+        --------
+        Half of the values are 0; of the others, three quarters and then a quarter lie beyond 1 and 3:
+
+        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])[0]
+        array([0.375, 0.125])
+        """
+        shares, sums = self.beyond_edges
+        width = self.edges[1]
+        t = np.asarray(t) / width
+        index = np.minimum(t, len(self.counts)).astype(np.intp)
+        part = t - index
+        passed = part * np.append(self.shares, 0)[index]  # there is nothing after the last bin
+        return shares[index] - passed, sums[index] - passed * (index + part / 2) * width
+
+    @cached_property
+    def square(self) -> float:
+        """The mean of the squares of all magnitudes."""
+        self.check_magnitudes()
+        bins = np.arange(len(self.counts))
+        return float(self.shares @ ((bins + 0.5) ** 2 + 1 / 12)) * self.edges[1] ** 2
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """The share of all values that lies in each bin, without the exact zeros: float64, shape (bins,)."""
+        return self.nonzero_counts / self.count
+
+    @cached_property
+    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`beyond` returns for all edges: two arrays of float64, shape (bins + 1,)."""
+        self.check_magnitudes()
+        centres = (np.arange(len(self.counts)) + 0.5) * self.edges[1]
+        return sums_from(self.shares), sums_from(self.shares * centres)
+
+    def check_magnitudes(self) -> None:
+        """Refuse a histogram of ``x`` instead of ``|x|``, and an empty one.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not self.magnitude:
+            raise ValueError("x must be a histogram of |x|, got one of x; count it with magnitude=True")
+        if self.count == 0:
+            raise ValueError("x must hold at least one value to choose a threshold from, got an empty histogram")
+
     def __repr__(self) -> str:
         what = "|x|" if self.magnitude else "x"
         return (
             f"Histogram: {self.count} values of {what} ({self.zeros} exact zeros) in {len(self.counts)} bins "
-            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.range.low:.4g} to {self.range.high:.4g}"
+            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.low:.4g} to {self.high:.4g}"
         )
+
+
+class Samples:
+    """The magnitudes of the values in an array, asked by the same names as a :class:`Histogram`.
+
+    Taught in notebook 04, section 2.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Any shape; at least one value.
+
+    Attributes
+    ----------
+    low, high : float
+        The smallest and the largest value, with their signs.
+    largest : float
+        The largest magnitude.
+    count, zeros : int
+        How many values there are, and how many of them are exactly 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``x`` does not hold finite numbers, or none.
+
+    Examples
+    --------
+    >>> x = Samples([0.0, -3.0, 1.0, 4.0])
+    >>> x.largest, x.zeros, x.ranked(2), x.square
+    (4.0, 1, 3.0, 6.5)
+    >>> share, total = x.beyond(2.0)
+    >>> float(share), float(total)
+    (0.5, 1.75)
+    """
+
+    def __init__(self, x: np.ndarray) -> None:
+        x = reals(x)
+        if x.size == 0:
+            raise ValueError(f"x must hold at least one value to choose a threshold from, got shape {x.shape}")
+        self.x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)  # |-128| is no int8
+        self.low, self.high = float(x.min()), float(x.max())
+        self.largest = max(abs(self.low), abs(self.high))
+        self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
+
+    def ranked(self, rank: int) -> float:
+        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
+        index = self.zeros + rank - 1
+        return float(np.partition(np.abs(self.x), index, axis=None)[index])
+
+    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of the magnitudes from ``t`` on, and their sum divided by the count of all values."""
+        magnitudes, sums = self._sorted
+        first = np.searchsorted(magnitudes, t)
+        return (self.count - first) / self.count, sums[first] / self.count
+
+    @cached_property
+    def square(self) -> float:
+        """The mean of the squares of all magnitudes."""
+        return float(np.mean(self._sorted[0] ** 2))
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
+        return magnitudes, sums_from(magnitudes)
+
+    def __repr__(self) -> str:
+        return f"Samples: {self.count} values ({self.zeros} exact zeros) from {self.low:.4g} to {self.high:.4g}"
 
 
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     """Return the smallest and the largest value: the first pass.
+
+    Taught in notebook 04, section 9.
 
     Parameters
     ----------
@@ -152,8 +313,15 @@ def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
 
     Raises
     ------
+    TypeError
+        If a batch does not hold integers or floats.
     ValueError
-        If there is no value at all, or one is not finite.
+        If there is no value at all, or one is not finite or beyond 1e100.
+
+    Examples
+    --------
+    >>> range_of([[1.0, -2.0], [], [3.0]])
+    Range(low=-2.0, high=3.0)
     """
     found = None
     for x in _arrays(batches):
@@ -172,13 +340,15 @@ def histogram_of(
 ) -> Histogram:
     """Count values in equal bins: both passes, or the second one alone.
 
+    Taught in notebook 03, section 2.
+
     Parameters
     ----------
     batches : array, or iterable of arrays
         Real numbers, any shapes; empty batches are allowed. Read twice, so not an iterator, unless ``within``
         is given.
     bins : int
-        At least 1.
+        From 1 to 2**20.
     magnitude : bool
         Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest
         or 0.
@@ -192,12 +362,21 @@ def histogram_of(
     Raises
     ------
     TypeError
-        If ``batches`` is an iterator and ``within`` is not given.
+        If ``batches`` is an iterator and ``within`` is not given, a batch does not hold integers or floats, ``bins``
+        is not an integer, or ``within`` not a :class:`Range`.
     ValueError
-        If there is no value at all, one is not finite or outside ``within``, or ``bins`` is less than 1.
+        If there is no value at all, one is not finite, beyond 1e100 or outside ``within``, or there are no bins or too
+        many.
+
+    Examples
+    --------
+    >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
+    Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
+    if not is_integer(bins):
+        raise TypeError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins!r}")
+    if not 1 <= bins <= MOST_BINS:
+        raise ValueError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins}")
     if within is None:
         if isinstance(batches, Iterator):
             raise TypeError(
@@ -205,6 +384,8 @@ def histogram_of(
                 "or the range of all of them: within=range_of(...)"
             )
         within = range_of(batches)
+    elif not isinstance(within, Range):
+        raise TypeError(f"within must be a Range, such as range_of(batches), got {within!r}")
     start, stop = _ends(within, magnitude)
     counts, zeros, found = np.zeros(bins, np.int64), 0, None
     for x in _arrays(batches):
@@ -220,6 +401,11 @@ def histogram_of(
     return Histogram(counts, int(zeros), start, stop, found, magnitude)
 
 
+def sums_from(values: np.ndarray) -> np.ndarray:
+    """Return the sum from each value on, and 0 after the last."""
+    return np.append(np.cumsum(values[::-1])[::-1], 0)
+
+
 def _arrays(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
         x = float64s(batch, "a batch")
@@ -233,84 +419,3 @@ def _ends(within: Range, magnitude: bool) -> tuple[float, float]:
     high = max(within.high, 1e-300) if within.high > 0 else 0.0
     start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
     return (start, stop) if stop > start else (0.0, 1.0)
-
-
-def _bins(histogram: Histogram) -> tuple:
-    return histogram.start, histogram.stop, len(histogram.counts), histogram.magnitude
-
-
-class Samples:
-    """Magnitudes of the values in an array."""
-
-    def __init__(self, x: np.ndarray) -> None:
-        x = reals(x)
-        if x.size == 0:
-            raise ValueError(f"x must hold at least one value to choose a threshold from, got shape {x.shape}")
-        self.x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)  # |-128| is no int8
-        self.low, self.high = float(x.min()), float(x.max())
-        self.count, self.zeros = x.size, x.size - np.count_nonzero(x)
-        self.unit = max(-self.low, self.high) or 1.0
-
-    def ranked(self, rank: int) -> float:
-        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
-        index = self.zeros + rank - 1
-        return float(np.partition(np.abs(self.x), index, axis=None)[index])
-
-    def beyond(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all."""
-        magnitudes, sums = self._sorted
-        first = np.searchsorted(magnitudes, t)
-        return (self.count - first) / self.count, sums[first] / self.count
-
-    @cached_property
-    def square(self) -> float:
-        """The mean of the squares."""
-        return float(np.mean(self._sorted[0] ** 2))
-
-    @cached_property
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64) / self.unit
-        return magnitudes, sums_from(magnitudes)
-
-
-class Bins:
-    """Magnitudes of the values in a histogram."""
-
-    def __init__(self, histogram: Histogram) -> None:
-        if not histogram.magnitude:
-            raise ValueError("x must be a histogram of |x|, got one of x; count it with magnitude=True")
-        self.count, self.zeros = histogram.count, histogram.zeros
-        if self.count == 0:
-            raise ValueError("x must hold at least one value to choose a threshold from, got an empty histogram")
-        self.low, self.high = histogram.range.low, histogram.range.high
-        self.histogram = histogram
-        self.bins = len(histogram.counts)
-        self.unit = histogram.stop / self.bins
-        self.inside = np.append(histogram.nonzero_counts / self.count, 0)  # 0 for what is beyond the last bin
-        self.shares = sums_from(self.inside[:-1])
-        self.sums = sums_from(self.inside[:-1] * (np.arange(self.bins) + 0.5))
-
-    def ranked(self, rank: int) -> float:
-        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
-        counts = self.histogram.nonzero_counts
-        up_to = np.cumsum(counts)
-        index = np.searchsorted(up_to, rank)
-        # The largest magnitude itself, where rounding, or a histogram wider than its data, would exceed it.
-        return min((index + 1 - (up_to[index] - rank) / counts[index]) * self.unit, max(-self.low, self.high))
-
-    def beyond(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all."""
-        index = np.minimum(t, self.bins).astype(np.intp)
-        part = t - index
-        passed = part * self.inside[index]
-        return self.shares[index] - passed, self.sums[index] - passed * (index + part / 2)
-
-    @cached_property
-    def square(self) -> float:
-        """The mean of the squares."""
-        return float(self.inside[:-1] @ ((np.arange(self.bins) + 0.5) ** 2 + 1 / 12))
-
-
-def sums_from(values: np.ndarray) -> np.ndarray:
-    """Return the sum from each value on, and 0 after the last."""
-    return np.append(np.cumsum(values[::-1])[::-1], 0)
