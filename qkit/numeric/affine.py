@@ -182,15 +182,10 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     (TensorFlow's fake-quant op leaves the tie to float32's rounding errors, and LiteRT's converter goes away from 0:
     it writes -1.) Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
 
-    A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``. Raises a TypeError or
-    ValueError if ``low`` is above ``high``, a number is not finite, the shapes do not agree with each other or with
-    ``spec.axis``, or the range has negative numbers and the spec is symmetric and unsigned. Taught in notebook 02,
-    sections 1 and 2.
-
-    Parameters
-    ----------
-    low, high : float, or array_like of shape (channels,) where ``spec.axis`` is given
-    spec : QuantSpec
+    A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``. Where ``spec.axis`` is given,
+    ``low`` and ``high`` are arrays of shape (channels,). Raises a TypeError or ValueError if ``low`` is above ``high``,
+    a number is not finite, the shapes do not agree with each other or with ``spec.axis``, or the range has negative
+    numbers and the spec is symmetric and unsigned. Taught in notebook 02, sections 1 and 2.
 
     Examples
     --------
@@ -345,12 +340,6 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
     least. Raises a TypeError or ValueError if ``x`` is not finite, or its channels are not those of ``params``. Source:
     Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
     ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
-
-    Parameters
-    ----------
-    x : array_like of real numbers
-        What was fake-quantized. Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
-    params : QuantParams
 
     Examples
     --------
