@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -111,7 +111,7 @@ def test_reference_and_merged_bin_by_bin(counts, levels, data):
 
 @every_tensor
 def test_divergences_equal_the_plain_loop(name):
-    histogram = histogram_of(TENSORS[name], bins=600)
+    histogram = histogram_of(TENSORS[name], bins=300)
     for counts in (histogram.counts, histogram.nonzero_counts):
         for levels in 2 ** np.arange(1, 9):
             found, expected = divergences(counts, levels, 128), plain_divergences(counts, levels, 128)
@@ -475,7 +475,7 @@ def test_percentile_by_hand():
 
 
 def test_percentile_of_a_histogram_is_within_a_bin():
-    for x in TENSORS.values():
+    for x in (tensor[:20_000] for tensor in TENSORS.values()):
         histogram = histogram_of(x)
         for share in (95, 99, 99.9, 99.99, 100):
             for count_zeros in (False, True):
@@ -502,15 +502,16 @@ def test_percentile_of_everything_is_minmax():
 # What all methods share
 
 
-@every_method
+@settings(max_examples=10)
 @given(data=st.data())
-def test_a_histogram_of_any_batches_gives_the_same_threshold(method, data):
+def test_a_histogram_of_any_batches_gives_the_same_threshold(data):
     x = TENSORS["small"]
     cuts = sorted(data.draw(st.lists(st.integers(0, x.size), max_size=4)))
     batches = data.draw(st.permutations(np.split(x, cuts)))
-    whole, found = method(histogram_of(x), 4), method(histogram_of(batches), 4)
-    assert (found.value, repr(found)) == (whole.value, repr(whole))
-    np.testing.assert_array_equal(found.curve, whole.curve)
+    for method in METHODS:
+        whole, found = method(histogram_of(x), 4), method(histogram_of(batches), 4)
+        assert (found.value, repr(found)) == (whole.value, repr(whole))
+        np.testing.assert_array_equal(found.curve, whole.curve)
 
 
 @every_method
