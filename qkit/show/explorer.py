@@ -16,8 +16,10 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from qkit.show.canvas import HINT, PROBLEM
 from qkit.show.picture import ERROR
+
+PROBLEM = "This setting cannot be drawn: {error}. The picture still shows the setting before it."
+HINT = "(An explorer: run this notebook in JupyterLab and move {names}.)"
 
 Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
 """Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it.
