@@ -4,9 +4,10 @@ import numpy as np
 
 from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, slider
-from qkit.show.picture import ERROR, FLOAT, GOOD
+from qkit.show.picture import ERROR, FLOAT, GOOD, in_style
 
 
+@in_style
 def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, **start) -> Explorer:
     """Slide through images and the probabilities that a network gave them: all mistakes, and the closest calls.
 
@@ -17,7 +18,7 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *
     images : ndarray, shape (n, height, width)
     labels : ndarray of int, shape (n,)
     probabilities : ndarray of float, shape (n, classes)
-    start
+    **start
         Where the control starts: ``rank``, from 1.
 
     Raises
@@ -46,7 +47,7 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *
     left.spines[:].set(visible=True, color="#bbbbbb")
     beside = stage.axes(0.38, 0.17, 0.61, 0.72, xlim=(-0.6, classes - 0.4), ylim=(0, 1.12), xticks=range(classes))
     beside.set(xlabel="digit", ylabel="probability")
-    beside.set_title("▼ marks the label", loc="left", fontsize=12, color=GOOD)
+    beside.set_title("▼ marks the label", color=GOOD)
     bars = [stage.moving(bar) for bar in beside.bar(np.arange(classes), np.zeros(classes), color=FLOAT)]
     label = stage.moving(*beside.plot([0], [1.05], "v", color=GOOD, ms=11))
 

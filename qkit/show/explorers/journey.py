@@ -12,7 +12,7 @@ from qkit.numeric import Dense
 from qkit.numeric.affine import reals
 from qkit.show.canvas import Numeral, Pixels, Stage, exact, number
 from qkit.show.explorer import Explorer, choice, slider
-from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
+from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 NAMES = {"xnnpack": "XNNPACK", "builtin": "built-in", "reference": "reference", "single": "rounded once"}
 """What the runtimes are called in the picture and in the list to choose from."""
@@ -21,6 +21,7 @@ MOST_WRITTEN = 16
 RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+@in_style
 def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
@@ -34,7 +35,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         The layer's input for some images: what ``IntegerNetwork.run`` has under the name ``layer.source``.
     floats : ndarray of float, shape (n, *layer.shape), optional
         The float network's own output of this layer, to stand beside.
-    start
+    **start
         Where the controls start: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a convolution,
         by default in the middle.
 
@@ -61,15 +62,15 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     stage = Stage(wide, high)
 
     def still(x, y, text, **looks):
-        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center", "fontsize": 11} | looks)
+        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center"} | looks)
 
     def moving(x, y, **looks):
-        looks = {"ha": "center", "va": "center", "fontsize": 11} | looks
-        return stage.moving(stage.figure.add_artist(Numeral(x / wide, y / high, "", **looks)))
+        text = Numeral(x / wide, y / high, "", **{"ha": "center", "va": "center"} | looks)
+        return stage.moving(stage.figure.add_artist(text))
 
     def frame(title, left, width, **looks):
         axes = stage.axes(left / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
-        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_title(title, fontsize=11)
         axes.spines[:].set(visible=True, color="#bbbbbb")
         return axes
 

@@ -7,7 +7,7 @@ import numpy as np
 from qkit.show.canvas import Stage, decibels, label, named_numbers, size
 from qkit.show.explorer import Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS
-from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 2_000
 BITS = {bits: str(bits) for bits in range(2, 9)} | {"float": "float"}
@@ -17,6 +17,7 @@ NAMES_FOR_WEIGHTS = {method: name for method, name in NAMES.items() if method !=
 LEAST_WRONG, MOST_DB = 0.002, 60
 
 
+@in_style
 def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
@@ -29,7 +30,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     simulation : qkit.network.Simulation
     images : ndarray, shape (n, 28, 28)
     labels : ndarray of int, shape (n,)
-    start
+    **start
         Where the controls start: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
         ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than
         2,000; and for each layer by its name, whether it is quantized.

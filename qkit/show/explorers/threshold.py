@@ -10,7 +10,7 @@ from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_e
 from qkit.numeric.thresholds import Threshold
 from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, number, share
 from qkit.show.explorer import Explorer, choice, slider, stops
-from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
+from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 
 def kl_plain(x: Histogram, bits: int = 8) -> Threshold:
@@ -50,6 +50,7 @@ POINTS = 200
 """At how many thresholds, evenly spaced, the errors are drawn."""
 
 
+@in_style
 def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer:
     """Show what every method that chooses a clipping threshold would choose, beside one chosen by hand.
 
@@ -61,7 +62,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         Of magnitudes, of the activations or weights of each layer: ``{"dense1": histogram, ...}``. To compare what
         images the activations were counted on: ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``.
         An array is counted in 2,048 bins first.
-    start
+    **start
         Where the controls start: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
         threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and
         ``layer``.
@@ -90,7 +91,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     above = stage.axes(left, 0.415, width, 0.485, xlim=(0, 101), ylim=(0, heights[0] + row / 2), yticks=[])
     above.set_xticks(range(0, 101, 20), [])
     above.spines["left"].set_visible(False)
-    above.text(-2, 0.5, "how many |x|,\nlog scale", ha="right", va="center", fontsize=11, color=FLOAT)
+    above.text(-2, 0.5, "how many |x|,\nlog scale", ha="right", va="center", color=FLOAT)
     above.text(-2, last, "yours", ha="right", va="center", fontsize=10, weight="bold")
     above.hlines([*heights, last], 0, 100, **faint)
     edges = np.linspace(0, 100, CELLS + 1)
@@ -130,7 +131,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     beside = stage.axes(0.765, 0.415, 0.215, 0.32, xlim=(0, 1.01), yscale="log", ylim=(THINNEST, DENSEST))
     beside.set(xticks=[0, 0.5, 1], yticks=[], xlabel="share of your threshold", ylabel="density, log scale")
     beside.minorticks_off()
-    stage.figure.text(0.98, 0.875, "|x|, up to yours", ha="right", va="center", fontsize=11)
+    stage.figure.text(0.98, 0.875, "|x|, up to yours", ha="right", va="center")
     filled = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, fill=True, color=FLOAT, alpha=0.5))
     outline = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
     filled_key = write(stage.figure, 0.98, 0.83, ha="right", fontsize=11, color=FLOAT)

@@ -6,9 +6,10 @@ from matplotlib.ticker import PercentFormatter
 from qkit.numeric import Accuracy
 from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, log_slider, slider
-from qkit.show.picture import CLIPPED, FLOAT
+from qkit.show.picture import CLIPPED, FLOAT, in_style
 
 
+@in_style
 def two_accuracies(**start) -> Explorer:
     """Move the number of images and two accuracies; see their 95 % intervals move apart or overlap.
 
@@ -16,7 +17,7 @@ def two_accuracies(**start) -> Explorer:
 
     Parameters
     ----------
-    start
+    **start
         Where the controls start: ``images``, ``a`` and ``b`` in per cent.
 
     Raises
