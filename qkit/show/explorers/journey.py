@@ -93,19 +93,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     first = stage.moving(*axes.plot([], [], "o", color="black", markersize=6))
     last = stage.moving(*axes.plot([], [], "s", color=QUANTIZED, markersize=8, markeredgecolor="black"))
 
-    stations = {
-        "Σ q_x · q_w": GUIDE,
-        "+ folded bias": GUIDE,
-        "= acc, int32": "black",
-        "acc · M": "black",
-        "rounded": QUANTIZED_TEXT,
-        "+ Z": QUANTIZED_TEXT,
-        "q, int8": QUANTIZED_TEXT,
-    }
+    names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
+    colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
     steps = []
-    for x, (name, color) in zip(np.linspace(0.75, wide - 0.75, len(stations)), stations.items(), strict=True):
+    for x, name, colour in zip(np.linspace(0.75, wide - 0.75, len(names)), names, colours, strict=True):
         still(x, 3.22, name, color=GUIDE)
-        steps.append(moving(x, 2.95, color=color, fontsize=14, weight="bold"))
+        steps.append(moving(x, 2.95, color=colour, fontsize=14, weight="bold"))
     clipped = moving(wide - 0.75, 2.69, color=CLIPPED)
     folded = moving(0.3, 2.42, ha="left", color=GUIDE, fontsize=10)
     real = moving(0.3, 2.14, ha="left", color=FLOAT, fontsize=10)

@@ -6,12 +6,12 @@ import numpy as np
 
 from qkit.show.canvas import Stage, decibels, label, named_numbers, size
 from qkit.show.explorer import Explorer, choice, stops, switch
-from qkit.show.explorers.threshold import METHODS
+from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 2_000
 BITS = {bits: str(bits) for bits in range(2, 9)} | {"float": "float"}
-NAMES = {method: name for method, (name, _) in METHODS.items()} | {"percentile": "percentile 99.9"}
+NAMES = NAMES | {"percentile": "percentile 99.9"}
 # KL without its remedies is a lesson about the zeros that ReLU makes, and kernels have few.
 NAMES_FOR_WEIGHTS = {method: name for method, name in NAMES.items() if method != "kl_plain"}
 LEAST_WRONG, MOST_DB = 0.002, 60
@@ -78,8 +78,8 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
             None if weight_bits == "float" else weight_bits,
             None if activation_bits == "float" else activation_bits,
             per_channel=per_channel,
-            weight_method=METHODS[weight_method][1],
-            activation_method=METHODS[activation_method][1],
+            weight_method=METHODS[weight_method],
+            activation_method=METHODS[activation_method],
             in_float=tuple(layer for layer in layers if not on[layer]),
         )
 

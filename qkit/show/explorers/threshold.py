@@ -19,16 +19,18 @@ def kl_plain(x: Histogram, bits: int = 8) -> Threshold:
 
 
 METHODS = {
-    "minmax": ("minmax", thresholds.minmax),
-    "percentile": ("percentile", thresholds.percentile),
-    "mse": ("mse", thresholds.mse),
-    "kl": ("kl", thresholds.kl),
-    "kl_plain": ("kl, no remedies", kl_plain),
-    "admm": ("admm", thresholds.admm),
-    "aciq_laplace": ("aciq, Laplace", thresholds.aciq_laplace),
-    "aciq_gauss": ("aciq, Gauss", thresholds.aciq_gauss),
+    "minmax": thresholds.minmax,
+    "percentile": thresholds.percentile,
+    "mse": thresholds.mse,
+    "kl": thresholds.kl,
+    "kl_plain": kl_plain,
+    "admm": thresholds.admm,
+    "aciq_laplace": thresholds.aciq_laplace,
+    "aciq_gauss": thresholds.aciq_gauss,
 }
-"""What each method is called on the screen, and its function."""
+NAMES = {method: method for method in METHODS}
+NAMES |= {"kl_plain": "kl, no remedies", "aciq_laplace": "aciq, Laplace", "aciq_gauss": "aciq, Gauss"}
+"""What the methods are called on the screen."""
 DASHES = "-", "--", "-.", ":", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)), (0, (3, 1, 1, 1))
 PERCENTILES = 95.0, 96.0, 97.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 99.999, 100.0
 CURVES = {
@@ -78,7 +80,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     reaches, bars = {}, {}
     for name in layers:
         reaches[name], bars[name] = bar_heights({images: sets[images][name] for images in sets})
-    find = lru_cache(maxsize=256)(lambda method, *args, **more: METHODS[method][1](*args, **more))
+    evenly = np.arange(1, POINTS + 1) / POINTS
+    find = lru_cache(maxsize=256)(lambda method, *args, **more: METHODS[method](*args, **more))
 
     stage = Stage(9, 6.2)
     left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
@@ -150,13 +153,15 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
                 if each == method:
                     raise
                 found[each] = None  # such as 99.9 % of values that are 0
-        names = {each: name for each, (name, _) in METHODS.items()} | {"percentile": f"percentile {percentile:g}"}
+        names = NAMES | {"percentile": f"percentile {percentile:g}"}
         chosen, hand, zeros = found[method], end / 100 * reach, histogram.zeros / histogram.count
         clipped = float(histogram.beyond(hand)[0]) if hand < histogram.largest else 0.0
-        at = np.sort([*reach * np.arange(1, POINTS + 1) / POINTS, chosen.value, hand])
-        clipping, rounding = costs(histogram, bits, at)
-        here = np.searchsorted(at, hand)
-        errors = clipping[here], rounding[here], clipping[here] + rounding[here]
+        clipping, rounding = (error.item() for error in costs(histogram, bits, np.array([hand])))
+        shown = curves_of(method, chosen, histogram, bits, [*evenly * reach, hand])
+        criterion = found[method if is_kl else "mse"].curve
+        usable = criterion[np.isfinite(criterion) & (criterion > 0)]
+        least = usable.min() if usable.size else np.nan
+        at_chosen, at_hand = (nearest(*shown["divergence" if is_kl else "sum"], x) for x in (chosen.value, hand))
 
         counts.set_data(bars[layer][images])
         hatch.set(x=end, width=100 - end)
@@ -164,23 +169,12 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         hand_percent.set_text(f"{number(end)} %")
         for (each, threshold), (line, name, percent), dashes in zip(found.items(), rows, DASHES, strict=True):
             explained, x = each == method, 100 * (threshold.value / reach) if threshold else np.nan
-            line.set(xdata=[x, x], linewidth=3 if explained else 1.1, markersize=9 if explained else 5)
-            line.set(linestyle="-" if explained else dashes, color=QUANTIZED_TEXT if explained else GUIDE)
-            looks = {"color": QUANTIZED_TEXT if explained else GUIDE, "weight": "bold" if explained else "normal"}
-            name.set(text=names[each], **looks)
-            percent.set(text=share(x / 100) if threshold else "–", **looks)
+            colour, weight = (QUANTIZED_TEXT, "bold") if explained else (GUIDE, "normal")
+            line.set(xdata=[x, x], color=colour, linestyle="-" if explained else dashes)
+            line.set(linewidth=3 if explained else 1.1, markersize=9 if explained else 5)
+            name.set(text=names[each], color=colour, weight=weight)
+            percent.set(text=share(x / 100) if threshold else "–", color=colour, weight=weight)
 
-        if is_kl:
-            shown = {"divergence": (chosen.candidates, chosen.curve)}
-        else:
-            shown = {"clipping": (at, clipping), "rounding": (at, rounding), "sum": (at, clipping + rounding)}
-        if method.startswith("aciq"):  # the theory is about the values that are not 0, the others about all
-            shown["theory"] = chosen.candidates, chosen.curve * (1 - zeros)
-        elif method == "admm":
-            shown["path"] = chosen.candidates, chosen.curve
-        criterion = found[method if is_kl else "mse"].curve
-        usable = criterion[np.isfinite(criterion) & (criterion > 0)]
-        least = usable.min() if usable.size else np.nan
         unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
         for name, (line, key) in curves.items():
             line.set_visible(name in shown)
@@ -188,24 +182,29 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
             if name in shown:
                 x, y = shown[name]
                 line.set_data(100 * (x / reach), y / least)
-        at_chosen, at_hand = (nearest(*shown["divergence" if is_kl else "sum"], x) for x in (chosen.value, hand))
         x = 100 * (chosen.value / reach)
         chosen_line.set_xdata([x, x])
-        hand_line.set_xdata([end, end])
         chosen_mark.set_data([x], [np.clip(at_chosen / least, LEAST, MOST)])
+        hand_line.set_xdata([end, end])
         hand_mark.set_data([end], [np.clip(at_hand / least, LEAST, MOST)])
         hand_mark.set_marker("^" if at_hand / least > MOST else "o")  # the curve is above the picture
-        times.set_text(number(at_hand / least))
 
         for patch, (density, borders) in zip((filled, outline), outlines(histogram, bits, method, hand), strict=True):
             patch.set_data(np.maximum(density, THINNEST), borders)
-        filled_key.set_text("filled: reference P" if is_kl else "filled: before")
-        outline_key.set_text("outline: quantized Q" if is_kl else "outline: after")
-        for tile, words in zip(tiles, (number(hand), share(clipped), *map(number, errors)), strict=True):
-            tile.set_text(words)
         title = f"{layer}, {images}" if images else layer
-        left_out = f"{share(zeros)} exact zeros left out" if zeros else ""
-        for text, words in zip(facts, (title, f"100 % is |x| = {number(reach)}", left_out), strict=True):
+        for text, words in {
+            times: number(at_hand / least),
+            filled_key: "filled: reference P" if is_kl else "filled: before",
+            outline_key: "outline: quantized Q" if is_kl else "outline: after",
+            facts[0]: title,
+            facts[1]: f"100 % is |x| = {number(reach)}",
+            facts[2]: f"{share(zeros)} exact zeros left out" if zeros else "",
+            tiles[0]: number(hand),
+            tiles[1]: share(clipped),
+            tiles[2]: number(clipping),
+            tiles[3]: number(rounding),
+            tiles[4]: number(clipping + rounding),
+        }.items():
             text.set_text(words)
 
         if histogram.largest == 0:
@@ -215,43 +214,50 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
             f"{number(chosen.value)}, {share(chosen.value / reach)} of the largest magnitude: "
             f"{chosen.why.replace('e-', 'e−')}.",
             f"Your threshold {number(hand)}, {number(end)} % of the largest, clips {share(clipped)} of the values: "
-            "clipping error {} + rounding error {} = MSE {}.".format(*map(number, errors)),
+            f"clipping error {number(clipping)} + rounding error {number(rounding)} = MSE "
+            f"{number(clipping + rounding)}.",
         ]
         if is_kl and np.isnan(at_hand):
             low, high = (number(100 * (x / reach)) for x in chosen.candidates[[0, -1]])
             sentences.append(f"This method tries no threshold below {low} % or above {high} % of the largest.")
-        elif is_kl and np.isfinite(at_hand):
-            sentences.append(f"The divergence there is {number(at_hand)} nats.")
-        elif is_kl:
+        elif is_kl and np.isinf(at_hand):
             sentences.append("The divergence there is infinite: values are clipped into a bin that is empty.")
+        elif is_kl:
+            sentences.append(f"The divergence there is {number(at_hand)} nats.")
         if zeros:
             sentences.append(f"{share(zeros)} of the values are exactly 0 and left out of the histogram.")
         if histogram.largest < reach:
-            here = number(histogram.largest)
-            sentences.append(f"The largest magnitude in all sets is {number(reach)}, in this one {here}.")
-        every = (
-            f"{names[each]} " + (f"at {share(threshold.value / reach)}" if threshold else "nowhere")
+            largest = number(histogram.largest)
+            sentences.append(f"The largest magnitude in all sets is {number(reach)}, in this one {largest}.")
+        places = {
+            each: f"at {share(threshold.value / reach)}" if threshold else "nowhere"
             for each, threshold in found.items()
-        )
-        return stage.png(), " ".join([*sentences, f"All thresholds: {'; '.join(every)}."])
+        }
+        sentences.append(f"All thresholds: {'; '.join(f'{names[each]} {place}' for each, place in places.items())}.")
+        return stage.png(), " ".join(sentences)
 
-    several = {
-        "images": ("The images from which the values were counted; the axis stays the same", list(sets)),
-        "layer": ("Whose values are clipped and quantized", layers),
+    controls = {}
+    if len(sets) > 1:
+        tooltip = "The images from which the values were counted; the axis stays the same"
+        controls["images"] = choice("images", tooltip, first, {images: images for images in sets})
+    if len(layers) > 1:
+        tooltip = "Whose values are clipped and quantized"
+        controls["layer"] = choice("layer", tooltip, layers[0], {layer: layer for layer in layers})
+    controls |= {
+        "bits": slider(
+            "bits", "How many bits each integer has: every further bit doubles the number of levels", 4, 2, 8
+        ),
+        "method": choice("method", "Which way to choose a threshold is explained, with its curve", "mse", NAMES),
+        "percentile": stops(
+            "percentile",
+            "The share of the values that the method called percentile keeps; no other moves",
+            99.9,
+            {kept: f"{kept:g}" for kept in PERCENTILES},
+        ),
+        "end": slider(
+            "yours, %", "The threshold under your hand, in per cent of the largest magnitude", 60, 1, 100, step=0.5
+        ),
     }
-    controls = {
-        name: choice(name, tooltip, options[0], {option: option for option in options})
-        for name, (tooltip, options) in several.items()
-        if len(options) > 1
-    }
-    bits = "How many bits each integer has: every further bit doubles the number of levels"
-    method = "Which way to choose a threshold is explained, with its curve"
-    percentile = "The share of the values that the method called percentile keeps; no other moves"
-    end = "The threshold under your hand, in per cent of the largest magnitude"
-    controls["bits"] = slider("bits", bits, 4, 2, 8)
-    controls["method"] = choice("method", method, "mse", {each: name for each, (name, _) in METHODS.items()})
-    controls["percentile"] = stops("percentile", percentile, 99.9, {share: f"{share:g}" for share in PERCENTILES})
-    controls["end"] = slider("yours, %", end, 60, 1, 100, step=0.5)
     return Explorer(controls, update, stage.size, start, lines=6)
 
 
@@ -302,6 +308,20 @@ def costs(histogram: Histogram, bits: int, at: np.ndarray) -> tuple[np.ndarray, 
     """Return what clipping and what rounding add to the mean squared error at each threshold."""
     clipping = clipping_errors(histogram, at)
     return clipping, np.maximum(squared_errors(histogram, at, levels_of(histogram, bits) - 1) - clipping, 0)
+
+
+def curves_of(method: str, chosen: Threshold, histogram: Histogram, bits: int, at: list[float]) -> dict[str, tuple]:
+    """Return what explains a method's choice: thresholds, and what they have, for each of some of ``CURVES``."""
+    if method.startswith("kl"):
+        return {"divergence": (chosen.candidates, chosen.curve)}
+    at = np.sort([*at, chosen.value])
+    clipping, rounding = costs(histogram, bits, at)
+    curves = {"clipping": (at, clipping), "rounding": (at, rounding), "sum": (at, clipping + rounding)}
+    if method.startswith("aciq"):  # the theory is about the values that are not 0, the others about all
+        curves["theory"] = chosen.candidates, chosen.curve * (1 - histogram.zeros / histogram.count)
+    elif method == "admm":
+        curves["path"] = chosen.candidates, chosen.curve
+    return curves
 
 
 def nearest(x: np.ndarray, curve: np.ndarray, place: float) -> float:
