@@ -18,11 +18,11 @@ from qkit.numeric import (
     sqnr_db,
 )
 from qkit.show.canvas import (
+    Numeral,
     Stage,
     as_drawable,
     clipped_patch,
     decibels,
-    label,
     named_numbers,
     number,
     plain_ticks,
@@ -68,10 +68,12 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     axis = np.linspace(-view, view, 2001)
 
     stage = Stage(9, 4.4)
-    stations = "x", "x / S", "+ Z", "round", "clip", "S · (q − Z) = x̂", "error"
+    stations = "x", "", "", "round", "clip", "S · (q − Z) = x̂", "error"
     columns = np.linspace(0.09, 0.93, len(stations))
     colours = [FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR]
-    heads, numbers = named_numbers(stage.figure, columns, 0.985, stations, colours)
+    _, numbers = named_numbers(stage.figure, columns, 0.985, stations, colours)
+    over = {"ha": "center", "va": "top", "color": GUIDE}
+    divided, added = (stage.figure.add_artist(Numeral(x, 0.985, **over)) for x in columns[1:3])
     for middle in (columns[:-2] + columns[1:-1]) / 2:
         stage.figure.text(middle, 0.905, "→", ha="center", va="center", color=GUIDE, fontsize=13)
 
@@ -101,12 +103,14 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     gap = line(lines, color=ERROR, linewidth=6, solid_capstyle="butt")
     departure = line(lines, "o", color=FLOAT, markersize=12)
     landing = line(lines, "s", color=QUANTIZED, markersize=11, markeredgecolor="black")
-    looks = {"ha": "center", "va": "top", "color": QUANTIZED_TEXT}
-    integers = [stage.moving(label(lines, 0, INTEGER - 0.12, "", **looks)) for _ in np.arange(MOST_WRITTEN)]
+    under = {"ha": "center", "va": "top", "color": QUANTIZED_TEXT}
+    written = [lines.add_artist(Numeral(0, INTEGER - 0.12, **under)) for _ in np.arange(MOST_WRITTEN)]
+    for each in written:
+        stage.moving(each)
     shades = [stage.moving(clipped_patch(below)), stage.moving(clipped_patch(below))]
     teeth = line(below, color=ERROR, linewidth=1.5)
     here = line(below, "o", color=FLOAT, markersize=8)
-    for each in (*heads[1:3], *numbers):
+    for each in (divided, added, *numbers):
         stage.moving(each)
 
     def update(bits, value, range, symmetric, signed, narrow_range) -> tuple[bytes, str]:
@@ -123,9 +127,9 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
         grid.set_data(ends, np.tile([INTEGER, REAL, np.nan], q.size))
         levels.set_data(ends[::3], np.full(q.size, INTEGER))
         levels.set_markersize(max(2, 9 - bits))
-        for text in integers:
+        for text in written:
             text.set_visible(False)
-        for text, (integer, place) in zip(integers, written_integers(params, view).items(), strict=False):
+        for text, (integer, place) in zip(written, written_integers(params, view).items(), strict=False):
             weight = "bold" if integer == params.zero_point else "normal"
             text.set(visible=True, x=place, text=number(integer), weight=weight)
 
@@ -136,16 +140,16 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
         landing.set_data([trip.x_hat, trip.x_hat], [INTEGER, REAL])
         teeth.set_data(axis, fake_quantize(axis, params) - axis)
         here.set_data([trip.x], [trip.error])
-        written = [number(station) for station in trip]
-        for text, words in zip(numbers, written, strict=True):
+        stops = [number(station) for station in trip]
+        for text, words in zip(numbers, stops, strict=True):
             text.set_text(words)
         clipped = trip.rounded != trip.q
         numbers[4].set_color(CLIPPED if clipped else QUANTIZED_TEXT)
         scale, zero_point = number(params.scale), number(params.zero_point)
-        heads[1].set_text(f"÷ S = {scale}")
-        heads[2].set_text(f"+ Z = {zero_point}")
+        divided.set_text(f"÷ S = {scale}")
+        added.set_text(f"+ Z = {zero_point}")
 
-        x, _, shifted, _, q, x_hat, error = written
+        x, _, shifted, _, q, x_hat, error = stops
         words = (
             f"{bits} bits: {spec.levels} integers, {number(spec.qmin)} to {number(spec.qmax)}. "
             f"Step S = {scale}, zero-point Z = {zero_point}. x = {x} lands at {shifted} on the integer line, "
