@@ -12,9 +12,7 @@ rounding is.
 The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit; that of Python
 floats and float64 data is a float64. Everything else is computed in float64.
 
-References
-----------
-Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Sources: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", arXiv:1712.05877, and the LiteRT 8-bit quantization specification,
 https://developers.google.com/edge/litert/quantization/quantization_spec
 """
@@ -37,12 +35,13 @@ Rounding = Literal["half_even", "half_up", "half_away"]
 class QuantSpec:
     """How to quantize: which integers there are, and how many grids.
 
-    Taught in notebook 02, section 4, and ``axis`` in section 7.
+    LiteRT's activations are ``QuantSpec()``. Its weights are ``QuantSpec(symmetric=True, narrow_range=True,
+    axis=...)``, where the axis counts the output channels: the last one of a Keras kernel. A TypeError or ValueError
+    says what cannot be. Taught in notebook 02, section 4, and ``axis`` in section 7.
 
     Parameters
     ----------
-    bits : int
-        From 2 to 16.
+    bits : int from 2 to 16
     signed : bool
         Integers around 0 (int8: -128 to 127) or from 0 up (uint8: 0 to 255).
     symmetric : bool
@@ -52,25 +51,6 @@ class QuantSpec:
         Leave the lowest integer out: -127 to 127. A symmetric grid then ends as far below 0 as above.
     axis : int, optional
         One scale and zero-point for each index along this axis; ``None`` for one pair for the whole tensor.
-
-    Raises
-    ------
-    TypeError
-        If ``bits`` or ``axis`` is not an integer.
-    ValueError
-        If ``bits`` is not from 2 to 16, or a narrow range is asked of symmetric unsigned integers, whose
-        lowest one has to stand for 0.
-
-    Notes
-    -----
-    LiteRT's activations are ``QuantSpec()``. Its weights are ``QuantSpec(symmetric=True, narrow_range=True,
-    axis=...)``, where the axis counts the output channels: the last one of a Keras kernel.
-
-    Examples
-    --------
-    >>> weights = QuantSpec(bits=4, symmetric=True, narrow_range=True)
-    >>> weights.qmin, weights.qmax, weights.levels
-    (-7, 7, 15)
     """
 
     bits: int = 8
@@ -117,13 +97,7 @@ class QuantSpec:
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.bits <= 8 else 16}")
 
     def axis_of(self, x: np.ndarray) -> int:
-        """Return ``axis``, counted from the front of ``x``.
-
-        Raises
-        ------
-        ValueError
-            If ``x`` has no such axis.
-        """
+        """Return ``axis``, counted from the front of ``x``; a ValueError, if ``x`` has no such axis."""
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"axis {self.axis} does not exist in an array of shape {x.shape}")
         return self.axis % x.ndim
@@ -133,23 +107,15 @@ class QuantSpec:
 class QuantParams:
     """Where the grid lies: ``r ≈ scale * (q - zero_point)``.
 
-    Taught in notebook 02, section 1.
+    A TypeError or ValueError says what is no grid. Taught in notebook 02, section 1.
 
     Parameters
     ----------
     scale : float, or ndarray of float64, shape (channels,)
         The step from one grid point to the next, 1e-200 at least. An array where ``spec.axis`` is given.
     zero_point : int, or ndarray of int32, shape (channels,)
-        The integer that stands for real 0.
+        The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
     spec : QuantSpec
-
-    Raises
-    ------
-    TypeError
-        If ``spec`` is not a :class:`QuantSpec`.
-    ValueError
-        If a scale is not a positive number, a zero-point is not one of the integers (or not 0, where the spec
-        is symmetric), or the shapes do not agree with ``spec.axis``.
 
     Examples
     --------
@@ -165,10 +131,7 @@ class QuantParams:
         spec = checked_spec(self.spec)
         scale = float64s(self.scale, "scale")
         zero_point = np.array(self.zero_point)
-        ndim = 0 if spec.axis is None else 1
-        if scale.ndim != ndim or scale.shape != zero_point.shape:
-            wanted = "single numbers (spec.axis is None)" if ndim == 0 else "arrays of shape (channels,)"
-            raise ValueError(f"scale and zero_point must be {wanted}, got shapes {scale.shape} and {zero_point.shape}")
+        _check_shapes("scale and zero_point", scale, zero_point, spec)
         if not np.all(scale >= FINEST):
             raise ValueError(f"scale must be positive, at least {FINEST:g}, got {scale.min():g}")
         low, high = (0, 0) if spec.symmetric else (spec.qmin, spec.qmax)
@@ -188,13 +151,7 @@ class QuantParams:
         return self.scale * (self.spec.qmax - self.zero_point)
 
     def beside(self, x: np.ndarray) -> tuple[float | np.ndarray, int | np.ndarray]:
-        """Return ``(scale, zero_point)`` in shapes that broadcast against ``x``.
-
-        Raises
-        ------
-        ValueError
-            If ``x`` has no axis ``spec.axis``, or another number of channels along it.
-        """
+        """Return ``(scale, zero_point)`` in shapes that broadcast against ``x``; a ValueError, if there are none."""
         if self.spec.axis is None:
             return self.scale, self.zero_point
         axis = self.spec.axis_of(x)
@@ -220,31 +177,15 @@ class QuantParams:
 def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: QuantSpec) -> QuantParams:
     """Lay the grid over the range from ``low`` to ``high``, widened to hold 0 and nudged.
 
-    Taught in notebook 02, sections 1 and 2.
+    Asymmetric: ``scale = (high - low) / (qmax - qmin)``, and the zero-point ``qmin - low / scale`` is rounded to the
+    nearest integer. A range such as -1 to 1 always ends in a tie, which goes up: the signed zero-point is 0.
+    (TensorFlow's fake-quant op leaves the tie to float32's rounding errors, and LiteRT's converter goes away from 0:
+    it writes -1.) Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
 
-    Parameters
-    ----------
-    low, high : float, or array_like of shape (channels,)
-        The range of the real numbers; arrays where ``spec.axis`` is given.
-    spec : QuantSpec
-
-    Returns
-    -------
-    QuantParams
-        Asymmetric: ``scale = (high - low) / (qmax - qmin)``, and the zero-point ``qmin - low / scale`` is
-        rounded to the nearest integer. A range such as -1 to 1 always ends in a tie, which goes up: the signed
-        zero-point is 0. (TensorFlow's fake-quant op leaves the tie to float32's rounding errors, and LiteRT's
-        converter goes away from 0: it writes -1.)
-        Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
-        A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``.
-
-    Raises
-    ------
-    TypeError
-        If ``spec`` is not a :class:`QuantSpec`, or ``low`` and ``high`` are not real numbers.
-    ValueError
-        If ``low`` is above ``high``, a number is not finite or beyond 1e100, the shapes do not agree with each
-        other or with ``spec.axis``, or the range has negative numbers and the spec is symmetric and unsigned.
+    A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``. Where ``spec.axis`` is given,
+    ``low`` and ``high`` are arrays of shape (channels,). Raises a TypeError or ValueError if ``low`` is above ``high``,
+    a number is not finite, the shapes do not agree with each other or with ``spec.axis``, or the range has negative
+    numbers and the spec is symmetric and unsigned. Taught in notebook 02, sections 1 and 2.
 
     Examples
     --------
@@ -255,9 +196,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     low, high = reals(low, "low"), reals(high, "high")
     dtype = np.result_type(low.dtype, high.dtype, np.float32)
     low, high = low.astype(np.float64), high.astype(np.float64)
-    if low.shape != high.shape or low.ndim != (spec.axis is not None):
-        wanted = "single numbers (spec.axis is None)" if spec.axis is None else "arrays of shape (channels,)"
-        raise ValueError(f"low and high must be {wanted}, got shapes {low.shape} and {high.shape}")
+    _check_shapes("low and high", low, high, spec)
     if np.any(low > high):
         wrong = np.argmax(low > high)
         raise ValueError(f"low must not be above high, got {low.flat[wrong]:g} and {high.flat[wrong]:g}")
@@ -281,28 +220,11 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
 
 
 def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
-    """Lay the grid over all of ``x``, from its minimum to its maximum ("MinMax").
+    """Lay the grid over all of ``x``, from its minimum to its maximum ("MinMax"), as :func:`params_from_range` does.
 
+    With ``spec.axis``, every channel of the array gets the grid of its own range. Raises a TypeError or ValueError if
+    ``x`` is empty or not finite, has no such axis, or has negative numbers and the spec is symmetric and unsigned.
     Taught in notebook 02, section 6, and per channel in section 7.
-
-    Parameters
-    ----------
-    x : array_like of real numbers
-        Any shape; at least one value, and the axis ``spec.axis`` where one is given.
-    spec : QuantSpec
-
-    Returns
-    -------
-    QuantParams
-        Those of :func:`params_from_range`; with ``spec.axis``, of every channel's own range.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` does not hold real numbers, or ``spec`` is not a :class:`QuantSpec`.
-    ValueError
-        If ``x`` is empty, holds NaN, infinity or a number beyond 1e100, or has no axis ``spec.axis``; or if it has
-        negative numbers and the spec is symmetric and unsigned.
 
     Examples
     --------
@@ -323,7 +245,9 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
 def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Replace real numbers by integers: ``clip(round(x / scale) + zero_point, qmin, qmax)``.
 
-    Taught in notebook 02, section 1, and the roundings in section 4.
+    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. Raises a TypeError or ValueError if ``x`` is
+    not finite, its channels are not those of ``params``, or ``rounding`` is unknown. Taught in notebook 02, section 1,
+    and the roundings in section 4.
 
     Parameters
     ----------
@@ -331,27 +255,17 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
         Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
     params : QuantParams
     rounding : {"half_even", "half_up", "half_away"}
-        What becomes of an ``x / scale`` halfway between two integers. ``"half_even"`` goes to the even one, as
-        NumPy's ``round`` (0.5 → 0, 1.5 → 2, -0.5 → 0); ``"half_up"`` up, as TensorFlow's fake-quant ops
-        (0.5 → 1, 1.5 → 2, -0.5 → 0); ``"half_away"`` away from 0, as LiteRT's reference runtime
+        Where an ``x / scale`` halfway between two integers goes. ``"half_even"``: to the even one, as
+        NumPy's ``round`` (0.5 → 0, 1.5 → 2, -0.5 → 0). ``"half_up"``: up, as TensorFlow's fake-quant ops
+        (0.5 → 1, 1.5 → 2, -0.5 → 0). ``"half_away"``: away from 0, as LiteRT's reference runtime
         (0.5 → 1, 1.5 → 2, -0.5 → -1).
-
-    Returns
-    -------
-    ndarray of ``params.spec.dtype``, same shape as ``x``
-
-    Raises
-    ------
-    TypeError
-        If ``x`` does not hold real numbers, or ``params`` is not a :class:`QuantParams`.
-    ValueError
-        If ``x`` holds NaN, infinity or a number beyond 1e100, its channels are not those of ``params``, or
-        ``rounding`` is unknown.
 
     Examples
     --------
-    >>> quantize([-9.0, -1.0, 0.0, 0.3, 2.9], params_from_range(-1.0, 3.0, QuantSpec(4, signed=False)))
-    array([ 0,  0,  4,  5, 15], dtype=uint8)
+    >>> params = QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
+    >>> q = quantize([-9.0, -1.5, 0.0, 0.3, 6.0], params)
+    >>> q, dequantize(q, params)
+    (array([ 0,  0,  3,  4, 15], dtype=uint8), array([-1.5, -1.5,  0. ,  0.5,  6. ]))
     """
     spec = checked_params(params).spec
     x = reals(x)
@@ -367,29 +281,14 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     """Return the real numbers that integers stand for: ``scale * (q - zero_point)``.
 
-    Taught in notebook 02, section 1.
+    Returns an array of float64 in the shape of ``q``. Raises a TypeError or ValueError if ``q`` is not of integers from
+    ``qmin`` to ``qmax``, or its channels are not those of ``params``. Taught in notebook 02, section 1.
 
     Parameters
     ----------
     q : array_like of integers from ``qmin`` to ``qmax``
         Any shape, also empty; per channel, ``q.shape[axis]`` is the number of channels.
     params : QuantParams
-
-    Returns
-    -------
-    ndarray of float64, same shape as ``q``
-
-    Raises
-    ------
-    TypeError
-        If ``q`` does not hold integers, or ``params`` is not a :class:`QuantParams`.
-    ValueError
-        If an integer is outside ``qmin`` to ``qmax``, or the channels are not those of ``params``.
-
-    Examples
-    --------
-    >>> dequantize([0, 3, 15], QuantParams(0.5, 3, QuantSpec(bits=4, signed=False)))
-    array([-1.5,  0. ,  6. ])
     """
     spec = checked_params(params).spec
     q = _unmasked(q, "q")
@@ -407,29 +306,17 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
 def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Move real numbers onto the grid: :func:`quantize`, then :func:`dequantize`.
 
-    Taught in notebook 02, section 2, and for training in notebook 07, section 2.
+    Returns an array in the shape and type of ``x``, float32 at least; a grid point beyond that type's largest number is
+    the largest number. Raises a TypeError or ValueError if ``x`` is not finite, its channels are not those of
+    ``params``, or ``rounding`` is unknown. Taught in notebook 02, section 2, and for training in notebook 07,
+    section 2.
 
     Parameters
     ----------
     x : array_like of real numbers
         Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
     params : QuantParams
-    rounding : {"half_even", "half_up", "half_away"}
-        Where a number halfway between two grid points goes; see :func:`quantize`.
-
-    Returns
-    -------
-    ndarray of float, same shape as ``x``
-        In the type of ``x``, float32 at least. A grid point beyond that type's largest number is returned as
-        the largest number.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` does not hold real numbers, or ``params`` is not a :class:`QuantParams`.
-    ValueError
-        If ``x`` holds NaN, infinity or a number beyond 1e100, its channels are not those of ``params``, or
-        ``rounding`` is unknown.
+    rounding : {"half_even", "half_up", "half_away"}, as for :func:`quantize`
 
     Examples
     --------
@@ -449,33 +336,10 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
         ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
 
     where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it
-    changes nothing, and there the estimator says so.
-
-    Taught in notebook 07, section 1.
-
-    Parameters
-    ----------
-    x : array_like of real numbers
-        What was fake-quantized. Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
-    params : QuantParams
-
-    Returns
-    -------
-    ndarray of float, same shape as ``x``
-        1 inside the range, its ends included, and 0 outside; in the type of ``x``, float32 at least.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` does not hold real numbers, or ``params`` is not a :class:`QuantParams`.
-    ValueError
-        If ``x`` holds NaN, infinity or a number beyond 1e100, or its channels are not those of ``params``.
-
-    References
-    ----------
-    Bengio, Léonard and Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons for
-    Conditional Computation", arXiv:1308.3432; with the clipped range, TensorFlow's
-    ``fake_quant_with_min_max_vars_gradient``.
+    changes nothing, and there the estimator says so. Returned is an array in the shape and type of ``x``, float32 at
+    least. Raises a TypeError or ValueError if ``x`` is not finite, or its channels are not those of ``params``. Source:
+    Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
+    ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
 
     Examples
     --------
@@ -492,15 +356,7 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
 
 
 def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return ``x`` as an array of its own type, and refuse what is not a finite real number.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` does not hold integers or floats.
-    ValueError
-        If ``x`` holds NaN, an infinity, a number beyond 1e100, or masked entries.
-    """
+    """Return ``x`` as an array of its own type; a TypeError or ValueError, if that is not of finite real numbers."""
     array = _unmasked(x, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
@@ -521,12 +377,7 @@ def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
 
 
 def checked_params(params: QuantParams) -> QuantParams:
-    """Return ``params``, and refuse what is not a :class:`QuantParams`.
-
-    Raises
-    ------
-    TypeError
-    """
+    """Return ``params``; a TypeError, if it is not a :class:`QuantParams`."""
     if not isinstance(params, QuantParams):
         raise TypeError(f"params must be a QuantParams; params_from_data(x, spec) makes one; got {params!r}")
     return params
@@ -538,6 +389,7 @@ def is_integer(value: object) -> bool:
 
 
 def checked_spec(spec: QuantSpec) -> QuantSpec:
+    """Return ``spec``; a TypeError, if it is not a :class:`QuantSpec`."""
     if not isinstance(spec, QuantSpec):
         raise TypeError(f"spec must be a QuantSpec, such as QuantSpec(bits=8), got {spec!r}")
     return spec
@@ -547,6 +399,12 @@ def _unmasked(x: np.ndarray, name: str) -> np.ndarray:
     if np.ma.is_masked(x):
         raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with {name}.compressed()")
     return np.asarray(x)
+
+
+def _check_shapes(names: str, a: np.ndarray, b: np.ndarray, spec: QuantSpec) -> None:
+    if a.shape != b.shape or a.ndim != (spec.axis is not None):
+        wanted = "single numbers (spec.axis is None)" if spec.axis is None else "arrays of shape (channels,)"
+        raise ValueError(f"{names} must be {wanted}, got shapes {a.shape} and {b.shape}")
 
 
 def _frozen(array: np.ndarray) -> float | int | np.ndarray:

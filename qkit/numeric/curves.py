@@ -34,9 +34,7 @@ wide, so few different ones exist, and the logarithms are taken once each, in a 
 The plain loops stand in the docstrings of :func:`qkit.numeric.thresholds.mse` and :func:`qkit.numeric.thresholds.kl`;
 ``benchmarks/thresholds.py`` measures what all this saves.
 
-References
-----------
-Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310.
+Source of the divergence: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310.
 """
 
 from functools import lru_cache
@@ -53,22 +51,17 @@ REMEMBERED = 2**21
 
 
 def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
-    """Return the mean squared error of clipping and rounding at each threshold.
+    """Return the mean squared error of clipping and rounding at each threshold: float64, shape (thresholds,).
+
+    Taught in notebook 04, section 3.
 
     Parameters
     ----------
-    values : Samples, or Histogram of magnitudes
-        Those of a histogram spread evenly over their bins. The upper edges of all its bins, ``edges[1:]``, are
-        thresholds that take a tenth of the time of others.
-    thresholds : ndarray of float64, shape (thresholds,)
-        Each ends a grid of its own.
+    values : Samples, or Histogram of magnitudes, which spread evenly over their bins
+    thresholds : array_like, shape (thresholds,)
+        Each ends a grid of its own. All upper edges of a histogram's bins, ``edges[1:]``, take a tenth of the time.
     steps : int
         Q, from 0 to the threshold.
-
-    Returns
-    -------
-    ndarray of float64, shape (thresholds,)
-        In the unit of the values, squared.
 
     Examples
     --------
@@ -90,23 +83,14 @@ def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: i
 def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
     """Return what clipping alone adds to the mean squared error: ``mean(max(a - threshold, 0)²)``.
 
-    The rest of :func:`squared_errors` is the rounding error of what is kept.
-
-    Parameters
-    ----------
-    histogram : Histogram
-        Of magnitudes, which spread evenly over their bins.
-    thresholds : ndarray of float64, shape (thresholds,)
-
-    Returns
-    -------
-    ndarray of float64, shape (thresholds,)
-        In the unit of the values, squared.
+    The rest of :func:`squared_errors` is the rounding error of what is kept. The magnitudes of the histogram spread
+    evenly over their bins; both arrays have shape (thresholds,). Taught in notebook 04, section 3.
 
     Examples
     --------
-    Half of the values spread from 3 to 4, between 1 and 2 beyond the threshold, whose mean square is 7 / 3:
+    Half of the values spread from 3 to 4, between 1 and 2 beyond the threshold; the mean of those squares is 7 / 3:
 
+    >>> from qkit.numeric import histogram_of
     >>> clipping_errors(histogram_of([1.0, 4.0], bins=4), [2.0]) * 6
     array([7.])
     """
@@ -124,7 +108,10 @@ def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
 
 
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
-    """Return the divergence for every number of kept bins from ``first`` to all of them.
+    """Return the divergence for every number of kept bins from ``first`` to all of them, in nats.
+
+    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin. Taught in notebook
+    04, section 4.
 
     Parameters
     ----------
@@ -135,17 +122,12 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     first : int
         From 1 to the number of bins.
 
-    Returns
-    -------
-    ndarray of float64, shape (bins + 1 - first,)
-        In nats; ``inf`` where mass is clipped into an empty bin.
-
     Examples
     --------
     Keep three bins of four, or all, in two levels:
 
     >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)
-    array([0.04 , 0.042])
+    array([0.082, 0.042])
     """
     counts = np.asarray(counts, np.float64)
     mass, filled, terms = _running(counts), _running(counts > 0), _running(_times_log(counts, 1.0))

@@ -3,143 +3,69 @@
 All sums are in float64. An average over nothing has no value, so empty arrays are refused.
 """
 
+import math
+
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, float64s
+from qkit.numeric.affine import QuantParams, checked_params, float64s
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the mean squared error, ``mean((x - x_hat)²)``.
 
-    Parameters
-    ----------
-    x, x_hat : array_like of real numbers, same shape
-        Any shape with at least one value.
+    Rounding alone leaves ``scale² / 12``, if the errors are spread evenly over a step. Raises a TypeError or ValueError
+    if the shapes of the two arrays differ, they are empty, or a number is not finite. Taught in notebook 02, section 6.
 
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, the arrays are empty, or a number is not finite.
+    Examples
+    --------
+    >>> mse([1.0, 2.0], [1.0, 2.5])
+    0.125
     """
     x, x_hat = _pair(x, x_hat)
     return float(np.mean((x - x_hat) ** 2))
 
 
-def max_error(x: np.ndarray, x_hat: np.ndarray) -> float:
-    """Return the largest error, ``max(|x - x_hat|)``. Parameters and errors raised as for :func:`mse`."""
-    x, x_hat = _pair(x, x_hat)
-    return float(np.max(np.abs(x - x_hat)))
-
-
 def sqnr_db(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the signal-to-quantization-noise ratio in decibels, ``10 log10(sum(x²) / sum((x - x_hat)²))``.
 
-    Every 10 dB are a factor of 10 in power; every halving of the step is worth 6.02 dB.
+    Every 10 dB are a factor of 10 in power; every halving of the step is worth 6.02 dB. It is ``inf`` where there is
+    no error (also of a signal that is all zero), ``-inf`` where there is an error but no signal. Raises a TypeError or
+    ValueError if the shapes of the two arrays differ, they are empty, or a number is not finite. Taught in notebook 02,
+    section 8.
 
-    Parameters
-    ----------
-    x, x_hat
-        As for :func:`mse`.
-
-    Returns
-    -------
-    float
-        ``inf`` where there is no error (also of a signal that is all zero), ``-inf`` where there is an error
-        but no signal.
-
-    Raises
-    ------
-    ValueError
-        As :func:`mse`.
+    Examples
+    --------
+    >>> sqnr_db([3.0, 4.0], [3.0, 4.5])
+    20.0
     """
     x, x_hat = _pair(x, x_hat)
-    error = x - x_hat
-    if not error.any():
-        return np.inf
-    if not x.any():
-        return -np.inf
-    return float(20 * (np.log10(_norm(x)) - np.log10(_norm(error))))
-
-
-def effective_bits(sqnr_db: float) -> float:
-    """Return how many bits an ideal quantizer would need for this SQNR: ``(sqnr_db - 1.76) / 6.02``.
-
-    The ideal is that of analog-to-digital converters (ENOB, IEEE Std 1241): a sine wave that fills the range,
-    and errors spread evenly over a step (Bennett 1948). It is a yardstick, not a count of the bits in use:
-    weights and activations are no sine waves, and with their rare large values they get fewer effective bits
-    out of the same integers. A uniform signal that fills the range has no 1.76 dB to subtract.
-
-    Parameters
-    ----------
-    sqnr_db : float
-        From :func:`sqnr_db`.
-
-    Returns
-    -------
-    float
-        Negative below 1.76 dB; infinities stay what they are.
-    """
-    return float((sqnr_db - 10 * np.log10(1.5)) / (20 * np.log10(2)))
-
-
-def cosine_similarity(x: np.ndarray, x_hat: np.ndarray) -> float:
-    """Return the cosine of the angle between two tensors, ``x · x_hat / (|x| |x_hat|)``.
-
-    It does not see a common factor: ``x`` and ``2 x`` have similarity 1.
-
-    Parameters
-    ----------
-    x, x_hat
-        As for :func:`mse`.
-
-    Returns
-    -------
-    float
-        From -1 to 1. Two tensors that are all zero are the same: 1. With one that is all zero: 0.
-
-    Raises
-    ------
-    ValueError
-        As :func:`mse`.
-    """
-    x, x_hat = _pair(x, x_hat)
-    if not (x.any() and x_hat.any()):
-        return float(x.any() == x_hat.any())
-    cosine = np.vdot(_unit(x), _unit(x_hat))
-    return float(np.clip(cosine, -1, 1))
+    # A ratio does not depend on the unit, and in this one the squares of tiny numbers do not vanish.
+    unit = max(np.max(np.abs(x)), np.max(np.abs(x_hat))) or 1.0
+    signal, noise = np.sum((x / unit) ** 2), np.sum(((x - x_hat) / unit) ** 2)
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
 def share_clipped(x: np.ndarray, params: QuantParams) -> float:
-    """Return the share of ``x`` that the grid cuts off: more than half a step beyond one of its ends.
+    """Return the share of ``x``, 0 to 1, that the grid cuts off: more than half a step beyond one of its ends.
 
     What lies within half a step is off by no more than rounding is, and does not count. So nothing is clipped
-    by a grid laid over all of ``x``, although nudging may move one end of it inwards.
+    by a grid laid over all of ``x``, although nudging may move one end of it inwards. Raises a TypeError or ValueError
+    if ``x`` is empty or not finite, or its channels are not those of ``params``. Taught in notebook 02, section 5.
 
-    Parameters
-    ----------
-    x : array_like of real numbers
-        Any shape with at least one value; per channel, ``x.shape[axis]`` is the number of channels.
-    params : QuantParams
+    Examples
+    --------
+    The grid has -2, -1, 0 and 1:
 
-    Returns
-    -------
-    float
-        From 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        If ``x`` is empty or not finite, or its channels are not those of ``params``.
+    >>> from qkit.numeric import QuantSpec
+    >>> share_clipped([-2.6, -2.4, 1.4, 1.6], QuantParams(1.0, 0, QuantSpec(bits=2)))
+    0.5
     """
+    spec = checked_params(params).spec
     x = _some(float64s(x), "x")
-    spec = params.spec
     scale, zero_point = params.beside(x)
-    with np.errstate(over="ignore"):  # a huge x over a tiny scale is clipped like any other
-        q = x / scale + zero_point
+    q = x / scale + zero_point
     slack = 0.5 + spec.levels * 2.0**-23  # half a step, and what rounding the scale to float32 may have added
     return float(np.mean((q < spec.qmin - slack) | (q > spec.qmax + slack)))
 
@@ -155,14 +81,3 @@ def _some(x: np.ndarray, name: str) -> np.ndarray:
     if x.size == 0:
         raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
     return x
-
-
-def _norm(x: np.ndarray) -> float:
-    """Return the length of a vector that is not all zero; its squares neither overflow nor vanish."""
-    peak = np.max(np.abs(x))
-    return peak * np.sqrt(np.sum((x / peak) ** 2))
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    x = x / np.max(np.abs(x))
-    return x / np.sqrt(np.sum(x**2))

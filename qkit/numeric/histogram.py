@@ -19,6 +19,9 @@ import numpy as np
 
 from qkit.numeric.affine import float64s, is_integer, reals
 
+TINIEST = 1e-100
+"""If the largest magnitude is smaller, no threshold is chosen: squares of such numbers are 0 in float64."""
+
 MOST_BINS = 2**20
 """More bins are refused. Eight for every level of 16 bits, the most that a method counts in, are half as many."""
 
@@ -39,7 +42,7 @@ class Range:
 class Histogram:
     """How often values fall into each of ``bins`` equal bins; :func:`histogram_of` counts it.
 
-    Taught in notebook 03, section 2, and notebook 04, section 2.
+    A ValueError says what is no histogram. Taught in notebook 03, section 2.
 
     Parameters
     ----------
@@ -50,16 +53,8 @@ class Histogram:
         represents them without error, so methods that choose thresholds must be able to leave them out.
     start, stop : float
         Where the first bin begins and the last one ends (that end belongs to it).
-    range : Range
-        The smallest and largest value of the data counted here, with their signs.
-    magnitude : bool
-        Whether ``|x|`` was counted, or ``x``.
-
-    Raises
-    ------
-    ValueError
-        If counts are not integers from 0 up, the bins do not hold the range and 0, or the bin of 0 holds fewer values
-        than there are zeros.
+    range : Range of the data counted here, with their signs
+    magnitude : bool, whether ``|x|`` was counted, or ``x``
     """
 
     counts: np.ndarray
@@ -112,27 +107,15 @@ class Histogram:
         return counts
 
     def merge(self, other: "Histogram") -> "Histogram":
-        """Return the histogram of both data together.
-
-        Raises
-        ------
-        ValueError
-            If the two have different bins; count both ``within`` the same range.
-        """
+        """Return the histogram of both data together; a ValueError, if the two have different bins."""
         bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
         if bins != others:
             raise ValueError(
                 f"only histograms with the same bins can be merged, got {self} and {other}; "
                 "give both the same `within`, `bins` and `magnitude`"
             )
-        return Histogram(
-            self.counts + other.counts,
-            self.zeros + other.zeros,
-            self.start,
-            self.stop,
-            self.range.merge(other.range),
-            self.magnitude,
-        )
+        counts, zeros, both = self.counts + other.counts, self.zeros + other.zeros, self.range.merge(other.range)
+        return Histogram(counts, zeros, self.start, self.stop, both, self.magnitude)
 
     @property
     def low(self) -> float:
@@ -151,8 +134,7 @@ class Histogram:
 
     def ranked(self, rank: int) -> float:
         """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
-        self.check_magnitudes()
-        counts = self.nonzero_counts
+        counts = magnitudes_of(self).nonzero_counts
         up_to = np.cumsum(counts)
         index = np.searchsorted(up_to, rank)
         found = (index + 1 - (up_to[index] - rank) / counts[index]) * self.edges[1]
@@ -161,26 +143,10 @@ class Histogram:
     def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all values.
 
-        Parameters
-        ----------
-        t : float, or array_like of any shape
-            From 0 up.
+        ``t`` is a number from 0 up, or an array of any shape, which both results have, too.
 
-        Returns
-        -------
-        shares, sums : ndarray of float64, same shape as ``t``
-
-        Raises
-        ------
-        ValueError
-            If ``x`` was counted, not ``|x|``, or nothing at all.
-
-        Examples
-        --------
-        Half of the values are 0; of the others, three quarters and then a quarter lie beyond 1 and 3:
-
-        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])[0]
-        array([0.375, 0.125])
+        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])
+        (array([0.375, 0.125]), array([0.9375, 0.4375]))
         """
         shares, sums = self.beyond_edges
         width = self.edges[1]
@@ -193,9 +159,8 @@ class Histogram:
     @cached_property
     def square(self) -> float:
         """The mean of the squares of all magnitudes."""
-        self.check_magnitudes()
-        bins = np.arange(len(self.counts))
-        return float(self.shares @ ((bins + 0.5) ** 2 + 1 / 12)) * self.edges[1] ** 2
+        centres = np.arange(len(self.counts)) + 0.5
+        return float(magnitudes_of(self).shares @ (centres**2 + 1 / 12) * self.edges[1] ** 2)
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -205,21 +170,8 @@ class Histogram:
     @cached_property
     def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:
         """What :meth:`beyond` returns for all edges: two arrays of float64, shape (bins + 1,)."""
-        self.check_magnitudes()
-        centres = (np.arange(len(self.counts)) + 0.5) * self.edges[1]
-        return sums_from(self.shares), sums_from(self.shares * centres)
-
-    def check_magnitudes(self) -> None:
-        """Refuse a histogram of ``x`` instead of ``|x|``, and an empty one.
-
-        Raises
-        ------
-        ValueError
-        """
-        if not self.magnitude:
-            raise ValueError("x must be a histogram of |x|, got one of x; count it with magnitude=True")
-        if self.count == 0:
-            raise ValueError("x must hold at least one value to choose a threshold from, got an empty histogram")
+        shares, centres = magnitudes_of(self).shares, (np.arange(len(self.counts)) + 0.5) * self.edges[1]
+        return sums_from(shares), sums_from(shares * centres)
 
     def __repr__(self) -> str:
         what = "|x|" if self.magnitude else "x"
@@ -232,35 +184,21 @@ class Histogram:
 class Samples:
     """The magnitudes of the values in an array, asked by the same names as a :class:`Histogram`.
 
-    Taught in notebook 04, section 2.
-
-    Parameters
-    ----------
-    x : array_like of real numbers
-        Any shape; at least one value.
+    A TypeError or ValueError says what is no array of finite numbers, or holds none.
 
     Attributes
     ----------
-    low, high : float
-        The smallest and the largest value, with their signs.
-    largest : float
-        The largest magnitude.
-    count, zeros : int
-        How many values there are, and how many of them are exactly 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold finite numbers, or none.
+    low, high : float, the smallest and the largest value, with their signs
+    largest : float, the largest magnitude
+    count, zeros : int, how many values there are, and how many of them are exactly 0
 
     Examples
     --------
     >>> x = Samples([0.0, -3.0, 1.0, 4.0])
     >>> x.largest, x.zeros, x.ranked(2), x.square
     (4.0, 1, 3.0, 6.5)
-    >>> share, total = x.beyond(2.0)
-    >>> float(share), float(total)
-    (0.5, 1.75)
+    >>> x.beyond([2.0, 3.5])
+    (array([0.5 , 0.25]), array([1.75, 1.  ]))
     """
 
     def __init__(self, x: np.ndarray) -> None:
@@ -300,26 +238,9 @@ class Samples:
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     """Return the smallest and the largest value: the first pass.
 
-    Taught in notebook 04, section 9.
+    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty. Raises a TypeError
+    or ValueError if they hold no value at all, or one that is not a finite number.
 
-    Parameters
-    ----------
-    batches : array, or iterable of arrays
-        Real numbers, any shapes; empty batches are allowed.
-
-    Returns
-    -------
-    Range
-
-    Raises
-    ------
-    TypeError
-        If a batch does not hold integers or floats.
-    ValueError
-        If there is no value at all, or one is not finite or beyond 1e100.
-
-    Examples
-    --------
     >>> range_of([[1.0, -2.0], [], [3.0]])
     Range(low=-2.0, high=3.0)
     """
@@ -333,10 +254,7 @@ def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
 
 
 def histogram_of(
-    batches: np.ndarray | Iterable[np.ndarray],
-    bins: int = 2048,
-    magnitude: bool = True,
-    within: Range | None = None,
+    batches: np.ndarray | Iterable[np.ndarray], bins: int = 2048, magnitude: bool = True, within: Range | None = None
 ) -> Histogram:
     """Count values in equal bins: both passes, or the second one alone.
 
@@ -347,26 +265,18 @@ def histogram_of(
     batches : array, or iterable of arrays
         Real numbers, any shapes; empty batches are allowed. Read twice, so not an iterator, unless ``within``
         is given.
-    bins : int
-        From 1 to 2**20.
+    bins : int from 1 to 2**20
     magnitude : bool
         Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest
         or 0.
     within : Range, optional
         The range of all the data, from :func:`range_of`. Histograms that are to be merged need the same one.
 
-    Returns
-    -------
-    Histogram
-
     Raises
     ------
-    TypeError
-        If ``batches`` is an iterator and ``within`` is not given, a batch does not hold integers or floats, ``bins``
-        is not an integer, or ``within`` not a :class:`Range`.
-    ValueError
-        If there is no value at all, one is not finite, beyond 1e100 or outside ``within``, or there are no bins or too
-        many.
+    TypeError, ValueError
+        If there is no value at all, one is not a finite number or outside ``within``, or an argument is not what it
+        must be.
 
     Examples
     --------
@@ -399,6 +309,27 @@ def histogram_of(
     if found is None:
         raise ValueError("batches must hold at least one value, got none; was an iterator read before?")
     return Histogram(counts, int(zeros), start, stop, found, magnitude)
+
+
+def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
+    """Return what a threshold can be chosen from, and refuse what it cannot.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no value, one is not a finite number, all are below 1e-100, or ``x`` was counted, not ``|x|``.
+    """
+    values = x if isinstance(x, Histogram | Samples) else Samples(x)
+    if isinstance(values, Histogram) and not values.magnitude:
+        raise ValueError("x must be a histogram of |x|, got one of x; count it with magnitude=True")
+    if values.count == 0:
+        raise ValueError("x must hold at least one value to choose a threshold from, got an empty histogram")
+    if 0 < values.largest < TINIEST:
+        raise ValueError(
+            f"the largest magnitude must be 0 or at least {TINIEST:g}, got {values.largest:g}, whose square is 0 in "
+            "float64; scale x up, and the threshold down again"
+        )
+    return values
 
 
 def sums_from(values: np.ndarray) -> np.ndarray:

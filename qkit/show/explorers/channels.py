@@ -6,16 +6,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric import QuantParams, QuantSpec, dequantize, params_from_data, quantize, sqnr_db
-from qkit.show.canvas import (
-    Pixels,
-    Stage,
-    as_channels,
-    decibels,
-    level_colours,
-    level_pixels,
-    number,
-    plain_ticks,
-)
+from qkit.show.canvas import Pixels, Stage, as_channels, decibels, level_colours, level_pixels, number, plain_ticks
 from qkit.show.explorer import Explorer, slider, switch
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 

@@ -6,14 +6,7 @@ picture and under it. Braces are filled in by the explorer.
 
 CONTROLS = {
     "bits": ("bits", "How many bits each integer has: every further bit doubles the number of levels"),
-    "value": ("value x", "The real number that makes the journey"),
-    "range": ("range", "The real numbers that the levels are spread over; what lies outside is clipped"),
-    "symmetric": ("symmetric", "Zero-point 0, and as much range below zero as above"),
-    "signed": ("signed", "Integers around zero, such as −128 to 127, instead of 0 to 255"),
-    "narrow_range": ("narrow", "Leave the lowest integer out, so that −127 to 127 is even on both sides"),
     "per_channel": ("per channel", "A scale of its own for every output channel, instead of one for all"),
-    "channel": ("channel", "The channel whose numbers are written out"),
-    "per_map": ("a scale per map", "A scale of its own for every feature map, instead of one for all"),
     "images": ("images", "The images from which the values were counted; the axis stays the same"),
     "layer": ("layer", "Whose values are clipped and quantized"),
     "method": ("method", "Which way to choose a threshold is explained, with its curve"),
@@ -42,62 +35,6 @@ CONTROLS = {
     "first": ("first", "The method that is compared with, in black"),
     "second": ("second", "The method that is compared, in green; a gain is more right answers than the first"),
     "seed": ("seed", "Which repetition of the training is compared, image by image"),
-    "kernels": ("kernels too", "Quantize the kernels with the same number of bits before the maps are computed"),
-}
-
-NUMBER_LINE = {
-    "steps": ("x", "x / S", "+ Z", "round", "clip", "S · (q − Z) = x̂", "error"),
-    "real": "real\nnumbers",
-    "integers": "integers",
-    "error": "error x̂ − x",
-    "grid": "{bits} bits: {levels} integers, {qmin} to {qmax}. Step S = {scale}, zero-point Z = {zero_point}.",
-    "inside": "x = {x} lands at {shifted} on the integer line, rounds to {q} and comes back as {x_hat}: "
-    "error {error}, at most half a step.",
-    "outside": "x = {x} lands at {shifted} on the integer line, beyond the last integer: clipped to {q}, "
-    "it comes back as {x_hat}: error {error}, more than half a step.",
-    "values": "Values in the array: {count}, SQNR {sqnr}, {clipped} clipped.",
-}
-
-TENSOR = {
-    "tiles": ("SQNR", "exactly zero", "levels used", "size"),
-    "float": "float weights",
-    "quantized": "quantized",
-    "levels_of": "levels of\n{count} channels",
-    "levels_of_one": "levels",
-    "bits": "bits",
-    "curve": "SQNR in dB",
-    "per_tensor": "per tensor",
-    "per_channel": "per channel",
-    "rule": "6.02 dB per bit",
-    "used": "{used} of {levels}",
-    "one_grid": "{bits} bits give {levels} levels, the same for all channels, a step of {scale} apart.",
-    "many_grids": "{bits} bits give {levels} levels to every channel, with steps from {smallest} to {largest}.",
-    "result": "SQNR {sqnr}; {zeros} of the weights become exactly 0; {used} of {levels} levels are used; "
-    "{packed} instead of {float32} as float32.",
-    "next_bit": "One more bit would bring {gain}.",
-}
-
-CHANNELS = {
-    "title": "weights: the range of every channel, and the levels inside it",
-    "usable": "usable\nbits",
-    "channel": "output channel",
-    "one_grid": "{bits} bits, one scale for all channels: channel {widest} sets it, "
-    "and {reach} of {levels} levels are left for channel {poorest}.",
-    "many_grids": "{bits} bits, a scale for every channel: each spreads its own {levels} levels.",
-    "one": "Channel {channel} spans {low} to {high}; levels within its range: {reach}; SQNR {sqnr}, {other} {instead}.",
-    "instead_own": "with a scale of its own",
-    "instead_shared": "with the scale of all",
-}
-
-IMAGES = {
-    "float": "float",
-    "quantized": "{bits} bits",
-    "error": "error",
-    "image": "image",
-    "map": "map {index}",
-    "image_words": "{bits} bits: the image has {found} of {levels} levels of grey, SQNR {sqnr}.",
-    "maps_words": "Of {count} feature maps, number {worst_map} fares worst with {worst}, "
-    "number {best_map} best with {best}.",
 }
 
 METHODS = {
