@@ -7,6 +7,7 @@ import numpy as np
 
 from qkit.numeric import Histogram, histogram_of, thresholds
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
+from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold
 from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, number, share
 from qkit.show.explorer import Explorer, choice, slider, stops
@@ -283,10 +284,9 @@ def counted(x: np.ndarray | Histogram, name: str) -> Histogram:
     """Return the histogram of magnitudes that ``x`` is, or is counted in."""
     histogram = x if isinstance(x, Histogram) else histogram_of(as_drawable(x, f"the values of {name!r}"))
     try:
-        histogram.check_magnitudes()
+        return magnitudes_of(histogram)
     except ValueError as error:
         raise ValueError(f"{name!r} cannot be used: {error}") from None
-    return histogram
 
 
 def bar_heights(sets: dict[str, Histogram]) -> tuple[float, dict[str, np.ndarray]]:
