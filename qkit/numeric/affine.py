@@ -366,7 +366,7 @@ def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
         raise ValueError(
             f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
             f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
-            "or leave them out with x[np.isfinite(x)]"
+            f"or leave them out with {name}[np.abs({name}) <= {LARGEST:g}]"
         )
     return array
 

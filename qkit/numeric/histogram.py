@@ -153,7 +153,7 @@ class Histogram:
         t = np.asarray(t) / width
         index = np.minimum(t, len(self.counts)).astype(np.intp)
         part = t - index
-        passed = part * np.append(self.shares, 0)[index]  # there is nothing after the last bin
+        passed = part * self._shares_and_nothing[index]
         return shares[index] - passed, sums[index] - passed * (index + part / 2) * width
 
     @cached_property
@@ -166,6 +166,11 @@ class Histogram:
     def shares(self) -> np.ndarray:
         """The share of all values that lies in each bin, without the exact zeros: float64, shape (bins,)."""
         return self.nonzero_counts / self.count
+
+    @cached_property
+    def _shares_and_nothing(self) -> np.ndarray:
+        """The shares, and the 0 beyond the last bin."""
+        return np.append(self.shares, 0)
 
     @cached_property
     def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:

@@ -296,11 +296,11 @@ def admm(
         return _all_zero("admm", signed)
     if isinstance(start, str):
         start = mse(values, bits, signed).value if start == "search" else values.largest
-    k = np.arange(1, steps + 1)
+    midpoints, energies = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1  # k - 1/2 and 2k - 1, for k = 1 to Q
     scale, scales, errors, settled = start / steps, [], [], False
     while not settled and len(scales) < 2 * rounds:
-        shares, sums = values.beyond((k - 0.5) * scale)
-        product, energy = sums.sum(), shares @ (2.0 * k - 1)  # mean(a q) and mean(q²), with the best integers q
+        shares, sums = values.beyond(midpoints * scale)
+        product, energy = sums.sum(), shares @ energies  # mean(a q) and mean(q²), with the best integers q
         if energy <= 0:
             raise ValueError(f"start={start:g} is so large that every value rounds to 0")
         better = product / energy

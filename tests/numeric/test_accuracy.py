@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.numeric import Accuracy, Paired
+from qkit.numeric import Accuracy, Paired, holm
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,48 @@ def test_paired_counting():
     assert str(paired) == "+20.00 points: only the first right 1, only the second 2; p = 1, no difference shown"
 
 
-def test_networks_are_counted_with_the_same_classes():
-    from qkit import network
+def test_an_accuracy_says_all_without_a_format():
+    assert f"{Accuracy(1, 4).merge(Accuracy(3, 4))}" == str(Accuracy(4, 8))
 
-    assert (network.Accuracy, network.Paired) == (Accuracy, Paired)
+
+def plain_holm(p_values: list[float], level: float) -> list[bool]:
+    """The rule in words: the smallest below level / m, the next below level / (m - 1), until one is not."""
+    stands, asked = [False] * len(p_values), sorted(range(len(p_values)), key=lambda i: p_values[i])
+    for place, index in enumerate(asked):
+        if p_values[index] >= level / (len(p_values) - place):
+            break
+        stands[index] = True
+    return stands
+
+
+def test_holm_by_hand():
+    # Thresholds 0.0125, 0.01667, 0.025 and 0.05: the third fails, and takes the fourth with it.
+    assert holm([0.03, 0.01, 0.035, 0.015]).tolist() == [False, True, False, True]
+    assert holm([0.05]).tolist() == [False] and holm([0.0499]).tolist() == [True]  # below, not at
+    assert holm([0.02, 0.02]).tolist() == [True, True]
+    assert holm([0.03, 0.03]).tolist() == [False, False]
+    assert holm([0.0] * 9).all() and not holm([1.0] * 9).any()
+    assert holm([]).tolist() == [] and holm([]).dtype == bool
+    assert holm([0.04, 0.2], level=0.1).tolist() == [True, False]
+
+
+@given(st.lists(st.sampled_from([0, 1e-9, 0.002, 0.004, 0.01, 0.02, 0.03, 0.05, 0.3, 1.0])), st.floats(0.001, 0.3))
+def test_holm_is_the_rule_in_words(p_values, level):
+    found = holm(p_values, level)
+    assert found.tolist() == plain_holm(p_values, level)
+    # Never fewer than Bonferroni's correction lets stand, and never more than without one.
+    assert np.all(found >= (np.array(p_values) < level / max(len(p_values), 1)))
+    assert np.all(found <= (np.array(p_values) < level))
+
+
+def test_holm_refuses():
+    for p_values in ([0.1, 1.1], [-0.1], [[0.1]], 0.1):
+        with pytest.raises(ValueError, match=r"p_values must be numbers from 0 to 1, of shape \(m,\), got"):
+            holm(p_values)
+    with pytest.raises(ValueError, match="p_values must hold finite numbers"):
+        holm([np.nan])
+    with pytest.raises(TypeError, match="p_values must hold integers or floats"):
+        holm(["0.1"])
+    for level in (0, 1, 5, np.nan):
+        with pytest.raises(ValueError, match="level must lie between 0 and 1, got"):
+            holm([0.1], level)

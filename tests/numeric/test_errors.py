@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,10 +8,7 @@ from hypothesis import strategies as st
 from qkit.numeric import (
     QuantParams,
     QuantSpec,
-    cosine_similarity,
-    effective_bits,
     fake_quantize,
-    max_error,
     mse,
     params_from_data,
     params_from_range,
@@ -17,62 +16,47 @@ from qkit.numeric import (
     sqnr_db,
 )
 
-MEASURES = [mse, max_error, sqnr_db, cosine_similarity]
+MEASURES = [mse, sqnr_db]
 
 
 def test_by_hand():
     x, x_hat = np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[3.0, 4.5], [0.0, 0.0]])
     assert mse(x, x_hat) == 0.25 / 4
-    assert max_error(x, x_hat) == 0.5
     assert sqnr_db(x, x_hat) == pytest.approx(20)  # 25 / 0.25
-    assert cosine_similarity(x, x_hat) == pytest.approx(27 / (5 * np.sqrt(9 + 4.5**2)))
 
 
 def test_sums_are_in_float64():
     x = np.full(1_000, 1e4, np.float16)
     assert mse(x, np.zeros_like(x)) == 1e8
-    assert max_error(np.uint8([3]), np.uint8([5])) == 2
-
-
-def test_cosine_does_not_see_a_factor():
-    x = np.array([1.0, -2.0, 3.0])
-    assert cosine_similarity(x, 7 * x) == pytest.approx(1)
-    assert cosine_similarity(x, -x) == pytest.approx(-1)
-
-
-def test_cosine_is_never_above_one():
-    for x in np.random.default_rng(0).normal(size=(100, 5)):
-        assert 1 - 1e-15 <= cosine_similarity(x, x) <= 1
+    assert mse(np.uint8([3]), np.uint8([5])) == 4
 
 
 def test_no_error_and_no_signal():
     x, zeros = np.array([1.0, 2.0]), np.zeros(2)
-    assert [measure(x, x) for measure in MEASURES] == [0, 0, np.inf, pytest.approx(1)]
-    assert [measure(zeros, zeros) for measure in MEASURES] == [0, 0, np.inf, 1]
-    assert [measure(zeros, x) for measure in MEASURES] == [2.5, 2, -np.inf, 0]
-    assert [measure(x, zeros) for measure in MEASURES] == [2.5, 2, 0, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [measure(x, x) for measure in MEASURES] == [0, np.inf]
+        assert [measure(zeros, zeros) for measure in MEASURES] == [0, np.inf]
+        assert [measure(zeros, x) for measure in MEASURES] == [2.5, -np.inf]
+        assert [measure(x, zeros) for measure in MEASURES] == [2.5, 0]
 
 
-@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e299])
+@pytest.mark.parametrize("size", [1e-320, 1e-300, 1e-200, 1e98])
 def test_ratios_survive_tiny_and_huge_numbers(size):
-    x, x_hat = size * np.array([1.0, 2.0]), size * np.array([1.0, 2.5])
-    assert sqnr_db(x, x_hat) == pytest.approx(10 * np.log10(20))
-    assert cosine_similarity(x, x_hat) == pytest.approx(6 / np.sqrt(5 * 7.25))
-
-
-def test_effective_bits():
-    assert effective_bits(49.92) == pytest.approx(8, abs=1e-3)
-    assert effective_bits(1.76) == pytest.approx(0, abs=1e-3)
-    assert effective_bits(-10) < 0
-    assert (effective_bits(np.inf), effective_bits(-np.inf)) == (np.inf, -np.inf)
+    x, x_hat = size * np.array([10.0, 20.0]), size * np.array([10.0, 25.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sqnr_db(x, x_hat) == pytest.approx(10 * np.log10(20), rel=1e-3)
+        assert sqnr_db(x, [1.0, 1.0]) < 0 or size > 1
+        assert sqnr_db([1.0, 1.0], x) == pytest.approx(0) or size > 1
 
 
 @pytest.mark.parametrize("bits", [6, 8, 12])
 def test_a_full_sine_wave_is_worth_its_bits(bits):
-    """A little less: nudging clips one end by half a step."""
+    """6.02 dB a bit and 1.76 dB for the sine (IEEE Std 1241); a little less, since nudging clips half a step."""
     x = np.sin(np.linspace(0, 2 * np.pi * 1001, 200_000))
     x_hat = fake_quantize(x, params_from_data(x, QuantSpec(bits)))
-    assert effective_bits(sqnr_db(x, x_hat)) == pytest.approx(bits, abs=0.1)
+    assert sqnr_db(x, x_hat) == pytest.approx(6.02 * bits + 1.76, abs=0.6)
 
 
 def test_share_clipped_by_hand():
@@ -80,7 +64,7 @@ def test_share_clipped_by_hand():
     x = np.array([-2.6, -2.5, -2.4, 0.0, 1.0, 1.4, 1.5, 1.6])
     assert share_clipped(x, params) == 2 / 8
     assert share_clipped(x[3:6], params) == 0
-    assert share_clipped(1e300, QuantParams(1e-300, 0, QuantSpec())) == 1
+    assert share_clipped(1e100, QuantParams(1e-200, 0, QuantSpec())) == 1
 
 
 def test_share_clipped_per_channel():
@@ -114,6 +98,8 @@ def test_measures_refuse(measure):
         measure(np.zeros(0), np.zeros(0))
     with pytest.raises(ValueError, match=r"x_hat must hold finite numbers .* got nan"):
         measure(np.zeros(2), np.array([0, np.nan]))
+    with pytest.raises(ValueError, match=r"x must hold finite numbers up to 1e\+100, got 1e\+101"):
+        measure(np.array([0, 1e101]), np.zeros(2))
 
 
 def test_share_clipped_refuses():
@@ -122,3 +108,5 @@ def test_share_clipped_refuses():
         share_clipped(np.zeros((0, 2)), params)
     with pytest.raises(ValueError, match="for 2 channels along axis 1"):
         share_clipped(np.zeros((2, 3)), params)
+    with pytest.raises(TypeError, match=r"params must be a QuantParams; params_from_data\(x, spec\) makes one"):
+        share_clipped(np.zeros(2), QuantSpec())

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qkit.numeric import Histogram, Range, histogram_of, range_of
+from qkit.numeric import Histogram, Range, Samples, histogram_of, range_of
 
 # Values on bin borders, repeated values and zeros are likely.
 values = st.one_of(st.integers(-8, 8).map(float), st.floats(-10, 10), st.just(0.0))
@@ -75,7 +75,7 @@ def test_float32_goes_where_its_exact_value_does():
     assert histogram_of(x, bins=10, within=Range(0, 1)).counts.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("value", [5.0, -3.0, 0.0, 5e-324, 1e300])
+@pytest.mark.parametrize("value", [5.0, -3.0, 0.0, 5e-324, 1e100])
 @pytest.mark.parametrize("magnitude", [True, False])
 def test_constants(value, magnitude):
     found = histogram_of(np.full(3, value), bins=8, magnitude=magnitude)
@@ -108,14 +108,26 @@ def test_repr_teaches():
 
 
 def test_histogram_refuses():
-    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
-        histogram_of([1.0], bins=0)
+    for bins in (0, -1, 2**20 + 1, 10**9):
+        with pytest.raises(ValueError, match=r"bins must be an integer from 1 to 1,048,576, got"):
+            histogram_of([1.0], bins=bins)
+    for bins in ("10", 10.0, True, None):
+        with pytest.raises(TypeError, match=r"bins must be an integer from 1 to 1,048,576, got"):
+            histogram_of([1.0], bins=bins)
+    assert histogram_of([1.0], bins=np.uint8(200)).counts.size == 200
+    with pytest.raises(TypeError, match=r"within must be a Range, such as range_of\(batches\), got \(0, 1\)"):
+        histogram_of([1.0], within=(0, 1))
     with pytest.raises(TypeError, match="an iterator can be read only once"):
         histogram_of(iter([1.0]))
     with pytest.raises(ValueError, match=r"within Range\(low=0, high=1\), got Range\(low=0.5, high=2.0\)"):
         histogram_of([[0.1], [0.5, 2.0]], within=Range(0, 1))
     with pytest.raises(ValueError, match=r"a batch must hold finite numbers .* got nan"):
         histogram_of([[1.0], [np.nan]])
+    masked = np.ma.masked_array([1.0, 1e6], [False, True])
+    for batches in (masked, [[1.0], masked]):
+        with pytest.raises(ValueError, match=r"a batch has 1 masked entries"):
+            histogram_of(batches)
+    assert histogram_of(masked.compressed()).range.high == 1
     for nothing in ([], np.zeros((0, 3)), [np.zeros(0)]):
         with pytest.raises(ValueError, match="at least one value, got none"):
             range_of(nothing)
@@ -164,3 +176,58 @@ def test_merge_refuses_other_bins(change):
     bins = {"bins": 8, "magnitude": True, "within": Range(0, 1)}
     with pytest.raises(ValueError, match="only histograms with the same bins can be merged"):
         histogram_of([0.5], **bins).merge(histogram_of([0.5], **(bins | change)))
+
+
+# What thresholds ask
+
+
+magnitudes = hnp.arrays(np.float64, st.integers(1, 40), elements=st.one_of(st.integers(-8, 8).map(float), st.just(0.0)))
+
+
+@given(magnitudes, hnp.arrays(np.float64, 5, elements=st.floats(0, 12)))
+def test_samples_answer_exactly(x, t):
+    a = np.abs(x)
+    found = Samples(x)
+    assert (found.low, found.high, found.largest) == (x.min(), x.max(), a.max())
+    assert (found.count, found.zeros) == (x.size, np.sum(x == 0))
+    assert found.square == pytest.approx(np.mean(x**2))
+    assert [found.ranked(rank + 1) for rank in range(x.size - found.zeros)] == sorted(a[a > 0])
+    shares, sums = found.beyond(t)
+    np.testing.assert_allclose(shares, [np.mean(a >= each) for each in t], rtol=1e-12)
+    np.testing.assert_allclose(sums, [np.sum(a[a >= each]) / x.size for each in t], rtol=1e-12, atol=1e-12)
+    assert found.beyond(float(t[0])) == (shares[0], sums[0])
+
+
+@given(magnitudes.filter(np.any), st.integers(1, 9), hnp.arrays(np.float64, 5, elements=st.floats(0, 12)))
+def test_histograms_answer_as_if_values_spread_evenly_over_their_bins(x, bins, t):
+    """The oracle cuts every bin at t and takes what lies above, with its centre."""
+    found, counts, edges = histogram_of(x, bins), *np.histogram(np.abs(x[x != 0]), bins, (0, np.abs(x).max()))
+    assert (found.low, found.high, found.largest) == (x.min(), x.max(), np.abs(x).max())
+    from_here = np.clip(t[:, None], edges[:-1], edges[1:])
+    part = (edges[1:] - from_here) / (edges[1:] - edges[:-1])
+    shares, sums = found.beyond(t)
+    np.testing.assert_allclose(shares, part @ counts / x.size, atol=1e-12)
+    np.testing.assert_allclose(sums, (part * (from_here + edges[1:]) / 2) @ counts / x.size, atol=1e-12)
+    squares = (edges[1:] ** 3 - edges[:-1] ** 3) / 3 / (edges[1:] - edges[:-1])
+    assert found.square == pytest.approx(squares @ counts / x.size)
+    np.testing.assert_allclose(found.beyond(edges), found.beyond_edges, atol=1e-12)
+    ranks = np.arange(counts.sum()) + 1
+    ranked = np.array([found.ranked(rank) for rank in ranks])
+    # Up to a magnitude of this rank lie as many.
+    np.testing.assert_allclose((1 - found.zeros / x.size - found.beyond(ranked)[0]) * x.size, ranks, atol=1e-9)
+
+
+def test_only_histograms_of_magnitudes_are_asked():
+    for asked in (lambda h: h.beyond(1.0), lambda h: h.square, lambda h: h.ranked(1), lambda h: h.beyond_edges):
+        with pytest.raises(ValueError, match=r"must be a histogram of \|x\|, got one of x"):
+            asked(histogram_of([-1.0, 2.0], magnitude=False))
+        with pytest.raises(ValueError, match="at least one value to choose a threshold from, got an empty histogram"):
+            asked(Histogram(np.zeros(4, int), 0, 0.0, 1.0, Range(0.0, 1.0), True))
+
+
+def test_samples_explain_themselves_and_refuse():
+    assert repr(Samples([0.0, -1.5, 2])) == "Samples: 3 values (1 exact zeros) from -1.5 to 2"
+    with pytest.raises(ValueError, match=r"at least one value to choose a threshold from, got shape \(0, 2\)"):
+        Samples(np.zeros((0, 2)))
+    with pytest.raises(TypeError, match="integers or floats"):
+        Samples("abc")

@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 
 from qkit.numeric.affine import QuantParams, QuantSpec
 from qkit.numeric.fixed_point import RUNTIMES
-from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, MaxPool, Quantize, Shift
+from qkit.numeric.integer_layers import (
+    Convolution,
+    Dense,
+    Dequantize,
+    Layer,
+    MaxPool,
+    Quantize,
+    Reshape,
+    Shift,
+    Softmax,
+    softmax_by_table,
+    softmax_in_integers,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -90,21 +102,20 @@ def test_pools_take_the_largest(sides, size, strides, same):
         np.testing.assert_array_equal(found[:, row, column], seen.max(axis=(1, 2)))
 
 
-@pytest.mark.parametrize(("inputs", "floats"), [(1000, np.float32), (1100, np.float64)])
-def test_sums_are_exact_however_large(inputs, floats):
+@pytest.mark.parametrize("inputs", [1000, 1032, 1033, 1100, 50_000])
+def test_sums_are_exact_however_large(inputs):
     """Up to 2^24 in float32: 127 * 128 * 1032; beyond, float64 takes over."""
     layer = dense(q_weights=np.full((3, inputs), 127, np.int8) * np.int8([[1], [-1], [1]]), zero_point=127)
-    assert layer._columns.dtype == floats
     q_x = np.stack([np.full(inputs, 127), np.full(inputs, -128), RNG.integers(-128, 128, inputs)]).astype(np.int8)
     expected = (q_x.astype(np.int64) - 127) @ layer.q_weights.T.astype(np.int64) + layer.q_bias
     np.testing.assert_array_equal(layer.sums(q_x), expected)
 
 
-def test_odd_sums_near_the_bound_are_exact():
-    """One step more and float32 would skip every odd number."""
-    layer = dense(q_weights=np.full((1, 1032), 127, np.int8))
-    assert layer._columns.dtype == np.float32
-    q_x = np.full((64, 1032), -128, np.int8)
+@pytest.mark.parametrize("inputs", [1032, 1034, 2000])
+def test_odd_sums_around_the_bound_are_exact(inputs):
+    """With two inputs more than 1,032, float32 would skip every odd number."""
+    layer = dense(q_weights=np.full((1, inputs), 127, np.int8))
+    q_x = np.full((64, inputs), -128, np.int8)
     q_x[np.arange(64), np.arange(64)] += np.arange(64, dtype=np.int8)
     expected = (q_x.astype(np.int64) + 7) @ layer.q_weights.T.astype(np.int64) + layer.q_bias
     np.testing.assert_array_equal(layer.sums(q_x), expected)
@@ -160,6 +171,24 @@ def test_positions_outside(position):
         dense().trace(np.zeros(30, np.int8), position)
     with pytest.raises(ValueError, match="runtime must be one of"):
         dense().trace(np.zeros(30, np.int8), (0,), "neon")
+
+
+def test_convolutions_and_dense_layers_are_requantized_as_what_they_are():
+    """The reference runtime takes a float64 for dense layers, and M0 and shift for convolutions."""
+    assert dense().trace(np.zeros(30, np.int8), (0,), "reference").requantized.fixed is None
+    layer = convolution(4, 4, (2, 2), (1, 1), False)
+    assert layer.trace(np.zeros((4, 4, 2), np.int8), (0, 0, 0), "reference").requantized.fixed is not None
+
+
+def test_layers_that_move_numbers():
+    q_x = RNG.integers(-128, 128, (2, 3, 4)).astype(np.int8)
+    assert Reshape(**common((12,))).run(q_x).tolist() == q_x.reshape(2, 12).tolist()
+    layer, logits = Softmax(**common((4,), x=activation(0.05, 3))), q_x[0]
+    for runtime in RUNTIMES:
+        softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
+        np.testing.assert_array_equal(layer.run(logits, runtime), softmax(logits, 0.05))
+    with pytest.raises(NotImplementedError):
+        Layer(**common()).run(q_x)
 
 
 def test_floats_are_quantized_and_come_back():

@@ -1,25 +1,64 @@
+"""The package as a whole: examples that run, lessons that exist, names that cost nothing until they are used."""
+
 import doctest
+import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
 
+import nbformat
 import pytest
 
 import qkit
+from tests.conftest import ROOT
+
+MODULES = [path.stem for path in sorted((ROOT / "qkit/numeric").glob("[!_]*.py"))]
+LEAST_EXAMPLES = {"accuracy": 3, "affine": 6, "curves": 4, "errors": 3, "fixed_point": 6, "histogram": 4}
+LEAST_EXAMPLES |= {"integer_layers": 2, "thresholds": 8}
 
 
-@pytest.mark.parametrize("name", ["affine", "fixed_point", "thresholds"])
+@pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
     found = doctest.testmod(import_module(f"qkit.numeric.{name}"))
-    assert found.attempted > 0
     assert found.failed == 0
+    assert found.attempted >= LEAST_EXAMPLES[name]
+
+
+def documented(name: str) -> dict[str, str]:
+    """Return the docstring of every public function and class of a module."""
+    module = import_module(f"qkit.numeric.{name}")
+    own = {key: value for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    return {key: inspect.getdoc(value) for key, value in own.items() if not key.startswith("_") and callable(value)}
+
+
+def test_lessons_that_docstrings_name_are_there():
+    sections, named = {}, 0
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+        sections[path.name[:2]] = set(re.findall(r"^## (\d+) ·", text, re.MULTILINE))
+    for module in MODULES:
+        for name, text in documented(module).items():
+            words = " ".join(text.split())
+            for notebook, numbers in re.findall(r"notebook (\d\d), sections? ([\d, and to]*\d)", words):
+                named += 1
+                assert set(re.findall(r"\d+", numbers)) <= sections[notebook], f"{module}.{name}"
+    assert named > 40
+
+
+def test_every_threshold_method_stands_alone():
+    for name, text in documented("thresholds").items():
+        if name not in ("Threshold", "per_channel"):
+            for part in ("Parameters\n", ">>> ", "Source: ", "Taught in", " ValueError or TypeError for ", "signed"):
+                assert part in " ".join(text.split(" ")).replace("\n", " ") + text, f"{name} lacks {part}"
+            assert "As for" not in text
 
 
 def test_every_name_can_be_had_without_tensorflow():
     code = """
 import sys, qkit.numeric
 names = [getattr(qkit.numeric, name) for name in qkit.numeric.__all__]
-assert callable(qkit.numeric.histogram_of) and len(names) > 15
+assert callable(qkit.numeric.histogram_of) and len(names) > 40
 assert not {"tensorflow", "tf_keras", "ai_edge_litert"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

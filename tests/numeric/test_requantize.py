@@ -52,7 +52,7 @@ def test_steps_lead_to_what_arrays_give(acc, channel, runtime, dense, relu):
     assert (steps.halfway is None) == (steps.fixed is None or runtime == "single")
 
 
-def test_kernels_differ_rarely_and_by_one():
+def test_runtimes_differ_rarely_and_by_one():
     layer = requantizer(0)
     sums = np.arange(-200_000, 200_000, dtype=np.int32)[:, None] * np.ones(3, np.int32)
     found = {runtime: layer.run(sums, runtime).astype(int) for runtime in RUNTIMES}
@@ -63,6 +63,20 @@ def test_kernels_differ_rarely_and_by_one():
     assert (found["builtin"] != found["single"]).any()
     twice = found["builtin"] != found["reference"]  # they part only at ties of negative numbers
     assert twice.any() and (sums[twice] < 0).all()
+
+
+@given(st.integers(-(2**22), 2**22), st.floats(1e-4, 1e-2), st.sampled_from(RUNTIMES), st.booleans())
+def test_one_channel_is_an_array_of_channels(acc, w_scale, runtime, dense):
+    """NumPy 2.2 makes a single number of an array with one, which then has no channel 0."""
+    alone = requantizer(-7, dense=dense, w_scale=np.array([w_scale]))
+    pair = requantizer(-7, dense=dense, w_scale=np.array([w_scale, 2 * w_scale]))
+    steps = alone.steps(acc, 0, runtime)
+    assert vars_of(steps) == vars_of(pair.steps(acc, 0, runtime))
+    assert alone.run(np.full((3, 1), acc, np.int32), runtime).tolist() == [[steps.q]] * 3
+
+
+def vars_of(steps) -> dict:
+    return {**vars(steps), "fixed": steps.fixed and (steps.fixed.m0, steps.fixed.shift)}
 
 
 def test_twice_rounded():
