@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import namedtuple
+from functools import cache
 from itertools import product
 from types import SimpleNamespace
 
@@ -102,6 +103,20 @@ MOVES = {
 each = pytest.mark.parametrize("kind", MAKE)
 
 
+@pytest.fixture
+def explorer(kind):
+    """Each kind once, at its start, for all tests that move it."""
+    made = make_once(kind)
+    start = made.values
+    yield made
+    made.set(**start)
+
+
+@cache
+def make_once(kind):
+    return MAKE[kind]()
+
+
 def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)))
 
@@ -112,8 +127,7 @@ def together(kind):
 
 
 @each
-def test_every_control_changes_picture_and_words_and_back(kind):
-    explorer = MAKE[kind]()
+def test_every_control_changes_picture_and_words_and_back(kind, explorer):
     assert set(explorer.controls) == set(MOVES[kind])
     before, words = explorer.png(), explorer.words
     for name, control in explorer.controls.items():
@@ -128,22 +142,22 @@ def test_every_control_changes_picture_and_words_and_back(kind):
 
 
 @each
-def test_a_moved_explorer_equals_one_that_starts_there(kind):
+def test_a_moved_explorer_equals_one_that_starts_there(kind, explorer):
     parameters = inspect.signature(getattr(explorers, kind.split(",")[0])).parameters
     # A number line that starts with another range shows another part of the line.
     moves = {name: value for name, value in together(kind).items() if name != "range"}
     if "start" not in parameters:
         moves = {name: value for name, value in moves.items() if name in parameters}
-    moved, started = MAKE[kind]().set(**moves), MAKE[kind](**moves)
     if moves:
-        assert moved.png() == started.png()
-        assert moved.words == started.words
+        started = MAKE[kind](**moves)
+        assert explorer.set(**moves).png() == started.png()
+        assert explorer.words == started.words
 
 
 @each
-def test_the_stored_output_is_a_whole_picture_with_its_words(kind):
+def test_the_stored_output_is_a_whole_picture_with_its_words(kind, explorer):
     for moves in ({}, together(kind)):
-        explorer = MAKE[kind]().set(**moves)
+        explorer.set(**moves)
         data, metadata = explorer._repr_mimebundle_()
         seen = pixels(data["image/png"])
         border = np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]])
@@ -189,11 +203,9 @@ def test_any_array_can_be_explored(name):
     picture = explorers.images(np.reshape(x, (len(np.atleast_1d(x)), -1)))
     for explorer in (line, weights, ranges, picture):
         for bits in (2, 8):
-            explorer.set(bits=bits)
-            assert "nan" not in explorer.words
-    for explorer in (weights, ranges):
-        explorer.set(per_channel=True, symmetric=False)
-    weights.set(bits=16)
+            assert "nan" not in explorer.set(bits=bits).words
+    ranges.set(per_channel=True, symmetric=False)
+    weights.set(bits=16, per_channel=True, symmetric=False)
     line.set(bits=16, symmetric=True)
 
 
