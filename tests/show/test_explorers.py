@@ -45,6 +45,7 @@ LAYER = Convolution(
 )
 Q_INPUTS = RNG.integers(-128, 128, (3, 8, 7, 2)).astype(np.int8)
 DIGITS = RNG.random((300, 8, 8))
+PROBABILITIES = RNG.dirichlet(np.ones(10), 300)
 CELLS = [(network, "float", 32, 32, seed) for network in "ab" for seed in (0, 1)]
 CELLS += [(*cell[:1], method, bits, 8, cell[-1]) for cell in CELLS for method in ("PTQ", "QAT") for bits in (2, 4)]
 CELL = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
@@ -67,7 +68,7 @@ MAKE = {
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
     ),
     "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
-    "answers": lambda: explorers.answers(DIGITS, np.arange(300) % 10, RNG.dirichlet(np.ones(10), 300)),
+    "answers": lambda **start: explorers.answers(DIGITS, np.arange(300) % 10, PROBABILITIES, **start),
     "two_accuracies": explorers.two_accuracies,
 }
 MOVES = {
