@@ -11,9 +11,9 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 2_000
 BITS = {bits: str(bits) for bits in range(2, 9)} | {"float": "float"}
-NAMES = NAMES | {"percentile": "percentile 99.9"}
+ACTIVATION_METHODS = NAMES | {"percentile": "percentile 99.9"}
 # KL without its remedies is a lesson about the zeros that ReLU makes, and kernels have few.
-NAMES_FOR_WEIGHTS = {method: name for method, name in NAMES.items() if method != "kl_plain"}
+WEIGHT_METHODS = {method: name for method, name in ACTIVATION_METHODS.items() if method != "kl_plain"}
 LEAST_WRONG, MOST_DB = 0.002, 60
 
 
@@ -28,7 +28,8 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     Parameters
     ----------
     simulation : qkit.network.Simulation
-    images : ndarray, shape (n, 28, 28)
+    images : ndarray, shape (n, ...)
+        As the network takes them.
     labels : ndarray of int, shape (n,)
     **start
         Where the controls start: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
@@ -98,9 +99,10 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         for part in range(parts if all_images else 1):
             found = found.merge(measured(part, **settings)) if found else measured(part, **settings)
             total = found.accuracy.total
-            which = f"{total:,} of the {len(images):,} images" + (" so far" if all_images else ", evenly chosen")
             if total == len(images):
                 which = f"All {total:,} images"
+            else:
+                which = f"{total:,} of the {len(images):,} images" + (" so far" if all_images else ", evenly chosen")
             caption.set_text(which)
             both = found.float_accuracy, found.accuracy
             for row, (line, accuracy) in enumerate(zip(intervals, both, strict=True)):
@@ -116,15 +118,13 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
             for tile, text in zip(tiles, texts, strict=True):
                 tile.set_text(text)
             in_float_right, right = ("{:.2%} ({:.2%} to {:.2%})".format(each.value, *each.interval) for each in both)
-            yield (
-                stage.png(),
-                (
-                    f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
-                    f"Answers that differ from float: {found.changed:,}. "
-                    f"SQNR: {', '.join(f'{name} {decibels(ratio)}' for name, ratio in found.sqnr.items())}. "
-                    f"Parameters: {size(now.bytes)}, in float {size(original.bytes)}."
-                ),
+            words = (
+                f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
+                f"Answers that differ from float: {found.changed:,}. "
+                f"SQNR: {', '.join(f'{name} {decibels(ratio)}' for name, ratio in found.sqnr.items())}. "
+                f"Parameters: {size(now.bytes)}, in float {size(original.bytes)}."
             )
+            yield stage.png(), words
 
     controls = {
         "weight_bits": stops(
@@ -139,8 +139,10 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         "per_channel": switch(
             "per channel", "A scale of its own for every output channel, instead of one for all", True
         ),
-        "weight_method": choice("weights by", "How the thresholds of the weights are chosen", "mse", NAMES_FOR_WEIGHTS),
-        "activation_method": choice("activations by", "How the thresholds of the activations are chosen", "mse", NAMES),
+        "weight_method": choice("weights by", "How the thresholds of the weights are chosen", "mse", WEIGHT_METHODS),
+        "activation_method": choice(
+            "activations by", "How the thresholds of the activations are chosen", "mse", ACTIVATION_METHODS
+        ),
     }
     for layer in layers:
         tooltip = f"Quantize the weights of {layer} and the numbers it hands on; else both stay in float"
@@ -154,10 +156,10 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
 def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:
     """Say how the network is quantized; ``on`` has the layers, and whether each is."""
     scales = "a scale per channel" if per_channel else "one scale per layer"
-    weights, activations = f" {weight_bits} bits, {scales}, by {NAMES[weight_method]}", " float"
+    weights, activations = f" {weight_bits} bits, {scales}, by {WEIGHT_METHODS[weight_method]}", " float"
     if weight_bits == "float":
         weights = " float"
     if activation_bits != "float":
-        activations = f" {activation_bits} bits by {NAMES[activation_method]}"
+        activations = f" {activation_bits} bits by {ACTIVATION_METHODS[activation_method]}"
     off = ", ".join(layer for layer in on if not on[layer])
     return f"Weights in{weights}; activations in{activations}" + (f"; {off} left in float" if off else "")
