@@ -28,7 +28,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from benchmarks.machine import machine
-from qkit.show.canvas import Label, Numeral
+from qkit.show import canvas
 from qkit.show.explorer import Explorer
 from qkit.show.picture import RC
 
@@ -137,8 +137,8 @@ def kernel_steps(rounds: int = 4):
     for name in EXPLORERS:
         first, again, fresh_steps = [], [], []
         for _ in range(rounds):
-            for kept in (Label._written, Numeral._written, Numeral._characters):
-                kept.clear()
+            for kept in (canvas._written, canvas._character, canvas._composed):
+                kept.cache_clear()
             explorer = make(name)
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", FreshFigure):

@@ -1,20 +1,14 @@
-"""What every explorer shares: its words for trouble, and how it writes numbers.
+"""What explorers are drawn on: a picture whose still parts are drawn once, and what several of them show in it.
 
-----
-
-A figure whose moving parts are redrawn over a saved picture of everything that stands still.
-
-Drawing axes, ticks and labels costs most of the time of a matplotlib picture. A stage pays it once, keeps the
-pixels, and afterwards draws only the artists that moved (``benchmarks/explorers.py`` measures what that saves).
-
-----
-
-What several explorers draw: named numbers, clipped stretches, plain ticks, levels as pixels.
+Drawing axes, ticks and words costs most of the time of a matplotlib picture, and a learner waits for each. A
+:class:`Stage` draws what stands still once and then only what moved; a :class:`Label` keeps the pixels of its words; a
+:class:`Numeral` puts numbers together from characters; :class:`Pixels` are laid down as they are; :func:`encode` makes
+the PNG. (``benchmarks/explorers.py`` measures what that saves.) At the end stands how numbers are written.
 """
 
 import struct
 import zlib
-from typing import ClassVar
+from functools import lru_cache
 
 import matplotlib
 import numpy as np
@@ -27,13 +21,286 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import IdentityTransform
 
-from qkit.numeric.affine import QuantParams, float64s
+from qkit.numeric import QuantParams
+from qkit.numeric.affine import float64s
 from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED, RC
 
-PROBLEM = "This setting cannot be drawn: {error}. The picture still shows the setting before it."
-HINT = "(An explorer: run this notebook in JupyterLab and move {names}.)"
+DPI = 100
+
+
+class Stage:
+    """A figure of ``width`` by ``height`` inches, drawn without pyplot; what :meth:`moving` was told moves.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches, at 100 pixels per inch.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Width and height of the picture in pixels.
+
+    Examples
+    --------
+    >>> stage = Stage(4, 2)
+    >>> axes = stage.axes(0.1, 0.1, 0.8, 0.8, xlim=(0, 1), ylim=(0, 1))
+    >>> line = stage.moving(axes.plot([], [])[0])
+    >>> line.set_data([0, 1], [1, 0])
+    >>> stage.png()[1:4]
+    b'PNG'
+    """
+
+    def __init__(self, width: float, height: float, build=None):
+        with matplotlib.rc_context(RC):
+            self.figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
+            self._canvas, self._moving, self._still = FigureCanvasAgg(self.figure), [], None
+            if build:  # until every explorer is rewritten
+                self.parts = build(self.figure)
+                for artist in self.parts.moving:
+                    self.moving(artist)
+        self.size = self._canvas.get_width_height()
+
+    def axes(self, left: float, bottom: float, width: float, height: float, **looks) -> Axes:
+        """Return axes in qkit's style, placed in shares of the figure; ``looks`` are those of ``Axes.set``."""
+        # The style is read while axes and ticks are made.
+        with matplotlib.rc_context(RC):
+            axes = self.figure.add_axes((left, bottom, width, height))
+            axes.set(**looks)
+            return axes
+
+    def moving(self, artist: Artist) -> Artist:
+        """Draw ``artist`` anew for every picture, over those named before it and all that stands still; return it."""
+        artist.set_animated(True)
+        self._moving.append(artist)
+        return artist
+
+    def png(self) -> bytes:
+        """Draw the moving artists where they are now and return the picture as the bytes of a PNG file."""
+        if self._still is None:
+            # Once: another thread may be drawing a learner's own figure later on.
+            with matplotlib.rc_context(RC):
+                self._canvas.draw()
+            self._still = self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._still)
+        for artist in self._moving:
+            (artist.axes or self.figure).draw_artist(artist)
+        return encode(np.asarray(self._canvas.buffer_rgba()))
+
+
+def encode(rgba: np.ndarray) -> bytes:
+    """Return pixels (height, width, 4) as the bytes of a PNG file.
+
+    Pillow tries five filters for every row. Each row minus the row above is nearly the best for pictures with
+    much empty space, and takes less than half the time.
+    """
+    height, width, channels = rgba.shape
+    rows = rgba.reshape(height, width * channels)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = 2
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered, level=1)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+_PAPER = Figure(dpi=DPI)
+
+
+@lru_cache(maxsize=512)
+def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, int, int]:
+    """Return the pixels of ``text``, top row last, and where their corner lies from its position."""
+    width, height = 800, 100
+    paper = RendererAgg(width, height, DPI)
+    looks = {"color": colour, "weight": weight, "fontsize": size, "ha": ha, "va": va}
+    Text(width / 2, height / 2, text, figure=_PAPER, **looks).draw(paper)
+    rgba = np.asarray(paper.buffer_rgba())[::-1]
+    inked = rgba[..., 3] > 0
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    if not rows.size:
+        return rgba[:0, :0], 0, 0
+    bottom, top, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    return rgba[bottom:top, left:right].copy(), left - width // 2, bottom - height // 2
+
+
+@lru_cache(maxsize=512)
+def _character(character: str, weight: str, size: float) -> tuple[np.ndarray, int, int, float]:
+    """Return the ink of a character, top row last, where its corner lies, and where the next one starts."""
+    font = Text(weight=weight, fontsize=size).get_fontproperties()
+    width = RendererAgg(1, 1, DPI).get_text_width_height_descent
+    between, beside = (width(text, font, False)[0] for text in (f"0{character}0", "00"))
+    rgba, left, bottom = _written(character, "black", weight, size, "left", "baseline")
+    return rgba[..., 3], left, bottom, between - beside
+
+
+@lru_cache(maxsize=512)
+def _composed(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, int, int]:
+    """Return about the same as :func:`_written`, put together from characters; ``"center"`` is that of a digit."""
+    pieces = [_character(character, weight, size) for character in text]
+    ends = np.cumsum([advance for *_, advance in pieces])
+    digit, _, base, _ = _character("0", weight, size)
+    height = len(digit)
+    place = -(height // 2) if va == "center" else _written("0", "black", weight, size, "left", va)[2] - base
+    left = round({"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[ha])
+    room = height // 2  # below for a comma, above for a bracket
+    rgba = np.zeros((height + 2 * room, round(ends[-1]) + 4, 4), np.uint8)
+    rgba[..., :3] = np.round(255 * np.array(to_rgb(colour)))
+    for (ink, right, up, advance), end in zip(pieces, ends, strict=True):
+        row, column = room + up, 2 + round(end - advance) + right
+        alpha = rgba[row : row + ink.shape[0], column : column + ink.shape[1], 3]
+        np.maximum(alpha, ink, out=alpha)
+    return rgba, left - 2, place - room
+
+
+class Label(Text):
+    """Text that keeps the pixels of what any label has written before; at most 800 by 100 pixels.
+
+    Writing takes matplotlib about a millisecond a word, and a picture with twenty words would spend more on them
+    than on all the rest. Most words come again, in the same label or in another one.
+    """
+
+    _write = staticmethod(_written)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, clip_on=False, **kwargs)
+
+    def draw(self, renderer) -> None:
+        """Write the text at its position; called by the figure."""
+        if self.get_visible() and self.get_text():
+            looks = self.get_color(), self.get_weight(), self.get_fontsize(), self.get_ha(), self.get_va()
+            rgba, left, bottom = self._write(self.get_text(), *looks)
+            x, y = self.get_transform().transform(self.get_unitless_position())
+            renderer.draw_image(renderer.new_gc(), round(x + left), round(y + bottom), rgba)
+
+
+class Numeral(Label):
+    """A number, put together from characters that have been written before: ten times as quick when it is new."""
+
+    _write = staticmethod(_composed)
+
+
+def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
+    """Write ``text`` at ``x``, ``y``: in the data coordinates of axes, or as shares of a figure."""
+    return place.add_artist(Label(x, y, text, **looks))
+
+
+def named_numbers(
+    figure: Figure, columns: np.ndarray, top: float, names: tuple[str, ...], colours: list[str]
+) -> tuple[list[Label], list[Numeral]]:
+    """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
+    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
+    below = top - 0.325 / figure.get_figheight()
+    heads, numbers = [], []
+    for x, name, colour in zip(columns, names, colours, strict=True):
+        heads.append(label(figure, x, top, name, ha="center", va="top", color=GUIDE))
+        numbers.append(figure.add_artist(Numeral(x, below, color=colour, **looks)))
+    return heads, numbers
+
+
+def clipped_patch(axes: Axes) -> Rectangle:
+    """Return a hatched stretch of the axis, for what is clipped; set its ``x`` and ``width``."""
+    return axes.axvspan(0, 1, facecolor="none", edgecolor=CLIPPED, hatch="//", linewidth=0, alpha=0.8)
+
+
+def plain_ticks(axis: Axis, most: int = 6) -> None:
+    """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
+    axis.set_major_locator(MaxNLocator(most))
+    axis.set_major_formatter(lambda value, position: number(value))
+
+
+def round_up(largest: float) -> float:
+    """Round up to 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten, so that the ticks are round numbers."""
+    if largest == 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(largest))
+    return next(float(f * power) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * power >= largest * (1 - 1e-12))
+
+
+class Pixels(Artist):
+    """Pixels laid on the rectangle of ``axes`` as they are: an axes image of that size takes five times as long.
+
+    ``rgba``, which starts see-through, must stay ``height`` by ``width``; its first row is the top one.
+    """
+
+    def __init__(self, axes: Axes):
+        super().__init__()
+        self.set_figure(axes.figure)
+        left, bottom, right, top = (round(edge) for edge in axes.bbox.extents)
+        self.width, self.height = right - left, top - bottom
+        self.rgba = np.zeros((self.height, self.width, 4), np.uint8)
+        self._corner = left, bottom
+
+    def draw(self, renderer) -> None:
+        """Lay the pixels over what has been drawn so far; called by the figure."""
+        renderer.draw_image(renderer.new_gc(), *self._corner, self.rgba[::-1])
+
+
+def framed(pixels: np.ndarray, side: float, gap: float) -> np.ndarray:
+    """Enlarge an image to a square of ``side`` inches, in proportion and framed, with a white gap right and below.
+
+    Takes uint8 of shape (height, width, 3), returns uint8 of shape (rows, columns, 4) for :class:`Pixels`; tiles side
+    by side are arrays side by side.
+    """
+    height, width, _ = pixels.shape
+    inside, outside = round(side * DPI), round(gap * DPI)
+    down = max(1, round(inside * height / max(height, width)))
+    across = max(1, round(inside * width / max(height, width)))
+    tile = np.full((inside + outside, inside + outside, 4), 255, np.uint8)
+    # Rows, then columns: several times as fast as both in one index.
+    big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
+    big[[0, -1]] = big[:, [0, -1]] = 190
+    tile[:down, :across, :3] = big
+    return tile
+
+
+def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line: float = 2.0) -> np.ndarray:
+    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level ``line`` pixels wide.
+
+    Bool of shape (channels, pixels): one row where ``params`` have one scale, else one for each channel.
+    """
+    scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
+    centres = low + (high - low) * (np.arange(pixels) + 0.5) / pixels
+    half = line / 2 * (high - low) / pixels
+
+    def levels_below(x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
+            return np.clip(np.floor(x / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
+
+    return levels_below(centres + half) > levels_below(centres - half)
+
+
+def level_colours(on: np.ndarray) -> np.ndarray:
+    """Return the colours of :func:`level_pixels`: levels orange, the rest see-through; uint8 RGBA."""
+    rgba = np.zeros((*on.shape, 4), np.uint8)
+    rgba[..., :3] = np.round(255 * np.array(to_rgb(QUANTIZED)))
+    rgba[..., 3] = 255 * on
+    return rgba
+
+
+def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
+    """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
+    x = float64s(x, name)
+    if x.size == 0:
+        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
+    # Ticks and densities of a shorter axis do not fit into a float.
+    return np.where(np.abs(x) < 1e-250, 0.0, x)
+
+
+def as_channels(x: np.ndarray, axis: int | None, name: str) -> np.ndarray:
+    """Return ``x`` as :func:`as_drawable` does, of shape (channels, values of each).
+
+    ``axis`` counts the channels; a single number, a vector, and everything where it is ``None``, is one channel.
+    """
+    x = as_drawable(x, name)
+    if axis is None or x.ndim < 2:
+        return x.reshape(1, -1)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis {axis} does not exist in {name} of shape {x.shape}")
+    return np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
 
 
 def number(x: float) -> str:
@@ -81,315 +348,3 @@ def points(gain: float) -> str:
 def p_value(p: float) -> str:
     """Write a p-value with two digits, = 0.31, or as a bound: < 0.0001."""
     return f"= {float(f'{p:.2g}'):g}" if p >= 1e-4 else "< 0.0001"
-
-
-DPI = 100
-
-
-class Stage:
-    """A figure of ``width`` by ``height`` inches, drawn without pyplot; what :meth:`moving` was told moves.
-
-    Parameters
-    ----------
-    width, height : float
-        In inches, at 100 pixels per inch.
-
-    Attributes
-    ----------
-    size : tuple of int
-        Width and height of the picture in pixels.
-
-    Examples
-    --------
-    >>> stage = Stage(4, 2)
-    >>> axes = stage.axes(0.1, 0.1, 0.8, 0.8, xlim=(0, 1), ylim=(0, 1))
-    >>> (line,) = map(stage.moving, axes.plot([], []))
-    >>> line.set_data([0, 1], [1, 0])
-    >>> stage.png()[1:4]
-    b'PNG'
-    """
-
-    def __init__(self, width: float, height: float, build=None):
-        with matplotlib.rc_context(RC):
-            self.figure = Figure(figsize=(width, height), dpi=DPI)
-            self._canvas, self._moving, self._still = FigureCanvasAgg(self.figure), [], None
-            if build:  # until every explorer is rewritten
-                self.parts = build(self.figure)
-                if any(axes.get_subplotspec() for axes in self.figure.axes):
-                    self.figure.draw_without_rendering()
-                for artist in self.parts.moving:
-                    self.moving(artist)
-            self.figure.set_layout_engine("none")
-        self.size = self._canvas.get_width_height()
-
-    def axes(self, left: float, bottom: float, width: float, height: float, **looks) -> Axes:
-        """Return axes in qkit's style, placed in shares of the figure; ``looks`` are those of ``Axes.set``."""
-        # The style is read while artists and ticks are made.
-        with matplotlib.rc_context(RC):
-            axes = self.figure.add_axes((left, bottom, width, height))
-            axes.set(**looks)
-            return axes
-
-    def moving(self, artist: Artist) -> Artist:
-        """Draw ``artist`` anew for every picture, over those named before it and all that stands still; return it."""
-        artist.set_animated(True)
-        self._moving.append(artist)
-        return artist
-
-    def png(self) -> bytes:
-        """Draw the moving artists where they are now and return the picture as the bytes of a PNG file."""
-        if self._still is None:
-            # Once: another thread may be drawing a learner's own figure later on.
-            with matplotlib.rc_context(RC):
-                self._canvas.draw()
-            self._still = self._canvas.copy_from_bbox(self.figure.bbox)
-        self._canvas.restore_region(self._still)
-        for artist in self._moving:
-            (artist.axes or self.figure).draw_artist(artist)
-        return encode(np.asarray(self._canvas.buffer_rgba()))
-
-
-def encode(rgba: np.ndarray) -> bytes:
-    """Return pixels (height, width, 4) as the bytes of a PNG file.
-
-    Pillow tries five filters for every row. Each row minus the row above is nearly the best for pictures with
-    much empty space, and takes less than half the time: a learner waits for this picture.
-    """
-    height, width, channels = rgba.shape
-    rows = rgba.reshape(height, width * channels)
-    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = 2
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered, level=1)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
-
-
-SMALLEST = 1e-250
-"""Numbers closer to 0 are drawn as 0: ticks and densities of an axis so short do not fit into a float."""
-
-
-def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
-    """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
-    x = float64s(x, name)
-    if x.size == 0:
-        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
-    return np.where(np.abs(x) < SMALLEST, 0.0, x)
-
-
-class Label(Text):
-    """Text that keeps the pixels of what any label has written before.
-
-    Writing takes matplotlib about a millisecond a word, and a picture with twenty words would spend more on them
-    than on all the rest. Most words come again, in the same label or in another one.
-    """
-
-    MOST_KEPT = 512
-    PAPER = 800, 100
-    """In pixels; a label must fit on it."""
-    _written: ClassVar[dict] = {}
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, clip_on=False, **kwargs)
-
-    def draw(self, renderer) -> None:
-        """Write the text at its position; called by the figure."""
-        if not self.get_visible() or not self.get_text():
-            return
-        rgba, left, bottom = self._pixels()
-        x, y = self.get_transform().transform(self.get_unitless_position())
-        gc = renderer.new_gc()
-        renderer.draw_image(gc, round(x + left), round(y + bottom), rgba)
-        gc.restore()
-
-    def _pixels(self) -> tuple[np.ndarray, int, int]:
-        """Return the pixels of the text, top row last, and where their corner lies from its position."""
-        looks = self.get_color(), self.get_weight(), self.get_fontsize(), self.get_ha(), self.get_va(), self.get_alpha()
-        key = self.get_text(), *looks
-        written = self._written.get(key)
-        if written is None:
-            if len(self._written) >= self.MOST_KEPT:
-                self._written.clear()
-            written = self._written[key] = self._write()
-        return written
-
-    def _write(self) -> tuple[np.ndarray, int, int]:
-        """Return the same, written now."""
-        place, transform = self.get_position(), self.get_transform()
-        width, height = self.PAPER
-        paper = RendererAgg(width, height, DPI)
-        try:
-            self.set(position=(width / 2, height / 2), transform=IdentityTransform())
-            super().draw(paper)
-        finally:
-            self.set(position=place, transform=transform)
-        rgba = np.asarray(paper.buffer_rgba())[::-1]
-        inked = rgba[..., 3] > 0
-        rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-        bottom, top, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        return rgba[bottom:top, left:right].copy(), left - width // 2, bottom - height // 2
-
-
-class Numeral(Label):
-    """A number, put together from characters that have been written before.
-
-    Aligned as its digits are: ``va`` is ``"center"`` or ``"baseline"``.
-    """
-
-    _written: ClassVar[dict] = {}
-    _characters: ClassVar[dict] = {}
-
-    def _write(self) -> tuple[np.ndarray, int, int]:
-        pieces = [self._character(character) for character in self.get_text()]
-        ends = np.cumsum([advance for *_, advance in pieces])
-        height = self._character("0")[0].shape[0]
-        left = round({"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[self.get_ha()])
-        room = height // 2  # below for a comma, above for a bracket
-        alpha = np.zeros((height + 2 * room, round(ends[-1]) + 4), np.uint8)
-        for (ink, right, up, advance), end in zip(pieces, ends, strict=True):
-            row, column = room + up, 2 + round(end - advance) + right
-            place = alpha[row : row + ink.shape[0], column : column + ink.shape[1]]
-            np.maximum(place, ink, out=place)
-        rgba = np.empty((*alpha.shape, 4), np.uint8)
-        rgba[..., :3] = np.round(255 * np.array(to_rgb(self.get_color())))
-        rgba[..., 3] = alpha
-        return rgba, left - 2, -room - (height // 2 if self.get_va() == "center" else 0)
-
-    def _character(self, character: str) -> tuple[np.ndarray, int, int, float]:
-        """Return the ink of a character, top row last, where its corner lies, and where the next one starts."""
-        key = character, self.get_weight(), self.get_fontsize()
-        if key not in self._characters:
-            alone = Label(0, 0, character, ha="left", va="baseline", color="black")
-            alone.set(fontproperties=self.get_fontproperties(), figure=self.figure)
-            width = RendererAgg(1, 1, DPI).get_text_width_height_descent
-            between, beside = (width(text, alone.get_fontproperties(), False)[0] for text in (f"0{character}0", "00"))
-            rgba, left, bottom = alone._write() if character.strip() else (np.zeros((0, 0, 4), np.uint8), 0, 0)
-            self._characters[key] = rgba[..., 3], left, bottom, between - beside
-        return self._characters[key]
-
-
-def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
-    """Write ``text`` at ``x``, ``y``: in the data coordinates of axes, or as shares of a figure."""
-    return place.add_artist(Label(x, y, text, **looks))
-
-
-def named_numbers(
-    figure: Figure, columns: np.ndarray, top: float, names: tuple[str, ...], colours: list[str]
-) -> tuple[list[Label], list[Numeral]]:
-    """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
-    heads = [
-        label(figure, x, top, name, ha="center", va="top", color=GUIDE) for x, name in zip(columns, names, strict=True)
-    ]
-    below = top - 0.325 / figure.get_figheight()
-    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
-    numbers = [
-        figure.add_artist(Numeral(x, below, color=colour, **looks)) for x, colour in zip(columns, colours, strict=True)
-    ]
-    return heads, numbers
-
-
-def clipped_patch(axes: Axes) -> Rectangle:
-    """Return a hatched stretch of the axis, for what is clipped; set its ``x`` and ``width``."""
-    return axes.axvspan(0, 1, facecolor="none", edgecolor=CLIPPED, hatch="//", linewidth=0, alpha=0.8)
-
-
-def plain_ticks(axis: Axis, most: int = 6) -> None:
-    """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
-    axis.set_major_locator(MaxNLocator(most))
-    axis.set_major_formatter(lambda value, position: number(value))
-
-
-def round_up(largest: float) -> float:
-    """Round up to 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten, so that the ticks are round numbers."""
-    if largest == 0:
-        return 1.0
-    power = 10.0 ** np.floor(np.log10(largest))
-    return next(float(f * power) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * power >= largest * (1 - 1e-12))
-
-
-class Pixels(Artist):
-    """Pixels laid on the figure as they are: an axes image of the same size takes five times as long.
-
-    Parameters
-    ----------
-    axes
-        The pixels fill its rectangle; ``width`` and ``height`` say how many they must be.
-    """
-
-    def __init__(self, axes: Axes):
-        super().__init__()
-        self.set_figure(axes.figure)
-        left, bottom, right, top = (round(edge) for edge in axes.bbox.extents)
-        self.width, self.height = right - left, top - bottom
-        self.rgba = np.zeros((self.height, self.width, 4), np.uint8)
-        self._corner = left, bottom
-
-    def draw(self, renderer) -> None:
-        """Lay the pixels over what has been drawn so far; called by the figure."""
-        gc = renderer.new_gc()
-        renderer.draw_image(gc, *self._corner, self.rgba[::-1])
-        gc.restore()
-
-
-def framed(pixels: np.ndarray, side: float, gap: float) -> np.ndarray:
-    """Enlarge an image to a square of ``side`` inches, in proportion and framed, with a white gap right and below.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (height, width, 3)
-    side, gap
-        In inches.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows, columns, 4)
-        For :class:`Pixels`; tiles side by side are arrays side by side.
-    """
-    height, width, _ = pixels.shape
-    inside, outside = round(side * DPI), round(gap * DPI)
-    down = max(1, round(inside * height / max(height, width)))
-    across = max(1, round(inside * width / max(height, width)))
-    tile = np.full((inside + outside, inside + outside, 4), 255, np.uint8)
-    # Rows, then columns: several times as fast as both in one index.
-    big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
-    big[[0, -1]] = big[:, [0, -1]] = 190
-    tile[:down, :across, :3] = big
-    return tile
-
-
-def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line: float = 2.0) -> np.ndarray:
-    """Return which pixels of each channel, from ``low`` to ``high``, lie on a level.
-
-    Parameters
-    ----------
-    params
-        With one scale, or one for each channel.
-    low, high, pixels
-        The stretch of the real axis, and how many pixels it is wide.
-    line
-        How many pixels wide a level is drawn.
-
-    Returns
-    -------
-    ndarray of bool, shape (channels, pixels)
-    """
-    scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
-    centres = low + (high - low) * (np.arange(pixels) + 0.5) / pixels
-    half = line / 2 * (high - low) / pixels
-
-    def levels_below(x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
-            return np.clip(np.floor(x / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
-
-    return levels_below(centres + half) > levels_below(centres - half)
-
-
-def level_colours(on: np.ndarray) -> np.ndarray:
-    """Return the colours of :func:`level_pixels`: levels orange, the rest see-through; uint8 RGBA."""
-    rgba = np.zeros((*on.shape, 4), np.uint8)
-    rgba[..., :3] = np.round(255 * np.array(to_rgb(QUANTIZED)))
-    rgba[..., 3] = 255 * on
-    return rgba

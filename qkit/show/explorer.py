@@ -16,7 +16,6 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from qkit.show.canvas import HINT, PROBLEM
 from qkit.show.picture import ERROR
 
 Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
@@ -170,52 +169,35 @@ class Explorer:
         with self._lock:
             data = dict(self._box._repr_mimebundle_())
             data["image/png"] = self._png
-            data["text/plain"] = f"{self!r}\n{HINT.format(names=', '.join(self.controls))}"
+            names = ", ".join(self.controls)
+            data["text/plain"] = f"{self!r}\n(An explorer: run this notebook in JupyterLab and move {names}.)"
             return data, {"image/png": {"alt": self.words}}
 
 
 def slider(label: str, tooltip: str, value: float, low: float, high: float, step: float | None = None):
     """Return a slider over the integers from ``low`` to ``high``, or over reals when a ``step`` is given."""
-    common = {"value": value, "min": low, "max": high, "description": label, "tooltip": tooltip, "layout": _WIDE}
+    between = {"value": value, "min": low, "max": high, **_named(label, tooltip)}
     if step is None:
-        return widgets.IntSlider(**common)
-    return widgets.FloatSlider(step=step, readout_format=".3g", **common)
+        return widgets.IntSlider(**between)
+    return widgets.FloatSlider(**between, step=step, readout_format=".3g")
 
 
 def log_slider(label: str, tooltip: str, value: float, low: float, high: float):
     """Return a slider over the reals from ``low`` to ``high`` that moves by a tenth of a power of ten."""
-    return widgets.FloatLogSlider(
-        value=value,
-        min=np.log10(low),
-        max=np.log10(high),
-        step=0.1,
-        readout_format=",.0f",
-        description=label,
-        tooltip=tooltip,
-        layout=_WIDE,
-    )
+    between = {"value": value, "min": np.log10(low), "max": np.log10(high), **_named(label, tooltip)}
+    return widgets.FloatLogSlider(**between, step=0.1, readout_format=",.0f")
 
 
 def span(label: str, tooltip: str, value: tuple[float, float], low: float, high: float, step: float):
     """Return a slider with two handles, the ends of a range of reals."""
-    return widgets.FloatRangeSlider(
-        value=value,
-        min=low,
-        max=high,
-        step=step,
-        readout_format=".3g",
-        description=label,
-        tooltip=tooltip,
-        layout={"width": "340px"},
-    )
+    between = {"value": value, "min": low, "max": high, **_named(label, tooltip, width="340px")}
+    return widgets.FloatRangeSlider(**between, step=step, readout_format=".3g")
 
 
 def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a slider that stops at a few values; ``options`` gives the name that is shown for each."""
     pairs = [(name, option) for option, name in options.items()]
-    return widgets.SelectionSlider(
-        value=value, options=pairs, description=label, tooltip=tooltip, layout=_WIDE, style=_WHOLE_LABEL
-    )
+    return widgets.SelectionSlider(value=value, options=pairs, style=_WHOLE_LABEL, **_named(label, tooltip))
 
 
 def switch(label: str, tooltip: str, value: bool):
@@ -234,58 +216,53 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
     pairs = [(name, option) for option, name in options.items()]
     # A list with a label shows no tooltip in JupyterLab; the label itself can.
-    named = f'<span title="{html.escape(tooltip, quote=True)}">{html.escape(label)}</span>'
-    return widgets.Dropdown(
-        value=value,
-        options=pairs,
-        description=named,
-        description_allow_html=True,
-        tooltip=tooltip,
-        layout=_WIDE,
-        style=_WHOLE_LABEL,
-    )
+    label = f'<span title="{html.escape(tooltip, quote=True)}">{html.escape(label)}</span>'
+    looks = {"description_allow_html": True, "style": _WHOLE_LABEL, **_named(label, tooltip)}
+    return widgets.Dropdown(value=value, options=pairs, **looks)
 
 
-_WIDE = {"width": "270px"}
 _WHOLE_LABEL = {"description_width": "initial"}
+
+
+def _named(label: str, tooltip: str, width: str = "270px") -> dict[str, Any]:
+    return {"description": label, "tooltip": tooltip, "layout": {"width": width}}
 
 
 def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
     """Return the value as the control holds it; refuse what the widget itself would silently clip or round."""
     if isinstance(control, widgets.ToggleButton):
-        if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f"{name} must be True or False, got {value!r}")
-        return bool(value)
-    if isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+        wanted = "True or False"
+    elif isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
         options = [option for _, option in control.options]
-        if not (isinstance(value, str | Real | tuple) and value in options):
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
-        return options[options.index(value)]
-    between = "from {:g} to {:g}".format(*_ends(control))
-    if isinstance(control, widgets.FloatRangeSlider):
-        low, high = value if np.shape(value) == (2,) else (None, None)
-        if not (_inside(control, low) and _inside(control, high) and low <= high):
-            raise ValueError(f"{name} must be a pair (low, high) {between}, got {value!r}")
-        return float(low), float(high)
-    if isinstance(control, widgets.IntSlider):
-        if not _inside(control, value) or value != int(value):
-            raise ValueError(f"{name} must be a whole number {between}, got {value!r}")
-        return int(value)
-    if not _inside(control, value):
-        raise ValueError(f"{name} must be a number {between}, got {value!r}")
-    return float(value)
+        if isinstance(value, str | Real | tuple) and value in options:
+            return options[options.index(value)]
+        wanted = f"one of {', '.join(map(repr, options))}"
+    else:
+        low, high = control.min, control.max
+        if isinstance(control, widgets.FloatLogSlider):
+            low, high = round(control.base**low, 9), round(control.base**high, 9)
 
+        def inside(x: Any) -> bool:
+            return isinstance(x, Real | np.number) and not isinstance(x, bool) and low <= x <= high
 
-def _inside(control: widgets.ValueWidget, value: Any) -> bool:
-    low, high = _ends(control)
-    return isinstance(value, (Real, np.number)) and not isinstance(value, bool) and low <= value <= high
-
-
-def _ends(control: widgets.ValueWidget) -> tuple[float, float]:
-    if isinstance(control, widgets.FloatLogSlider):
-        return round(control.base**control.min, 9), round(control.base**control.max, 9)
-    return control.min, control.max
+        if isinstance(control, widgets.FloatRangeSlider):
+            if np.shape(value) == (2,) and inside(value[0]) and inside(value[1]) and value[0] <= value[1]:
+                return float(value[0]), float(value[1])
+            wanted = "a pair (low, high)"
+        elif isinstance(control, widgets.IntSlider):
+            if inside(value) and value == int(value):
+                return int(value)
+            wanted = "a whole number"
+        else:
+            if inside(value):
+                return float(value)
+            wanted = "a number"
+        wanted += f" from {low:g} to {high:g}"
+    raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
 def _problem(error: Exception) -> str:
-    return PROBLEM.format(error=str(error) or type(error).__name__)
+    reason = str(error) or type(error).__name__
+    return f"This setting cannot be drawn: {reason}. The picture still shows the setting before it."

@@ -1,11 +1,8 @@
 """One look for every picture: colours with one meaning each, text at reading size.
 
 Colours are from the Okabe-Ito palette, which people with any kind of colour vision can tell apart; a line
-style, marker or hatch always says the same thing a second time.
-
-----
-
-A figure together with the words that say what it shows.
+style, marker or hatch always says the same thing a second time. A :class:`Picture` is a figure together with
+the words that say what it shows.
 """
 
 import io
@@ -35,7 +32,10 @@ RC = {
     "axes.titlelocation": "left",
     "legend.frameon": False,
 }
-"""matplotlib settings; used through ``rc_context`` so that a learner's own figures stay as they are."""
+"""matplotlib settings; used through :data:`in_style` so that a learner's own figures stay as they are."""
+
+in_style = matplotlib.rc_context(RC)
+"""Decorates a function that draws: the style holds while it runs."""
 
 
 class Picture:
@@ -66,11 +66,11 @@ def picture(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
     """Turn a function that returns a figure and words into one that returns a :class:`Picture` in qkit's style."""
 
     @wraps(draw)
+    @in_style
     def drawn(*args, **kwargs) -> Picture:
-        with matplotlib.rc_context(RC):
-            made = Picture(*draw(*args, **kwargs))
-            # Layout and fonts are settled here, while the style holds.
-            made.figure.draw_without_rendering()
+        made = Picture(*draw(*args, **kwargs))
+        # Layout and fonts are settled here, while the style holds.
+        made.figure.draw_without_rendering()
         return made
 
     return drawn

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qkit.network import Accuracy, Measured
-from qkit.numeric import thresholds
+from qkit.network import Measured
+from qkit.numeric import Accuracy, thresholds
 
 
 class FakeSimulation:

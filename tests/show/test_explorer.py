@@ -7,8 +7,26 @@ from unittest.mock import MagicMock, patch
 
 import numpy as np
 import pytest
+from ipywidgets import Widget
 
 from qkit.show.explorer import Explorer, choice, log_slider, slider, span, stops, switch
+
+
+def shown(explorer):
+    """Return picture, alternative text and the line under it as the browser gets them, and the HTML of that line."""
+    state = Widget.get_manager_state()["state"]
+
+    def below(model):
+        yield state[model]
+        for child in state[model]["state"].get("children", []):
+            yield from below(child.removeprefix("IPY_MODEL_"))
+
+    view = explorer._repr_mimebundle_()[0]["application/vnd.jupyter.widget-view+json"]
+    models = below(view["model_id"])
+    picture, line = (model["state"]["value"] for model in models if model["model_name"] == "HTMLModel")
+    data = base64.b64decode(re.search('base64,([^"]+)"', picture)[1])
+    alternative = html.unescape(re.search('alt="([^"]*)"', picture)[1])
+    return data, alternative, html.unescape(re.sub("<[^>]*>", "", line)), picture + line
 
 
 def draw(bits, gain, ends, loud):
@@ -96,18 +114,12 @@ def test_stops_may_be_pairs_with_names():
     assert explorer.words == "2 and 8"
 
 
-def shown(explorer):
-    """The picture's address and alternative text, and the line under it, as the browser gets them."""
-    picture, text = explorer._box.children[1].value, explorer._box.children[2].value
-    data = base64.b64decode(re.search('base64,([^"]+)"', picture)[1])
-    return data, html.unescape(re.search('alt="([^"]*)"', picture)[1]), html.unescape(re.sub("<[^>]*>", "", text))
-
-
 def test_picture_words_and_alternative_text_say_the_same(explorer):
     words = "4 bits & 0.5 from -1 to 1 <quiet>"
     assert explorer.words == repr(explorer) == words
-    assert shown(explorer) == (b"\x89PNG" + words.encode(), words, words)
+    assert shown(explorer)[:3] == (b"\x89PNG" + words.encode(), words, words)
     assert explorer.png() == shown(explorer)[0]
+    assert 'width="400" height="200"' in shown(explorer)[3]  # the room for the picture is kept
 
 
 def test_every_control_moves_the_picture(explorer):
@@ -121,45 +133,50 @@ def test_every_control_moves_the_picture(explorer):
 
 def test_set_moves_all_controls_and_draws_once(explorer):
     drawn = []
-    explorer._update = lambda **values: (drawn.append(values), draw(**values))[1]
+
+    def update(**values):
+        drawn.append(values)
+        return draw(**values)
+
+    explorer = Explorer(explorer.controls, update, (400, 200))
+    drawn.clear()
     assert explorer.set(bits=np.int64(8), gain=np.float32(2), ends=[0, 2], loud=np.True_) is explorer
     assert drawn == [{"bits": 8, "gain": 2, "ends": (0, 2), "loud": True}]
     assert explorer.values == drawn[0]
     assert explorer.words == "8 bits & 2 from 0 to 2 <loud>"
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"bit": 4}, "there is no control 'bit'; this explorer has bits, gain, ends, loud"),
-        ({"bits": 9}, "bits must be a whole number from 2 to 8, got 9"),
-        ({"bits": 2.5}, "bits must be a whole number from 2 to 8, got 2.5"),
-        ({"bits": True}, "bits must be a whole number from 2 to 8, got True"),
-        ({"bits": "4"}, "bits must be a whole number from 2 to 8, got '4'"),
-        ({"gain": -0.1}, "gain must be a number from 0 to 2, got -0.1"),
-        ({"gain": float("nan")}, "gain must be a number from 0 to 2, got nan"),
-        ({"ends": 1}, "ends must be a pair (low, high) from -2 to 2, got 1"),
-        ({"ends": (1, -1)}, "ends must be a pair (low, high) from -2 to 2, got (1, -1)"),
-        ({"ends": (-3, 1)}, "ends must be a pair (low, high) from -2 to 2, got (-3, 1)"),
-        ({"ends": ("a", "b")}, "ends must be a pair (low, high) from -2 to 2, got ('a', 'b')"),
-        ({"loud": 1}, "loud must be True or False, got 1"),
-    ],
-)
-def test_set_refuses_what_a_control_does_not_offer(explorer, values, message):
+REFUSED = [
+    ({"bit": 4}, "there is no control 'bit'; this explorer has bits, gain, ends, loud"),
+    ({"bits": 9}, "bits must be a whole number from 2 to 8, got 9"),
+    ({"bits": 2.5}, "bits must be a whole number from 2 to 8, got 2.5"),
+    ({"bits": True}, "bits must be a whole number from 2 to 8, got True"),
+    ({"bits": "4"}, "bits must be a whole number from 2 to 8, got '4'"),
+    ({"gain": -0.1}, "gain must be a number from 0 to 2, got -0.1"),
+    ({"gain": float("nan")}, "gain must be a number from 0 to 2, got nan"),
+    ({"ends": 1}, "ends must be a pair (low, high) from -2 to 2, got 1"),
+    ({"ends": (1, -1)}, "ends must be a pair (low, high) from -2 to 2, got (1, -1)"),
+    ({"ends": (-3, 1)}, "ends must be a pair (low, high) from -2 to 2, got (-3, 1)"),
+    ({"ends": ("a", "b")}, "ends must be a pair (low, high) from -2 to 2, got ('a', 'b')"),
+    ({"loud": 1}, "loud must be True or False, got 1"),
+]
+
+
+def test_set_refuses_what_a_control_does_not_offer(explorer):
     before = explorer.values
-    with pytest.raises(ValueError, match=re.escape(message)):
-        explorer.set(gain=1, **values) if "gain" not in values else explorer.set(**values)
-    assert explorer.values == before
+    for values, message in REFUSED:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            explorer.set(**{"gain": 1, **values})
+        assert explorer.values == before
 
 
 def test_an_error_in_a_callback_is_shown_and_the_picture_stays(explorer):
     before = shown(explorer)
     explorer.controls["bits"].value = 3
-    picture, alternative, text = shown(explorer)
+    picture, alternative, text, code = shown(explorer)
     assert (picture, alternative) == before[:2]
     assert text.startswith('This setting cannot be drawn: three <b>bits</b> are "odd".')
-    assert 'class="qkit-problem"' in explorer._box.children[2].value
-    assert "<b>" not in explorer._box.children[2].value
+    assert 'class="qkit-problem"' in code and "<b>" not in code
     assert isinstance(explorer.error, ValueError)
     assert "cannot be drawn" in repr(explorer)
     explorer.controls["bits"].value = 4
@@ -196,10 +213,6 @@ def test_every_control_has_a_label_and_a_tooltip(explorer):
         assert control.tooltip
 
 
-def test_the_room_for_the_picture_is_kept(explorer):
-    assert 'width="400" height="200"' in explorer._box.children[1].value
-
-
 def test_stops_take_numbers_and_words():
     options = {2: "2", 8: "8", "float": "in float"}
     explorer = Explorer({"bits": stops("bits", "how many bits", 8, options)}, lambda bits: (b"", f"{bits}"), (9, 9))
@@ -219,11 +232,14 @@ def test_one_picture_after_the_other():
             if part == 5:
                 raise ValueError("five")
             yield b"\x89PNG%d" % part, f"part {part} of {bits}"
+            # Asked for the next one, the explorer has shown this one.
+            seen.append(shown(explorer)[1] if explorer else None)
 
+    explorer = None
     explorer = Explorer({"bits": slider("bits", "how many bits", 2, 1, 8)}, update, (9, 9))
-    explorer._picture.observe(lambda change: seen.append(shown(explorer)[1]), "value")
+    seen.clear()
     explorer.set(bits=3)
     assert seen == ["part 0 of 3", "part 1 of 3", "part 2 of 3"]
-    assert shown(explorer) == (b"\x89PNG2", seen[-1], seen[-1])
+    assert shown(explorer)[:3] == (b"\x89PNG2", seen[-1], seen[-1])
     explorer.controls["bits"].value = 6
     assert "five" in repr(explorer) and explorer.words == "part 4 of 6"

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from collections import namedtuple
+from functools import cache
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,16 +15,21 @@ import pytest
 from fake_simulation import FakeSimulation, fake_digits
 from PIL import Image
 
-from qkit.numeric import Convolution, QuantParams
-from qkit.numeric.affine import QuantSpec, fake_quantize, params_from_data, params_from_range
-from qkit.numeric.errors import sqnr_db
+from qkit.numeric import (
+    Convolution,
+    QuantParams,
+    QuantSpec,
+    fake_quantize,
+    params_from_data,
+    params_from_range,
+    sqnr_db,
+)
 from qkit.show import explorers
-from qkit.show.canvas import decibels, level_pixels, number, share, size
+from qkit.show.canvas import as_channels, decibels, number, share, size
 from qkit.show.explorers.channels import judge
-from qkit.show.explorers.grids import as_channels, lay_grids, packed_bytes, spread
 from qkit.show.explorers.images import relu_convolution
-from qkit.show.explorers.number_line import journey
-from qkit.show.explorers.tensor import sqnr_by_bits
+from qkit.show.explorers.number_line import follow, written_integers
+from qkit.show.explorers.tensor import lay_grids, packed_bytes, spread, sqnr_by_bits
 
 RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
@@ -38,6 +45,7 @@ LAYER = Convolution(
 )
 Q_INPUTS = RNG.integers(-128, 128, (3, 8, 7, 2)).astype(np.int8)
 DIGITS = RNG.random((300, 8, 8))
+PROBABILITIES = RNG.dirichlet(np.ones(10), 300)
 CELLS = [(network, "float", 32, 32, seed) for network in "ab" for seed in (0, 1)]
 CELLS += [(*cell[:1], method, bits, 8, cell[-1]) for cell in CELLS for method in ("PTQ", "QAT") for bits in (2, 4)]
 CELL = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
@@ -60,6 +68,8 @@ MAKE = {
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
     ),
     "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
+    "answers": lambda **start: explorers.answers(DIGITS, np.arange(300) % 10, PROBABILITIES, **start),
+    "two_accuracies": explorers.two_accuracies,
 }
 MOVES = {
     "journey": {"image": 2, "row": 1, "column": 4, "channel": 3, "runtime": "builtin"},
@@ -76,7 +86,7 @@ MOVES = {
     "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
     "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
     "fake_quantization, replay": {"step": 3, "weight": 1},
-    "images": {"bits": 3, "kernels": True, "per_map": True},
+    "images": {"bits": 3, "quantize_kernel": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
     "network": {
         "weight_bits": 3,
@@ -88,74 +98,86 @@ MOVES = {
         "dense1": False,
         "all_images": True,
     },
+    "answers": {"rank": 30},
+    "two_accuracies": {"images": 5000, "a": 96.5, "b": 99},
 }
-CONTROLS = [(kind, name) for kind, moves in MOVES.items() for name in moves]
+each = pytest.mark.parametrize("kind", MAKE)
+
+
+@pytest.fixture
+def explorer(kind):
+    """Each kind once, at its start, for all tests that move it."""
+    made = make_once(kind)
+    start = made.values
+    yield made
+    made.set(**start)
+
+
+@cache
+def make_once(kind):
+    return MAKE[kind]()
 
 
 def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
-@pytest.mark.parametrize("kind", MAKE)
-def test_every_control_is_tried_here_and_explained(kind):
-    explorer = MAKE[kind]()
+def together(kind):
+    """Return the moves of all controls; of a number line, symmetric unsigned integers would stand for no negatives."""
+    return {name: value for name, value in MOVES[kind].items() if name != "signed"}
+
+
+@each
+def test_every_control_changes_picture_and_words_and_back(kind, explorer):
     assert set(explorer.controls) == set(MOVES[kind])
-    for control in explorer.controls.values():
-        assert control.description
-        assert len(control.tooltip) > 20
+    before, words = explorer.png(), explorer.words
+    for name, control in explorer.controls.items():
+        assert control.description and len(control.tooltip) > 20
+        start = control.value
+        control.value = MOVES[kind][name]
+        assert explorer.error is None
+        assert (pixels(explorer.png()) != pixels(before)).any(), name
+        assert explorer.words != words, name
+        control.value = start
+        assert (explorer.png(), explorer.words) == (before, words), name
 
 
-@pytest.mark.parametrize(("kind", "name"), CONTROLS)
-def test_every_control_changes_picture_and_words_and_back(kind, name):
-    explorer = MAKE[kind]()
-    before, words, start = explorer.png(), explorer.words, explorer.values[name]
-    explorer.controls[name].value = MOVES[kind][name]
-    assert explorer.error is None
-    assert (pixels(explorer.png()) != pixels(before)).any()
-    assert explorer.words != words
-    explorer.controls[name].value = start
-    assert (explorer.png(), explorer.words) == (before, words)
-
-
-@pytest.mark.parametrize("kind", MAKE)
-def test_a_moved_explorer_equals_one_that_starts_there(kind):
+@each
+def test_a_moved_explorer_equals_one_that_starts_there(kind, explorer):
+    parameters = inspect.signature(getattr(explorers, kind.split(",")[0])).parameters
     # A number line that starts with another range shows another part of the line.
-    starts = set(inspect.signature(getattr(explorers, kind.split(",")[0])).parameters) - {"signed", "range"}
-    moves = {name: value for name, value in MOVES[kind].items() if name in starts}
-    moved, started = MAKE[kind]().set(**moves), MAKE[kind](**moves)
-    assert moved.png() == started.png()
-    assert moved.words == started.words
+    moves = {name: value for name, value in together(kind).items() if name != "range"}
+    if "start" not in parameters:
+        moves = {name: value for name, value in moves.items() if name in parameters}
+    if moves:
+        started = MAKE[kind](**moves)
+        assert explorer.set(**moves).png() == started.png()
+        assert explorer.words == started.words
 
 
-@pytest.mark.parametrize("kind", MAKE)
-def test_the_stored_output_is_a_png_with_its_words(kind):
-    explorer = MAKE[kind]()
-    data, metadata = explorer._repr_mimebundle_()
-    assert Image.open(io.BytesIO(data["image/png"])).size == explorer._size
-    assert metadata["image/png"]["alt"] == explorer.words == data["text/plain"].splitlines()[0]
-
-
-@pytest.mark.parametrize("kind", MAKE)
-def test_words_are_finished(kind):
-    explorer = MAKE[kind]()
-    assert explorer.words.endswith(".")
-    assert not re.search(r"[{}]|nan|\b1 levels\b|-\d", explorer.words)
+@each
+def test_the_stored_output_is_a_whole_picture_with_its_words(kind, explorer):
+    for moves in ({}, together(kind)):
+        explorer.set(**moves)
+        data, metadata = explorer._repr_mimebundle_()
+        seen = pixels(data["image/png"])
+        border = np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]])
+        assert np.all(border == 255), "something is cut off at the edge"
+        words = explorer.words
+        assert metadata["image/png"]["alt"] == words == data["text/plain"].splitlines()[0]
+        assert words.endswith(".") and not re.search(r"[{}]|nan|\b1 levels\b|-\d", words)
 
 
 def test_explorers_start_where_they_are_told():
-    line = explorers.number_line(bits=2, range=(-0.5, 1), value=0.4, symmetric=True, narrow_range=True)
-    assert line.values == {
-        "bits": 2,
-        "value": 0.4,
-        "range": (-0.5, 1),
-        "symmetric": True,
-        "signed": True,
-        "narrow_range": True,
-    }
+    start = {"bits": 2, "range": (-0.5, 1), "value": 0.4, "symmetric": True, "signed": True, "narrow_range": True}
+    assert explorers.number_line(**start).values == start
+    assert explorers.number_line([-2, 3]).values["range"] == (-2, 3)
     assert explorers.tensor(WEIGHTS, bits=3, per_channel=True).values["per_channel"]
     assert explorers.channels(WEIGHTS, channel=3).values["channel"] == 3
     with pytest.raises(ValueError, match="bits must be a whole number from 2 to 16, got 17"):
         explorers.tensor(WEIGHTS, bits=17)
+    with pytest.raises(ValueError, match="there is no control 'bit'; this explorer has bits, per_channel, symmetric"):
+        explorers.tensor(WEIGHTS, bit=3)
 
 
 ARRAYS = {
@@ -167,10 +189,10 @@ ARRAYS = {
     "one side": np.abs(WEIGHTS) + 1,
     "tiny": WEIGHTS * 1e-30,
     "denormal": np.array([[1e-310, -2e-310], [0, 5e-324]]),
-    "huge": WEIGHTS.astype(float) * 1e299,
+    "huge": WEIGHTS.astype(float) * 1e99,
     "half precision": WEIGHTS.astype(np.float16),
     "a dead channel": WEIGHTS * (np.arange(8) > 0),
-    "many channels": RNG.normal(size=(2, 1500)),
+    "many channels": RNG.normal(size=(2, 300)),
 }
 
 
@@ -182,22 +204,25 @@ def test_any_array_can_be_explored(name):
     picture = explorers.images(np.reshape(x, (len(np.atleast_1d(x)), -1)))
     for explorer in (line, weights, ranges, picture):
         for bits in (2, 8):
-            explorer.set(bits=bits)
-            assert "nan" not in explorer.words
-    for explorer in (weights, ranges):
-        explorer.set(per_channel=True, symmetric=False)
-    weights.set(bits=16)
+            assert "nan" not in explorer.set(bits=bits).words
+    ranges.set(per_channel=True, symmetric=False)
+    weights.set(bits=16, per_channel=True, symmetric=False)
     line.set(bits=16, symmetric=True)
 
 
-@pytest.mark.parametrize("wrong", [[], np.zeros((0, 3)), [[1.0, np.nan]], [[np.inf, 0.0]]])
-def test_nothing_and_what_is_no_number_is_refused(wrong):
-    for explore in (explorers.tensor, explorers.channels, explorers.images):
-        with pytest.raises(ValueError, match=r"weights must|image must"):
-            explore(wrong)
-    if np.size(wrong):
-        with pytest.raises(ValueError, match="values must"):
-            explorers.number_line(wrong)
+def test_nothing_and_what_is_no_number_is_refused():
+    for wrong in ([], np.zeros((0, 3)), [[1.0, np.nan]], [[np.inf, 0.0]]):
+        for explore in (explorers.tensor, explorers.channels, explorers.images):
+            with pytest.raises(ValueError, match=r"weights must|image must"):
+                explore(wrong)
+        if np.size(wrong):
+            with pytest.raises(ValueError, match="values must"):
+                explorers.number_line(wrong)
+    for explore in (explorers.tensor, explorers.channels):
+        with pytest.raises(ValueError, match=r"axis 2 does not exist in weights of shape \(3, 3\)"):
+            explore(np.eye(3), axis=2)
+        with pytest.raises(TypeError, match="weights must hold integers or floats"):
+            explore(["a"])
 
 
 def test_an_impossible_grid_is_explained_in_the_widget():
@@ -211,20 +236,18 @@ def test_an_impossible_grid_is_explained_in_the_widget():
     assert line.error is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_images_says_what_shape_it_wants():
+    wrong = [
         ({"image": np.zeros(5)}, "image must have shape"),
         ({"image": IMAGE, "feature_maps": IMAGE}, "feature_maps must have shape"),
         ({"image": IMAGE, "kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
         ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "does not fit"),
         ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias must have shape \(9,\)"),
         ({"image": IMAGE, "kernel": KERNEL, "feature_maps": IMAGE[..., None]}, "either feature_maps or a kernel"),
-    ],
-)
-def test_images_says_what_shape_it_wants(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        explorers.images(**arguments)
+    ]
+    for arguments, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            explorers.images(**arguments)
 
 
 def test_images_takes_maps_as_an_array_and_a_keras_image():
@@ -233,39 +256,48 @@ def test_images_takes_maps_as_an_array_and_a_keras_image():
     assert set(explorers.images(IMAGE).controls) == {"bits"}
 
 
-@pytest.mark.parametrize("bits", [2, 3, 8])
-@pytest.mark.parametrize("x", [-3.0, -0.9, 0.0, 0.123, 0.5, 3.0])
-def test_a_journey_ends_where_fake_quantization_does(bits, x):
-    params = params_from_range(-1.0, 1.0, QuantSpec(bits))
-    trip = journey(x, params)
-    assert trip.x_hat == fake_quantize(x, params)
-    assert trip.error == pytest.approx(trip.x_hat - x, abs=1e-9 * params.scale)
-    assert trip.q == np.clip(trip.rounded, params.spec.qmin, params.spec.qmax)
-    assert trip.clipped == (abs(x) > 1.5)
-    assert trip.clipped or abs(trip.error) <= params.scale / 2 * (1 + 1e-12)
+def test_a_trip_ends_where_fake_quantization_does():
+    for bits in (2, 3, 8):
+        params = params_from_range(-1.0, 1.0, QuantSpec(bits))
+        for x in (-3.0, -0.9, 0.0, 0.123, 0.5, 3.0):
+            trip = follow(x, params)
+            assert trip.x_hat == fake_quantize(x, params)
+            assert trip.error == pytest.approx(trip.x_hat - x, abs=1e-9 * params.scale)
+            assert (trip.x, trip.shifted) == (x, x / params.scale + params.zero_point)
+            assert trip.q == np.clip(trip.rounded, params.spec.qmin, params.spec.qmax)
+            assert (trip.rounded != trip.q) == (abs(x) > 1.5)
+            assert trip.rounded != trip.q or abs(trip.error) <= params.scale / 2 * (1 + 1e-12)
 
 
 def test_a_number_on_a_level_has_no_error():
-    trip = journey(1.4, params_from_range(-1.0, 2.0, QuantSpec(4)))
+    trip = follow(1.4, params_from_range(-1.0, 2.0, QuantSpec(4)))
     assert trip.x_hat - 1.4 != 0
     assert trip.error == 0
 
 
-@pytest.mark.parametrize("per_channel", [True, False])
-@pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("bits", [2, 5, 11])
-def test_grids_are_judged_as_by_definition(bits, symmetric, per_channel):
+def test_integers_are_written_where_there_is_room():
+    few = params_from_range(-1.0, 1.0, QuantSpec(3))
+    assert written_integers(few, 1.5) == pytest.approx({q: q * few.scale for q in range(-4, 4)})
+    many = params_from_range(-1.0, 1.0, QuantSpec(8))
+    assert written_integers(many, 1.5) == pytest.approx({0: 0, -128: -128 * many.scale, 127: 127 * many.scale})
+    # Beyond the end of the axis, and where the zero-point stands, none is written.
+    assert list(written_integers(params_from_range(0.0, 2.0, QuantSpec(8)), 1.5)) == [-128]
+
+
+def test_grids_are_judged_as_by_definition():
     rows = as_channels(WEIGHTS, -1, "weights")
     assert np.array_equal(rows[3], WEIGHTS[..., 3].ravel())
-    grids = lay_grids(rows, bits, symmetric, per_channel)
-    axis = 0 if per_channel else None
-    spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=axis)
-    back = fake_quantize(rows, params_from_data(rows, spec))
-    assert grids.sqnr == sqnr_db(rows, back) == sqnr_by_bits(rows, symmetric, per_channel)[bits - 2]
-    assert grids.zeros == np.mean(back == 0)
-    distinct = [np.unique(row).size for row in back] if per_channel else [np.unique(back).size]
-    assert grids.used == pytest.approx(np.mean(distinct))
-    assert grids.counts.sum() == rows.size
+    for bits, symmetric, per_channel in product((2, 5, 8, 11, 16), (True, False), (True, False)):
+        grids = lay_grids(rows, bits, symmetric, per_channel)
+        axis = 0 if per_channel else None
+        spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=axis)
+        back = fake_quantize(rows, params_from_data(rows, spec))
+        assert grids.sqnr == sqnr_db(rows, back) == sqnr_by_bits(rows, symmetric, per_channel)[bits - 2]
+        assert grids.zeros == np.mean(back == 0)
+        found = [np.unique(grid, return_counts=True) for grid in (back if per_channel else [back])]
+        assert np.array_equal(grids.levels, np.concatenate([levels for levels, _ in found]))
+        assert np.array_equal(grids.counts, np.concatenate([counts for _, counts in found]))
+        assert grids.used == pytest.approx(len(grids.levels) / len(found))
 
 
 def test_uniform_weights_gain_six_decibels_per_bit():
@@ -274,48 +306,37 @@ def test_uniform_weights_gain_six_decibels_per_bit():
     assert np.all(np.abs(gains[3:] - 6.02) < 0.2)
 
 
-@pytest.mark.parametrize("per_channel", [True, False])
-@pytest.mark.parametrize("bits", [2, 4, 12])
-def test_spread_keeps_every_weight_within_half_a_step(bits, per_channel):
-    rows = as_channels(WEIGHTS, -1, "weights")
-    grids = lay_grids(rows, bits, True, per_channel)
-    edges = np.linspace(-5, 5, 4001)
-    density = spread(grids, edges)
-    assert np.sum(density * np.diff(edges)) == pytest.approx(rows.size)
-    assert density.min() > -1e-6
-    # Against the definition: each weight's own little bar.
-    low, high = -0.4, 0.7
-    share_inside = np.clip((high - grids.levels) / grids.steps + 0.5, 0, 1)
-    share_inside -= np.clip((low - grids.levels) / grids.steps + 0.5, 0, 1)
-    assert spread(grids, np.array([low, high]))[0] * (high - low) == pytest.approx(np.sum(grids.counts * share_inside))
+def test_spread_keeps_every_weight_within_half_a_step():
+    rows, edges = as_channels(WEIGHTS, -1, "weights"), np.linspace(-5, 5, 4001)
+    for bits, per_channel in product((2, 4, 12), (True, False)):
+        grids = lay_grids(rows, bits, True, per_channel)
+        density = spread(grids, edges)
+        assert np.sum(density * np.diff(edges)) == pytest.approx(rows.size)
+        assert density.min() > -1e-6
+        # Against the definition: each weight's own little bar.
+        low, high = -0.4, 0.7
+        inside = np.clip((high - grids.levels) / grids.steps + 0.5, 0, 1)
+        inside -= np.clip((low - grids.levels) / grids.steps + 0.5, 0, 1)
+        found = spread(grids, np.array([low, high]))[0] * (high - low)
+        assert found == pytest.approx(np.sum(grids.counts * inside))
 
 
 def test_packed_bytes_count_integers_scales_and_zero_points():
     rows = np.ones((2, 5))
-    assert packed_bytes(rows, lay_grids(rows, 3, True, False).params) == 4 + 4
-    assert packed_bytes(rows, lay_grids(rows, 8, False, True).params) == 10 + 16
+    assert packed_bytes(10, lay_grids(rows, 3, True, False).params) == 4 + 4
+    assert packed_bytes(10, lay_grids(rows, 8, False, True).params) == 10 + 16
 
 
 def test_channels_with_a_shared_scale_keep_few_levels():
     rows = np.array([[-1, 0.5, 1], [-0.07, 0, 0.07], [0, 0, 0]])
-    shared, own = judge(rows, 4, True, False), judge(rows, 4, True, True)
-    assert list(shared.reach) == [15, 1, 1]
-    assert list(own.reach) == [15, 15, 1]
-    assert own.sqnr[1] > shared.sqnr[1] == 0
+    _, shared, shared_sqnr = judge(rows, 4, True, False)
+    _, own, own_sqnr = judge(rows, 4, True, True)
+    assert list(shared) == [15, 1, 1]
+    assert list(own) == [15, 15, 1]
+    assert own_sqnr[1] > shared_sqnr[1] == 0
     explorer = explorers.channels(rows.T, channel=1)
     assert "channel 0 sets it" in explorer.words
     assert "levels within its range: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
-
-
-def test_level_pixels_mark_each_level():
-    params = params_from_range(-1.0, 1.0, QuantSpec(3, symmetric=True, narrow_range=True))
-    (on,) = level_pixels(params, -1.1, 1.1, 660)
-    starts = np.flatnonzero(np.diff(on.astype(int)) == 1)
-    assert starts.size == 7
-    assert np.allclose(np.diff(starts), 100, atol=1)
-    (dense,) = level_pixels(params_from_range(-1.0, 1.0, QuantSpec(16)), -1.1, 1.1, 660)
-    assert dense[40:620].all()
-    assert not dense[:25].any()
 
 
 def test_relu_convolution_is_the_one_of_keras():

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from qkit.numeric import Dense, QuantParams, QuantSpec
-from qkit.numeric.fixed_point import RUNTIMES
+from qkit.numeric import RUNTIMES, Dense, QuantParams, QuantSpec
 from qkit.show import explorers
 from qkit.show.canvas import exact, number
-from qkit.show.explorers.journey_picture import as_grey, as_table
+from qkit.show.explorers.journey import NAMES, as_grey, as_table
 from tests.show.test_explorers import LAYER, Q_INPUTS
 
 
@@ -26,33 +25,34 @@ def dense(inputs=7, w_scale=0.01, relu=True) -> Dense:
     )
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_words_tell_what_the_layer_computes(runtime):
-    explorer = explorers.journey(LAYER, Q_INPUTS, runtime=runtime)
-    outputs = LAYER.run(Q_INPUTS, runtime)
-    for image, row, column, channel in [(0, 0, 0, 0), (2, 5, 4, 3), (1, 3, 2, 1)]:
-        words = explorer.set(image=image, row=row, column=column, channel=channel).words
-        acc = LAYER.sums(Q_INPUTS)[image, row, column, channel]
-        q = int(outputs[image, row, column, channel])
-        assert f"conv, image {image}, position {row}, {column}, {channel}: 18 products" in words
-        assert f"add up to {exact(acc)}, which stands for {number(1e-4 * acc)}." in words
-        assert f"q = {number(q)}, which stands for {number(0.02 * (q + 128))}" in words
-        assert ("clipped to" in words) == (acc * 0.005 < -0.5 or acc * 0.005 > 255.5)
+def test_the_words_tell_what_the_layer_computes():
+    assert tuple(NAMES) == tuple(RUNTIMES)
+    explorer = explorers.journey(LAYER, Q_INPUTS)
+    for runtime in RUNTIMES:
+        outputs = LAYER.run(Q_INPUTS, runtime)
+        for image, row, column, channel in [(0, 0, 0, 0), (2, 5, 4, 3), (1, 3, 2, 1)]:
+            words = explorer.set(image=image, row=row, column=column, channel=channel, runtime=runtime).words
+            acc = LAYER.sums(Q_INPUTS)[image, row, column, channel]
+            q = int(outputs[image, row, column, channel])
+            assert f"conv, image {image}, position {row}, {column}, {channel}: 18 products" in words
+            assert f"add up to {exact(acc)}, which stands for {number(1e-4 * acc)}." in words
+            assert f"; the {NAMES[runtime]} runtime rounds it to " in words
+            assert f"q = {number(q)}, which stands for {number(0.02 * (q + 128))}" in words
+            assert ("clipped to" in words) == (acc * 0.005 < -0.5 or acc * 0.005 > 255.5)
 
 
 def test_it_starts_in_the_middle_and_where_it_is_told():
-    assert explorers.journey(LAYER, Q_INPUTS).values == {
-        "image": 0,
-        "row": 3,
-        "column": 2,
-        "channel": 0,
-        "runtime": "xnnpack",
-    }
+    start = {"image": 0, "row": 3, "column": 2, "channel": 0, "runtime": "xnnpack"}
+    assert explorers.journey(LAYER, Q_INPUTS).values == start
+    told = {"image": 2, "row": 0, "runtime": "single"}
+    assert explorers.journey(LAYER, Q_INPUTS, **told).values == start | told
     with pytest.raises(ValueError, match="row must be a whole number from 0 to 5, got 6"):
         explorers.journey(LAYER, Q_INPUTS, row=6)
+    with pytest.raises(ValueError, match="there is no control 'row'"):
+        explorers.journey(dense(), np.zeros((1, 7), np.int8), row=0)
 
 
-def test_kernels_that_differ_are_named():
+def test_runtimes_that_differ_are_named():
     """The sum 58446 and the multiplier 0.00202749: 118.4989, which a first rounding turns into 118.5."""
     layer = Dense(
         name="one",
@@ -67,10 +67,10 @@ def test_kernels_that_differ_are_named():
     )
     explorer = explorers.journey(layer, np.zeros((1, 2), np.int8))
     assert "Others differ: built-in 119." in explorer.words
-    assert "built-in kernels round it to 118.5, then to 119." in explorer.set(runtime="builtin").words
+    assert "the built-in runtime rounds it to 118.5, then to 119." in explorer.set(runtime="builtin").words
     assert "XNNPACK 118, reference 118, rounded once 118" in explorer.words
     explorer = explorers.journey(layer, np.full((1, 2), 100, np.int8))
-    assert "All four kernels give 119." in explorer.words
+    assert "All four runtimes give 119." in explorer.words
 
 
 def test_the_float_network_stands_beside():

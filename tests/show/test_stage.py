@@ -1,83 +1,75 @@
-"""The stage: moving artists over a saved background look like a picture drawn as a whole."""
+"""The canvas: moving artists over a saved background look like a picture drawn as a whole, labels like text."""
 
 import io
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
-import pytest
 from matplotlib import pyplot
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from qkit.show.canvas import Numeral, Pixels, Stage, encode, label
-from qkit.show.picture import RC
+from qkit.numeric import QuantSpec, params_from_range
+from qkit.show import canvas
+from qkit.show.canvas import Label, Numeral, Pixels, Stage, encode, label, level_pixels
+from qkit.show.picture import RC, in_style
 
 
 def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def build(figure):
-    axes = figure.subplots()
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    line = axes.plot([], [], linewidth=5)[0]
-    text = figure.text(0.5, 0.5, "")
-    return SimpleNamespace(line=line, text=text, moving=[line, text])
+def stage_with_a_line_and_a_text():
+    stage = Stage(3, 2)
+    axes = stage.axes(0.2, 0.2, 0.7, 0.7, xlim=(0, 1), ylim=(0, 1), xlabel="x")
+    return stage, stage.moving(axes.plot([], [], linewidth=5)[0]), stage.moving(stage.figure.text(0.5, 0.5, ""))
 
 
-@pytest.fixture
-def stage():
-    return Stage(3, 2, build)
-
-
-def test_moved_artists_look_as_in_a_whole_new_drawing(stage):
+def test_moved_artists_look_as_in_a_whole_new_drawing():
+    stage, line, text = stage_with_a_line_and_a_text()
     for end in (0.2, 0.9, 0.5):
-        stage.parts.line.set_data([0, 1], [0.1, end])
-        stage.parts.text.set_text(f"{end}")
+        line.set_data([0, 1], [0.1, end])
+        text.set_text(f"{end}")
         moved = pixels(stage.png()).astype(int)
-    for artist in stage.parts.moving:
+    for artist in (line, text):
         artist.set_animated(False)
-    canvas = FigureCanvasAgg(stage.figure)
+    whole = FigureCanvasAgg(stage.figure)
     with matplotlib.rc_context(RC):
-        canvas.draw()
-    whole = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+        whole.draw()
+    drawn = np.asarray(whole.buffer_rgba())[..., :3].astype(int)
     # Only where the line crosses the frame of the axes does the order of drawing differ.
-    assert np.mean(np.abs(moved - whole).max(axis=-1) > 8) < 0.002
+    assert np.mean(np.abs(moved - drawn).max(axis=-1) > 8) < 0.002
     assert moved.shape[1::-1] == stage.size == (300, 200)
 
 
-def test_nothing_is_left_of_an_earlier_picture(stage):
+def test_nothing_is_left_of_an_earlier_picture():
+    stage, line, _ = stage_with_a_line_and_a_text()
     empty = stage.png()
-    stage.parts.line.set_data([0, 1], [0, 1])
+    line.set_data([0, 1], [0, 1])
     assert stage.png() != empty
-    stage.parts.line.set_data([], [])
+    line.set_data([], [])
     assert stage.png() == empty
 
 
 def test_matplotlib_settings_and_pyplot_stay_as_they_were():
     settings = dict(matplotlib.rcParams)
-    Stage(3, 2, build).png()
+    seen = in_style(lambda: (stage_with_a_line_and_a_text()[0].png(), matplotlib.rcParams["font.size"]))()
+    assert seen[1] == RC["font.size"] != settings["font.size"]
     assert dict(matplotlib.rcParams) == settings
     assert pyplot.get_fignums() == []
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (40, 60)])
-def test_encoded_pixels_come_back(shape):
-    rgba = np.random.default_rng(0).integers(0, 256, (*shape, 4)).astype(np.uint8)
-    rgba[..., 3] = 255
-    assert np.array_equal(pixels(encode(rgba)), rgba[..., :3])
+def test_encoded_pixels_come_back():
+    for shape in ((1, 1), (1, 7), (5, 1), (40, 60)):
+        rgba = np.random.default_rng(0).integers(0, 256, (*shape, 4)).astype(np.uint8)
+        rgba[..., 3] = 255
+        assert np.array_equal(pixels(encode(rgba)), rgba[..., :3])
 
 
 def test_pixels_lie_where_their_axes_are():
-    def build(figure):
-        axes = figure.add_axes((0.1, 0.5, 0.2, 0.25))
-        axes.set_axis_off()
-        return SimpleNamespace(moving=[Pixels(axes)])
-
-    stage = Stage(2, 1, build)
-    artist = stage.parts.moving[0]
+    stage = Stage(2, 1)
+    axes = stage.axes(0.1, 0.5, 0.2, 0.25)
+    axes.set_axis_off()
+    artist = stage.moving(Pixels(axes))
     assert artist.rgba.shape == (artist.height, artist.width, 4) == (25, 40, 4)
     artist.rgba[:5] = (255, 0, 0, 255)
     artist.rgba[5:, :3] = (0, 0, 255, 255)
@@ -89,61 +81,71 @@ def test_pixels_lie_where_their_axes_are():
     assert np.all(drawn == 255)
 
 
-def test_a_label_looks_like_matplotlib_s_own_text():
-    looks = {"ha": "center", "va": "top", "color": "#8F6200", "fontsize": 14, "weight": "bold"}
-
-    def drawn(write):
-        def build(figure):
-            axes = figure.add_axes((0, 0, 1, 1))
-            axes.set_axis_off()
-            return SimpleNamespace(moving=[write(axes, 0.5, 0.5, "−12.5 dB", **looks)])
-
-        return pixels(Stage(2, 1, build).png()).astype(int)
-
-    ours, own = drawn(label), drawn(Axes.text)
-    ink, own_ink = np.argwhere(ours.min(axis=-1) < 128), np.argwhere(own.min(axis=-1) < 128)
-    assert len(ink) > 100
-    assert np.all(np.abs(ink.min(axis=0) - own_ink.min(axis=0)) <= 1)
-    assert np.all(np.abs(ink.max(axis=0) - own_ink.max(axis=0)) <= 1)
-    assert abs(ours.sum() - own.sum()) < 0.1 * (255 * own.size - own.sum())
+LOOKS = {"color": "#8F6200", "fontsize": 14, "weight": "bold"}
 
 
-def test_a_label_keeps_what_it_has_written_and_moves_it():
-    stage = Stage(2, 1, lambda figure: SimpleNamespace(moving=[label(figure, 0.2, 0.5, "a")]))
-    text = stage.parts.moving[0]
+def test_labels_and_numerals_look_like_matplotlib_s_own_text():
+    def drawn(kind, words, **looks):
+        stage = Stage(5, 1)
+        if kind is None:
+            stage.moving(stage.figure.text(0.5, 0.5, words, **looks))
+        else:
+            stage.moving(stage.figure.add_artist(kind(0.5, 0.5, words, **looks)))
+        return pixels(stage.png()).astype(int)
+
+    for words in ("−12.5 dB", "1847451953 · 2⁻⁴⁰", "b − (−128 · 29)"):
+        for ha, va in (("left", "baseline"), ("center", "top"), ("right", "bottom")):
+            own = drawn(None, words, ha=ha, va=va, **LOOKS)
+            own_ink = np.argwhere(own.min(axis=-1) < 128)
+            assert len(own_ink) > 100
+            for kind, near in ((Label, 1), (Numeral, 2)):
+                ours = drawn(kind, words, ha=ha, va=va, **LOOKS)
+                ink = np.argwhere(ours.min(axis=-1) < 128)
+                assert np.all(np.abs(ink.min(axis=0) - own_ink.min(axis=0)) <= near)
+                assert np.all(np.abs(ink.max(axis=0) - own_ink.max(axis=0)) <= near)
+                assert abs(ours.sum() - own.sum()) < 0.1 * (255 * own.size - own.sum())
+
+
+def test_a_centered_numeral_is_centered_on_its_digits():
+    stage = Stage(2, 1)
+    stage.moving(stage.figure.add_artist(Numeral(0.5, 0.5, "0", ha="center", va="center", **LOOKS)))
+    rows = np.flatnonzero((pixels(stage.png()) < 128).any(axis=(1, 2)))
+    assert abs(rows.mean() - 49.5) <= 1
+
+
+def test_a_label_written_before_is_written_again_without_matplotlib(monkeypatch):
+    stage = Stage(2, 1)
+    text = stage.moving(label(stage.figure, 0.2, 0.5, "a"))
     here = pixels(stage.png())
     text.set_position((0.5, 0.5))
     there = pixels(stage.png())
     assert np.array_equal(there[:, 60:], here[:, :-60])
     text.set_text("b")
     assert not np.array_equal(pixels(stage.png()), there)
+    monkeypatch.setattr(canvas, "RendererAgg", None)  # what words are written with
     text.set_text("a")
     assert np.array_equal(pixels(stage.png()), there)
-    for i in range(2 * text.MOST_KEPT):
-        text.set_text(f"{i}")
-        stage.png()
-    assert len(text._written) <= text.MOST_KEPT
-
-
-@pytest.mark.parametrize("ha", ["left", "center", "right"])
-@pytest.mark.parametrize("words", ["−12.5", "1847451953 · 2⁻⁴⁰", "b − (−128 · 29)"])
-def test_a_numeral_looks_like_matplotlib_s_own_text(words, ha):
-    looks = {"ha": ha, "va": "baseline", "color": "#8F6200", "fontsize": 14, "weight": "bold"}
-
-    def drawn(write):
-        return pixels(Stage(5, 1, lambda figure: SimpleNamespace(moving=[write(figure)])).png()).astype(int)
-
-    ours = drawn(lambda figure: figure.add_artist(Numeral(0.5, 0.5, words, **looks)))
-    own = drawn(lambda figure: figure.text(0.5, 0.5, words, **looks))
-    ink, own_ink = np.argwhere(ours.min(axis=-1) < 128), np.argwhere(own.min(axis=-1) < 128)
-    assert len(ink) > 100
-    assert np.all(np.abs(ink.min(axis=0) - own_ink.min(axis=0)) <= 2)
-    assert np.all(np.abs(ink.max(axis=0) - own_ink.max(axis=0)) <= 2)
-    assert abs(ours.sum() - own.sum()) < 0.1 * (255 * own.size - own.sum())
-
-
-def test_a_numeral_can_say_nothing():
-    stage = Stage(2, 1, lambda figure: SimpleNamespace(moving=[figure.add_artist(Numeral(0.5, 0.5, ""))]))
+    text.set_visible(False)
     assert np.all(pixels(stage.png()) == 255)
-    stage.parts.moving[0].set_text("1 2")
-    assert not np.all(pixels(stage.png()) == 255)
+
+
+def test_labels_and_numerals_can_say_nothing():
+    for kind in (Label, Numeral):
+        stage = Stage(2, 1)
+        text = stage.moving(stage.figure.add_artist(kind(0.5, 0.5, "")))
+        for words in ("", " "):
+            text.set_text(words)
+            assert np.all(pixels(stage.png()) == 255)
+        text.set_text("1 2")
+        assert not np.all(pixels(stage.png()) == 255)
+
+
+def test_level_pixels_mark_each_level():
+    params = params_from_range(-1.0, 1.0, QuantSpec(3, symmetric=True, narrow_range=True))
+    (on,) = level_pixels(params, -1.1, 1.1, 660)
+    starts = np.flatnonzero(np.diff(on.astype(int)) == 1)
+    assert starts.size == 7
+    assert np.allclose(np.diff(starts), 100, atol=1)
+    (dense,) = level_pixels(params_from_range(-1.0, 1.0, QuantSpec(16)), -1.1, 1.1, 660)
+    assert dense[40:620].all()
+    assert not dense[:25].any()

@@ -1,28 +1,30 @@
 """A network's answers one by one, from the surest mistake to the surest right answer."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, slider
-from qkit.show.picture import ERROR, FLOAT, GOOD
-from qkit.show.words import network as words
+from qkit.show.picture import ERROR, FLOAT, GOOD, in_style
 
 
-def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> Explorer:
+@in_style
+def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, **start) -> Explorer:
     """Slide through images and the probabilities that a network gave them: all mistakes, and the closest calls.
+
+    Taught in notebook 01, section 5.
 
     Parameters
     ----------
     images : ndarray, shape (n, height, width)
     labels : ndarray of int, shape (n,)
     probabilities : ndarray of float, shape (n, classes)
+    **start
+        Where the control starts: ``rank``, from 1.
 
     Raises
     ------
     ValueError
-        If there are no images, or the three do not belong together.
+        If there are no images, the three do not belong together, or there is no such rank.
     """
     images, labels, probabilities = np.asarray(images), np.asarray(labels), np.asarray(probabilities)
     count = len(labels)
@@ -31,51 +33,35 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
             "images (n, height, width), labels (n,) and probabilities (n, classes) are wanted, got shapes "
             f"{images.shape}, {labels.shape}, {probabilities.shape}"
         )
-    classes = probabilities.shape[1]
-    said = probabilities.argmax(axis=1)
-    sure = probabilities.max(axis=1)
-    order = np.argsort(np.where(said == labels, sure, -sure), kind="stable")
-    wrong = int(np.sum(said != labels))
-    shown = min(count, 2 * wrong + 50)
+    (_, height, width), classes = images.shape, probabilities.shape[1]
+    said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = said == labels
+    order = np.argsort(np.where(right, sure, -sure), kind="stable")
+    shown = min(count, 2 * int(np.sum(~right)) + 50)
 
-    def build(figure):
-        left, right = figure.add_axes((0.01, 0.05, 0.28, 0.9)), figure.add_axes((0.38, 0.17, 0.61, 0.72))
-        picture = left.imshow(images[0], cmap="Greys", vmin=0, vmax=images.max(), interpolation="nearest")
-        height, width = images[0].shape
-        # Room for the frame: the moving image is drawn over it.
-        left.set(xticks=[], yticks=[], xlim=(-1, width), ylim=(height, -1))
-        bars = right.bar(np.arange(classes), np.zeros(classes), color=FLOAT)
-        right.set(
-            xlim=(-0.6, classes - 0.4),
-            ylim=(0, 1.12),
-            xticks=range(classes),
-            xlabel=words.DIGIT,
-            ylabel=words.PROBABILITY,
-        )
-        label = right.plot([0], [1.05], "v", color=GOOD, ms=11)[0]
-        right.set_title(words.LABEL, color=GOOD)
-        left.spines[:].set(visible=True, color="#bbbbbb")
-        return SimpleNamespace(picture=picture, bars=bars, label=label, moving=[picture, *bars, label])
+    stage = Stage(8, 3)
+    # Room for the frame: the moving image is drawn over it.
+    left = stage.axes(0.01, 0.05, 0.28, 0.9, xticks=[], yticks=[])
+    picture = stage.moving(left.imshow(images[0], cmap="Greys", vmin=0, vmax=images.max(), interpolation="nearest"))
+    left.set(xlim=(-1, width), ylim=(height, -1))
+    left.spines[:].set(visible=True, color="#bbbbbb")
+    beside = stage.axes(0.38, 0.17, 0.61, 0.72, xlim=(-0.6, classes - 0.4), ylim=(0, 1.12), xticks=range(classes))
+    beside.set(xlabel="digit", ylabel="probability")
+    beside.set_title("▼ marks the label", color=GOOD)
+    bars = [stage.moving(bar) for bar in beside.bar(np.arange(classes), np.zeros(classes), color=FLOAT)]
+    label = stage.moving(*beside.plot([0], [1.05], "v", color=GOOD, ms=11))
 
-    stage = Stage(8, 3, build)
-    parts = stage.parts
-
-    def update(rank: int) -> tuple[bytes, str]:
+    def update(rank):
         index = order[rank - 1]
-        right = said[index] == labels[index]
-        parts.picture.set_data(images[index])
-        parts.label.set_xdata([labels[index]])
-        for digit, bar in enumerate(parts.bars):
+        picture.set_data(images[index])
+        label.set_xdata([labels[index]])
+        for digit, bar in enumerate(bars):
             bar.set_height(probabilities[index, digit])
-            bar.set_color(ERROR if digit == said[index] and not right else FLOAT)
-        return stage.png(), words.ANSWER.format(
-            index=index,
-            rank=rank,
-            shown=shown,
-            label=labels[index],
-            said=said[index],
-            sure=sure[index],
-            verdict=words.RIGHT if right else words.WRONG,
+            bar.set_color(ERROR if digit == said[index] and not right[index] else FLOAT)
+        return stage.png(), (
+            f"Rank {rank:,} of {shown:,}, test image {index}: label {labels[index]}, the network says {said[index]}, "
+            f"{sure[index]:.1%} sure. {'Right' if right[index] else 'Wrong'}."
         )
 
-    return Explorer({"rank": slider(*words.RANK, 1, 1, shown)}, update, stage.size)
+    tooltip = "From the surest mistake on the left, past the closest calls, to right answers"
+    return Explorer({"rank": slider("rank", tooltip, 1, 1, shown)}, update, stage.size, start)

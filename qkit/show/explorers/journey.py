@@ -6,29 +6,26 @@ q = clip(round((q_bias - Z_x · Σ q_w + Σ q_x · q_w) · M) + Z_y)
 from functools import lru_cache
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
+from qkit.numeric import Dense
 from qkit.numeric.affine import reals
-from qkit.numeric.fixed_point import RUNTIMES, Requantized, Runtime
-from qkit.numeric.integer_layers import Dense, Trace
-from qkit.show.canvas import Stage, exact, number
+from qkit.show.canvas import Numeral, Pixels, Stage, exact, number
 from qkit.show.explorer import Explorer, choice, slider
-from qkit.show.explorers.journey_picture import Parts
-from qkit.show.words import explorers as words
-from qkit.show.words.explorers import CONTROLS, JOURNEY
+from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
+
+NAMES = {"xnnpack": "XNNPACK", "builtin": "built-in", "reference": "reference", "single": "rounded once"}
+"""What the runtimes are called in the picture and in the list to choose from."""
+MOST_WRITTEN = 16
+"""Numbers of a window that are written out; of more, only their grey is shown."""
+RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def journey(
-    layer: Dense,
-    q_inputs: np.ndarray,
-    floats: np.ndarray | None = None,
-    *,
-    image: int = 0,
-    row: int | None = None,
-    column: int | None = None,
-    channel: int = 0,
-    runtime: Runtime = "xnnpack",
-) -> Explorer:
+@in_style
+def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
+
+    Taught in notebook 06, section 5.
 
     Parameters
     ----------
@@ -38,13 +35,9 @@ def journey(
         The layer's input for some images: what ``IntegerNetwork.run`` has under the name ``layer.source``.
     floats : ndarray of float, shape (n, *layer.shape), optional
         The float network's own output of this layer, to stand beside.
-    image, row, column, channel, kernels
-        Where the controls start: by default in the middle of the first image.
-
-    Returns
-    -------
-    Explorer
-        With the controls ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` for a convolution.
+    **start
+        Where the controls start: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a convolution,
+        by default in the middle.
 
     Raises
     ------
@@ -52,69 +45,6 @@ def journey(
         If the inputs or the floats are not those of this layer, or a control does not offer what it should start
         with.
     """
-    q_inputs, floats = _as_inputs(layer, q_inputs), _as_floats(layer, floats, len(q_inputs))
-    stage = Stage(9, 5.6, Parts)
-
-    @lru_cache(maxsize=8)
-    def output(image: int, runtime: Runtime) -> np.ndarray:
-        return layer.run(q_inputs[image][None], runtime)[0]
-
-    def update(image, channel, runtime, **place) -> tuple[bytes, str]:
-        position = (*place.values(), channel)
-        step = layer.trace(q_inputs[image], position, runtime)
-        answers = {name: layer.requantizer.steps(step.acc, channel, name) for name in RUNTIMES}
-        beside = None if floats is None else float(floats[(image, *position)])
-        stage.parts.show(output(image, runtime), step, answers, beside)
-        return stage.png(), say(layer, image, step, answers, beside)
-
-    controls = {"image": slider(*CONTROLS["image"], 0, 0, len(q_inputs) - 1)}
-    start = {"image": image}
-    for name, value, count in zip(("row", "column"), (row, column), layer.shape[:-1], strict=False):
-        controls[name] = slider(*CONTROLS[name], 0, 0, count - 1)
-        start[name] = count // 2 if value is None else value
-    controls["channel"] = slider(*CONTROLS["output_channel"], 0, 0, layer.shape[-1] - 1)
-    controls["runtime"] = choice(*CONTROLS["rounding"], "xnnpack", words.RUNTIMES)
-    return Explorer(controls, update, stage.size, start | {"channel": channel, "runtime": runtime})
-
-
-def say(layer: Dense, image: int, step: Trace, answers: dict[str, Requantized], beside: float | None) -> str:
-    """Say in words what the picture shows."""
-    now = step.requantized
-    others = {words.RUNTIMES[name]: answer.q for name, answer in answers.items() if answer.q != now.q}
-    sentences = [
-        JOURNEY["sums"].format(
-            layer=layer.name,
-            image=image,
-            position=", ".join(map(str, step.position)),
-            count=step.q_patch.size,
-            folded=exact(step.folded_bias),
-            acc=exact(step.acc),
-            real=number(step.real),
-        ),
-        JOURNEY["once" if now.halfway is None else "twice"].format(
-            product=exact(now.product),
-            runtime=words.RUNTIMES[now.runtime],
-            halfway=exact(now.halfway or 0),
-            rounded=exact(now.rounded),
-        ),
-        JOURNEY["kept" if now.q == now.shifted else "clipped"].format(
-            zero_point=number(layer.y.zero_point),
-            shifted=exact(now.shifted),
-            q=number(now.q),
-            real_hat=number(step.real_hat),
-        ),
-    ]
-    if beside is not None:
-        sentences.append(JOURNEY["float_words"].format(value=number(beside)))
-    if others:
-        listed = ", ".join(f"{name} {number(q)}" for name, q in others.items())
-        sentences.append(JOURNEY["differ"].format(others=listed))
-    else:
-        sentences.append(JOURNEY["agree"].format(q=number(now.q)))
-    return " ".join(sentences)
-
-
-def _as_inputs(layer: Dense, q_inputs: np.ndarray) -> np.ndarray:
     q_inputs = np.asarray(q_inputs)
     if q_inputs.dtype != np.int8 or q_inputs.ndim != layer.q_weights.ndim or len(q_inputs) == 0:
         raise ValueError(
@@ -122,13 +52,171 @@ def _as_inputs(layer: Dense, q_inputs: np.ndarray) -> np.ndarray:
             f"{layer.source}; got {q_inputs.dtype} of shape {q_inputs.shape}"
         )
     layer.sums(q_inputs[:1])  # refuses another shape
-    return q_inputs
+    shape = (len(q_inputs), *layer.shape)
+    if floats is not None and (floats := reals(floats, "floats")).shape != shape:
+        raise ValueError(f"floats must have shape {shape}, as the outputs, got {floats.shape}")
+    output = lru_cache(maxsize=8)(lambda image, runtime: layer.run(q_inputs[image][None], runtime)[0])
+
+    # All places are in inches from the bottom left.
+    wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
+    stage = Stage(wide, high)
+
+    def still(x, y, text, **looks):
+        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center"} | looks)
+
+    def moving(x, y, **looks):
+        text = Numeral(x / wide, y / high, "", **{"ha": "center", "va": "center"} | looks)
+        return stage.moving(stage.figure.add_artist(text))
+
+    def frame(title, left, width, **looks):
+        axes = stage.axes(left / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
+        axes.set_title(title, fontsize=11)
+        axes.spines[:].set(visible=True, color="#bbbbbb")
+        return axes
+
+    panels = []
+    for index, title in enumerate(("output q, framed", "inputs q_x", "weights q_w", "products")):
+        axes = frame(title, left + index * (side + gap), side, xlim=(0, 1), ylim=(1, 0))
+        pixels = stage.moving(Pixels(axes))
+        if index == 0:
+            axes.set_xlabel("black −128, white 127", fontsize=9)
+            here = stage.moving(axes.add_patch(Rectangle((0, 0), 0, 0, fill=False, edgecolor=QUANTIZED, linewidth=2.5)))
+        cells = [axes.add_artist(Numeral(ha="center", va="center")) for _ in range(MOST_WRITTEN)]
+        panels.append((pixels, [stage.moving(cell) for cell in cells]))
+    for index, sign in ((2, "×"), (3, "=")):
+        still(left + index * (side + gap) - gap / 2, bottom + side / 2, sign, fontsize=15)
+    start_of_sum = left + 4 * (side + gap)
+    axes = frame("the sum grows", start_of_sum, wide - start_of_sum - 0.12, xlim=(-0.04, 1.04), ylim=(-0.06, 1.06))
+    axes.set_xlabel("● folded bias  ■ acc  ╌ 0", fontsize=9)
+    zero = stage.moving(*axes.plot([], [], "--", color=GUIDE, linewidth=1))
+    path = stage.moving(*axes.plot([], [], "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post"))
+    first = stage.moving(*axes.plot([], [], "o", color="black", markersize=6))
+    last = stage.moving(*axes.plot([], [], "s", color=QUANTIZED, markersize=8, markeredgecolor="black"))
+
+    names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
+    colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
+    steps = []
+    for x, name, colour in zip(np.linspace(0.75, wide - 0.75, len(names)), names, colours, strict=True):
+        still(x, 3.22, name, color=GUIDE)
+        steps.append(moving(x, 2.95, color=colour, fontsize=14, weight="bold"))
+    clipped = moving(wide - 0.75, 2.69, color=CLIPPED)
+    folded = moving(0.3, 2.42, ha="left", color=GUIDE, fontsize=10)
+    real = moving(0.3, 2.14, ha="left", color=FLOAT, fontsize=10)
+
+    columns = {"M as they hold it": 3.6, "acc · M": 5.3, "rounded first": 6.65, "rounded": 7.6, "q": 8.6}
+    still(0.35, 1.62, "four runtimes", ha="left", color=GUIDE)
+    for name, x in columns.items():
+        still(x, 1.62, name, ha="right", color=GUIDE)
+    rows = []
+    for y, name in zip(1.62 - 0.3 * np.arange(1, 5), NAMES.values(), strict=True):
+        still(0.35, y, name, ha="left")
+        mark = moving(0.23, y, color=QUANTIZED_TEXT)
+        texts = [moving(x, y, ha="right") for x in columns.values()]
+        rows.append((mark, *texts, moving(8.75, y, color=ERROR, weight="bold")))
+
+    def update(image, channel, runtime, **place):
+        position = (*place.values(), channel)
+        step = layer.trace(q_inputs[image], position, runtime)
+        now = step.requantized
+        answers = {name: layer.requantizer.steps(step.acc, channel, name) for name in NAMES}
+        products = step.q_patch.astype(np.int64) * step.q_weights
+
+        outputs = output(image, runtime)[..., channel] if place else output(image, runtime)
+        tables = [as_table(table) for table in (outputs, step.q_patch, step.q_weights, products)]
+        for (pixels, cells), table in zip(panels, tables, strict=True):
+            most = max(128, np.nanmax(np.abs(table)))
+            pixels.rgba = as_grey(table, most, pixels.height, pixels.width)
+            for cell in cells:
+                cell.set_visible(False)
+            written = np.argwhere(~np.isnan(table)) if table.size <= MOST_WRITTEN else []
+            for cell, (row, column) in zip(cells, written, strict=False):
+                q, (height, width) = table[row, column], table.shape
+                cell.set(visible=True, x=(column + 0.5) / width, y=(row + 0.5) / height, text=exact(q))
+                cell.set(color="white" if q < 0.1 * most else "black", fontsize=11 if most < 1000 else 8)
+        height, width = tables[0].shape
+        row, column = place.values() if place else divmod(channel, width)
+        here.set(x=column / width, y=row / height, width=1 / width, height=1 / height)
+
+        sums = step.folded_bias + np.append(0, np.cumsum(products))
+        lowest, highest = min(0, sums.min()), max(1, sums.max())
+        places, heights = np.linspace(0, 1, len(sums)), (sums - lowest) / (highest - lowest)
+        zero.set_data([0, 1], [-lowest / (highest - lowest)] * 2)
+        path.set_data(places, heights)
+        first.set_data(places[:1], heights[:1])
+        last.set_data(places[-1:], heights[-1:])
+
+        numbers = step.products, step.folded_bias, step.acc, now.product, now.rounded, now.shifted, now.q
+        for text, value in zip(steps, numbers, strict=True):
+            text.set_text(exact(value, 5))
+        is_clipped = now.q != now.shifted
+        steps[-1].set_color(CLIPPED if is_clipped else QUANTIZED_TEXT)
+        clipped.set_text("clipped" if is_clipped else "")
+        weights = exact(np.sum(step.q_weights, dtype=np.int64))
+        bias = f"{exact(step.q_bias)} − ({exact(step.x_zero_point)} · {weights})  =  {exact(step.folded_bias)}"
+        folded.set_text(f"folded bias:  b − Z_x · Σ q_w  =  {bias}")
+        beside = None if floats is None else number(float(floats[(image, *position)]))
+        network = "" if beside is None else f";  the float network has {beside}"
+        real.set_text(f"acc stands for {number(step.real)},  q for {number(step.real_hat)}{network}")
+
+        for row, answer in zip(rows, answers.values(), strict=True):
+            chosen = answer.runtime == runtime
+            if answer.fixed:
+                held = f"{answer.fixed.m0} · 2{number(answer.fixed.shift - 31).translate(RAISED)}"
+            else:
+                held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
+            halfway = "" if answer.halfway is None else exact(answer.halfway)
+            values = held, exact(answer.product), halfway, exact(answer.rounded), exact(answer.q)
+            for text, words in zip(
+                row, ("▶" if chosen else "", *values, "≠" if answer.q != now.q else ""), strict=True
+            ):
+                text.set(text=words, weight="bold" if chosen else "normal")
+
+        others = ", ".join(f"{NAMES[name]} {number(answer.q)}" for name, answer in answers.items() if answer.q != now.q)
+        sentences = [
+            f"{layer.name}, image {image}, position {', '.join(map(str, position))}: {step.q_patch.size} products and "
+            f"the folded bias {exact(step.folded_bias)} add up to {exact(step.acc)}, which stands for "
+            f"{number(step.real)}.",
+            f"Times M that is {exact(now.product)}; the {NAMES[runtime]} runtime rounds it to "
+            + (f"{exact(now.halfway)}, then to " if now.halfway is not None else "")
+            + f"{exact(now.rounded)}.",
+            f"Plus {number(layer.y.zero_point)}: "
+            + (f"{exact(now.shifted)}, clipped to " if is_clipped else "")
+            + f"q = {number(now.q)}, which stands for {number(step.real_hat)}.",
+            "" if beside is None else f"The float network has {beside}.",
+            f"Others differ: {others}." if others else f"All four runtimes give {number(now.q)}.",
+        ]
+        return stage.png(), " ".join(filter(None, sentences))
+
+    controls = {"image": slider("image", "Which image goes through the layer", 0, 0, len(q_inputs) - 1)}
+    for name, count in zip(("row", "column"), layer.shape[:-1], strict=False):
+        controls[name] = slider(name, f"The {name} of the output number that is followed", count // 2, 0, count - 1)
+    tooltip = "The output channel of the number that is followed: each has weights of its own"
+    controls["channel"] = slider("channel", tooltip, 0, 0, layer.shape[-1] - 1)
+    tooltip = "Whose rounding the steps follow; the table has all four"
+    controls["runtime"] = choice("runtime", tooltip, "xnnpack", NAMES)
+    return Explorer(controls, update, stage.size, start)
 
 
-def _as_floats(layer: Dense, floats: np.ndarray | None, count: int) -> np.ndarray | None:
-    if floats is None:
-        return None
-    floats = reals(floats, "floats")
-    if floats.shape != (count, *layer.shape):
-        raise ValueError(f"floats must have shape {(count, *layer.shape)}, as the outputs, got {floats.shape}")
-    return floats
+def as_table(q: np.ndarray) -> np.ndarray:
+    """Return integers in rows and columns, NaN where there is none.
+
+    A window has a row for each place in it and a column for each input channel; a vector is folded to a square.
+    """
+    if q.ndim == 1:
+        columns = int(np.ceil(np.sqrt(len(q))))
+        table = np.full(-(-len(q) // columns) * columns, np.nan)
+        table[: len(q)] = q
+        return table.reshape(-1, columns)
+    if q.ndim == 3:
+        return (q[..., 0] if q.shape[-1] == 1 else q.reshape(-1, q.shape[-1])).astype(float)
+    return q.astype(float)
+
+
+def as_grey(table: np.ndarray, most: float, height: int, width: int) -> np.ndarray:
+    """Return pixels, black for -most, white for most: uint8 RGBA; see-through for NaN."""
+    rows, columns = table.shape
+    level = np.nan_to_num(127.5 * (1 + table / most), nan=255).astype(np.uint8)
+    rgba = np.repeat(level[..., None], 4, axis=-1)
+    rgba[..., 3] = np.where(np.isnan(table), 0, 255)
+    # Rows, then columns: several times as fast as both in one index.
+    return rgba[np.arange(height) * rows // height][:, np.arange(width) * columns // width]

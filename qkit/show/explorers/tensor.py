@@ -1,14 +1,15 @@
 """A tensor of weights on its levels: the histogram before and after, and what every further bit is worth."""
 
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 
-from qkit.numeric.affine import fake_quantize, params_from_data
-from qkit.numeric.errors import sqnr_db
+from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_data, quantize, sqnr_db
 from qkit.show.canvas import (
     Pixels,
     Stage,
+    as_channels,
     decibels,
     level_colours,
     level_pixels,
@@ -19,23 +20,18 @@ from qkit.show.canvas import (
     size,
 )
 from qkit.show.explorer import Explorer, slider, switch
-from qkit.show.explorers.grids import Grids, as_channels, lay_grids, packed_bytes, spread, weight_spec
-from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT
-from qkit.show.words.explorers import CONTROLS, TENSOR
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 BITS = range(2, 17)
-BINS = 120
 
 
-def tensor(
-    weights: np.ndarray,
-    *,
-    axis: int | None = -1,
-    bits: int = 4,
-    symmetric: bool = True,
-    per_channel: bool = False,
-) -> Explorer:
+@in_style
+def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
     """Show the histogram of ``weights`` with the levels on it, and SQNR over bits.
+
+    Left, the weights before and after; below them the levels, a row of pixels for each channel, the widest on top.
+    Right, the SQNR at 2 to 16 bits, with one scale and with one a channel. Taught in notebook 02, section 6, and
+    notebook 03, section 2.
 
     Parameters
     ----------
@@ -43,13 +39,8 @@ def tensor(
         Any shape with at least one value: the weights of any layer, or activations.
     axis
         The axis that counts the output channels, the last one in a Keras kernel; ``None`` for one channel.
-    bits, symmetric, per_channel
-        Where the controls start.
-
-    Returns
-    -------
-    Explorer
-        With the controls ``bits``, ``per_channel`` and ``symmetric``.
+    **start
+        Where the controls start: ``bits`` (2 to 16), ``per_channel``, ``symmetric``.
 
     Raises
     ------
@@ -59,139 +50,161 @@ def tensor(
     rows = as_channels(weights, axis, "weights")
     # The fan of levels reads best from the widest channel to the narrowest.
     rows = rows[np.argsort(-np.max(np.abs(rows), axis=1), kind="stable")]
-    stage = Stage(9, 4.6, lambda figure: Parts(figure, rows))
+    end = 1.05 * (np.max(np.abs(rows)) or 1.0)
+    edges, fine = np.linspace(-end, end, 121), np.linspace(-end, end, 721)
+
+    stage = Stage(9, 4.6)
+    tiles = "SQNR", "exactly zero", "levels used", "size"
+    _, numbers = named_numbers(stage.figure, np.array([0.1, 0.27, 0.44, 0.61]), 0.985, tiles, [QUANTIZED_TEXT] * 4)
+
+    top = stage.axes(0.055, 0.41, 0.6, 0.38)
+    density = np.histogram(rows, edges)[0] / np.diff(edges)
+    top.set(xlim=(-end, end), ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
+    top.stairs(density, edges, fill=True, color=FLOAT, alpha=0.45, label="float weights")
+    outline = stage.moving(top.stairs(0 * fine[1:], fine, color=QUANTIZED, linewidth=2, label="quantized"))
+    top.legend(loc="lower left", bbox_to_anchor=(0.3, 1), ncols=2, borderaxespad=0)
+
+    below = stage.axes(0.055, 0.115, 0.6, 0.295, xlim=(-end, end), ylim=(0, 1), yticks=[])
+    below.set_ylabel(f"levels of\n{len(rows)} channels" if len(rows) > 1 else "levels")
+    plain_ticks(below.xaxis)
+    for axes in (top, below):
+        axes.spines["left"].set_visible(False)
+    levels = stage.moving(Pixels(below))
+
+    right = stage.axes(0.735, 0.115, 0.25, 0.715, xlim=(1.5, 16.5), ylim=(0, 105), xlabel="bits", xticks=BITS[::2])
+    right.set_title("SQNR in dB", fontsize=11)
+
+    def line(style: str, **looks):
+        return stage.moving(right.plot([], [], style, **looks)[0])
+
+    rule = line(":", color="black", linewidth=1.2, label="6.02 dB per bit")
+    lines = {
+        True: line("s-", color=GUIDE, markersize=4, label="per channel"),
+        False: line("o--", color=GUIDE, markersize=4, label="per tensor"),
+    }
+    chosen = line("-", color=QUANTIZED, linewidth=3, alpha=0.8)
+    here = line("s", color=QUANTIZED, markersize=11, markeredgecolor="black")
+    right.legend(loc="upper left", borderaxespad=0)
+    for each in numbers:
+        stage.moving(each)
 
     # A learner goes to and fro between few settings; each one kept takes as much memory as the weights.
-    @lru_cache(maxsize=8)
-    def grids_at(bits: int, symmetric: bool, per_channel: bool) -> Grids:
-        return lay_grids(rows, bits, symmetric, per_channel)
+    laid = lru_cache(maxsize=8)(lambda *setting: lay_grids(rows, *setting))
+    curve = cache(lambda *layout: sqnr_by_bits(rows, *layout))
 
-    @cache
-    def curve(symmetric: bool, per_channel: bool) -> list[float]:
-        return sqnr_by_bits(rows, symmetric, per_channel)
-
-    def update(bits, per_channel, symmetric) -> tuple[bytes, str]:
-        grids = grids_at(bits, symmetric, per_channel)
+    def update(bits: int, per_channel: bool, symmetric: bool) -> tuple[bytes, str]:
+        grids = laid(bits, symmetric, per_channel)
         curves = {each: curve(symmetric, each) for each in (True, False)}
-        stage.parts.show(grids, per_channel, curves)
-        return stage.png(), say(rows, grids, curves[per_channel])
+        outline.set_data(spread(grids, fine))
+        on = level_pixels(grids.params, -end, end, levels.width)
+        levels.rgba = level_colours(on[np.arange(levels.height) * len(on) // levels.height])
+        for each, sqnrs in curves.items():
+            lines[each].set_data(BITS, sqnrs)
+        sqnrs = curves[per_channel]
+        chosen.set_data(BITS, sqnrs)
+        here.set_data([bits], [grids.sqnr])
+        rule.set_data(BITS, sqnrs[-1] + 6.02 * (np.array(BITS) - 16))
+
+        scale, count = np.atleast_1d(grids.params.scale), grids.params.spec.levels
+        used = f"{number(grids.used)} of {count}"
+        written = decibels(grids.sqnr), share(grids.zeros), used, size(packed_bytes(rows.size, grids.params))
+        for each, text in zip(numbers, written, strict=True):
+            each.set_text(text)
+        if len(scale) > 1:
+            layout = f"levels to every channel, with steps from {number(scale.min())} to {number(scale.max())}."
+        else:
+            layout = f"levels, the same for all channels, a step of {number(scale[0])} apart."
+        words = (
+            f"{bits} bits give {count} {layout} SQNR {written[0]}; {written[1]} of the weights become exactly 0; "
+            f"{used} levels are used; {written[3]} instead of {size(4 * rows.size)} as float32."
+        )
+        if bits < BITS[-1] and np.all(np.isfinite(sqnrs)):
+            words += f" One more bit would bring {decibels(sqnrs[bits + 1 - BITS[0]] - sqnrs[bits - BITS[0]])}."
+        return stage.png(), words
 
     controls = {
-        "bits": slider(*CONTROLS["bits"], 4, 2, 16),
-        "per_channel": switch(*CONTROLS["per_channel"], False),
-        "symmetric": switch(*CONTROLS["symmetric"], True),
+        "bits": slider(
+            "bits", "How many bits each integer has: every further bit doubles the number of levels", 4, 2, 16
+        ),
+        "per_channel": switch(
+            "per channel", "A scale of its own for every output channel, instead of one for all", False
+        ),
+        "symmetric": switch("symmetric", "Zero-point 0, and as much range below zero as above", True),
     }
-    start = {"bits": bits, "per_channel": per_channel, "symmetric": symmetric}
     return Explorer(controls, update, stage.size, start)
+
+
+@dataclass(frozen=True, eq=False)
+class Grids:
+    """Rows of weights on their grids, and what is asked of them.
+
+    Attributes
+    ----------
+    params : QuantParams
+        One grid for all rows, or one for each.
+    sqnr : float
+        In dB, of all weights together.
+    zeros : float
+        The share of weights that stand on exactly 0.
+    levels, counts, steps : ndarray, shape (levels in use,)
+        The levels that any weight stands on, grid by grid; how many stand there; the step of its grid.
+    used : float
+        How many levels of a grid are used, on average over the grids.
+    """
+
+    params: QuantParams
+    sqnr: float
+    zeros: float
+    levels: np.ndarray
+    counts: np.ndarray
+    steps: np.ndarray
+    used: float
+
+
+def lay_grids(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> Grids:
+    """Quantize ``rows`` as LiteRT does weights: signed, and narrow where symmetric; from minimum to maximum."""
+    params = params_from_data(rows, _spec(bits, symmetric, per_channel))
+    q = quantize(rows, params)
+    # Equal integers side by side, grid by grid; NumPy's stable sort of small integers is by far the quickest.
+    sorted_q = np.sort(q.reshape(np.size(params.scale), -1), axis=1, kind="stable")
+    first = np.ones(sorted_q.shape, bool)
+    first[:, 1:] = sorted_q[:, 1:] != sorted_q[:, :-1]
+    places = np.flatnonzero(first)
+    counts = np.diff(places, append=q.size)
+    grid = places // sorted_q.shape[1]
+    steps = np.atleast_1d(params.scale)[grid]
+    levels = steps * (sorted_q.ravel()[places].astype(int) - np.atleast_1d(params.zero_point)[grid])
+    zeros = counts[levels == 0].sum() / q.size
+    used = len(places) / np.size(params.scale)
+    return Grids(params, sqnr_db(rows, dequantize(q, params)), zeros, levels, counts, steps, used)
 
 
 def sqnr_by_bits(rows: np.ndarray, symmetric: bool, per_channel: bool) -> list[float]:
     """Return the SQNR in dB at 2 to 16 bits."""
-
-    def sqnr(bits: int) -> float:
-        return sqnr_db(rows, fake_quantize(rows, params_from_data(rows, weight_spec(bits, symmetric, per_channel))))
-
-    return [sqnr(bits) for bits in BITS]
+    grids = (params_from_data(rows, _spec(bits, symmetric, per_channel)) for bits in BITS)
+    return [sqnr_db(rows, fake_quantize(rows, params)) for params in grids]
 
 
-def say(rows: np.ndarray, grids: Grids, curve: list[float]) -> str:
-    """Say in words what the picture shows."""
-    spec, scale = grids.params.spec, np.atleast_1d(grids.params.scale)
-    layout = TENSOR["many_grids" if grids.grids > 1 else "one_grid"].format(
-        bits=spec.bits,
-        levels=spec.levels,
-        scale=number(scale.max()),
-        smallest=number(scale.min()),
-        largest=number(scale.max()),
-    )
-    result = TENSOR["result"].format(
-        sqnr=decibels(grids.sqnr),
-        zeros=share(grids.zeros),
-        used=number(grids.used),
-        levels=spec.levels,
-        packed=size(packed_bytes(rows, grids.params)),
-        float32=size(4 * rows.size),
-    )
-    if spec.bits == BITS[-1] or not np.all(np.isfinite(curve)):
-        return f"{layout} {result}"
-    gain = curve[spec.bits + 1 - BITS[0]] - curve[spec.bits - BITS[0]]
-    return f"{layout} {result} {TENSOR['next_bit'].format(gain=decibels(gain))}"
+def _spec(bits: int, symmetric: bool, per_channel: bool) -> QuantSpec:
+    return QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=0 if per_channel else None)
 
 
-class Parts:
-    """The artists: histogram, levels of every channel below it, SQNR over bits beside it, numbers above."""
+def packed_bytes(count: int, params: QuantParams) -> int:
+    """Return the bytes of ``count`` integers packed tightly, with scales (float32) and zero-points (int32) if any."""
+    each = 4 if params.spec.symmetric else 8
+    return -(-count * params.spec.bits // 8) + each * np.size(params.scale)
 
-    def __init__(self, figure, rows: np.ndarray):
-        self.rows = rows
-        self.reach = np.max(np.abs(rows)) or 1.0
-        self.edges = np.linspace(-1.05 * self.reach, 1.05 * self.reach, BINS + 1)
-        _, self.numbers = named_numbers(
-            figure, np.array([0.1, 0.27, 0.44, 0.61]), 0.985, TENSOR["tiles"], [QUANTIZED_TEXT] * 4
-        )
-        self._histogram(figure)
-        self._levels(figure)
-        self._curve(figure)
-        self.moving = [
-            self.bars,
-            self.levels,
-            self.rule,
-            *self.curves.values(),
-            self.chosen,
-            self.here,
-            *self.numbers,
-        ]
 
-    def _histogram(self, figure) -> None:
-        axes = figure.add_axes((0.055, 0.41, 0.6, 0.38))
-        density = np.histogram(self.rows, self.edges)[0] / np.diff(self.edges)
-        axes.set(xlim=self.edges[[0, -1]], ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
-        axes.spines["left"].set_visible(False)
-        axes.stairs(density, self.edges, fill=True, color=FLOAT, alpha=0.45, label=TENSOR["float"])
-        fine = np.linspace(*self.edges[[0, -1]], 6 * BINS + 1)
-        self.bars = axes.stairs(np.zeros(6 * BINS), fine, color=QUANTIZED, linewidth=2, label=TENSOR["quantized"])
-        axes.legend(loc="lower left", bbox_to_anchor=(0.3, 1), ncols=2, borderaxespad=0)
+def spread(grids: Grids, edges: np.ndarray) -> np.ndarray:
+    """Return the density of the weights when each may lie anywhere within half a step of its level.
 
-    def _levels(self, figure) -> None:
-        axes = figure.add_axes((0.055, 0.115, 0.6, 0.295))
-        axes.set(xlim=self.edges[[0, -1]], ylim=(0, 1), yticks=[])
-        axes.spines["left"].set_visible(False)
-        plain_ticks(axes.xaxis)
-        count = len(self.rows)
-        title = TENSOR["levels_of"].format(count=count) if count > 1 else TENSOR["levels_of_one"]
-        axes.set_ylabel(title)
-        self.levels = Pixels(axes)
-
-    def _curve(self, figure) -> None:
-        axes = figure.add_axes((0.735, 0.115, 0.25, 0.715))
-        axes.set(xlim=(1.5, 16.5), ylim=(0, 105), xlabel=TENSOR["bits"], xticks=[2, 4, 6, 8, 10, 12, 14, 16])
-        axes.set_title(TENSOR["curve"], fontsize=11)
-        self.rule = axes.plot([], [], ":", color="black", linewidth=1.2, label=TENSOR["rule"])[0]
-        self.curves = {
-            True: axes.plot([], [], "s-", color=GUIDE, markersize=4, label=TENSOR["per_channel"])[0],
-            False: axes.plot([], [], "o--", color=GUIDE, markersize=4, label=TENSOR["per_tensor"])[0],
-        }
-        self.chosen = axes.plot([], [], "-", color=QUANTIZED, linewidth=3, alpha=0.8)[0]
-        self.here = axes.plot([], [], "s", color=QUANTIZED, markersize=11, markeredgecolor="black")[0]
-        axes.legend(loc="upper left", borderaxespad=0)
-
-    def show(self, grids: Grids, per_channel: bool, curves: dict[bool, list[float]]) -> None:
-        """Move every artist to where these grids have it."""
-        spec = grids.params.spec
-        self.bars.set_data(spread(grids, self.bars.get_data().edges))
-        on = level_pixels(grids.params, *self.edges[[0, -1]], self.levels.width)
-        row_of_pixel = np.arange(self.levels.height) * len(on) // self.levels.height
-        self.levels.rgba = level_colours(on[row_of_pixel])
-        for each, curve in curves.items():
-            self.curves[each].set_data(BITS, curve)
-        chosen = curves[per_channel]
-        self.chosen.set_data(BITS, chosen)
-        self.here.set_data([spec.bits], [grids.sqnr])
-        self.rule.set_data(BITS, chosen[-1] + 6.02 * (np.array(BITS) - 16))
-        texts = (
-            decibels(grids.sqnr),
-            share(grids.zeros),
-            TENSOR["used"].format(used=number(grids.used), levels=spec.levels),
-            size(packed_bytes(self.rows, grids.params)),
-        )
-        for text, words in zip(self.numbers, texts, strict=True):
-            text.set_text(words)
+    With one grid that is a bar on every level, as wide as the step; with many grids, all their bars in one pile.
+    ``edges`` are increasing bin borders; the density is in weights per unit of the axis, on average over each bin.
+    """
+    # A bar adds its height where it begins and takes it away where it ends; summed up twice, weights below x.
+    heights = grids.counts / grids.steps
+    knots = np.concatenate([grids.levels - grids.steps / 2, grids.levels + grids.steps / 2])
+    order = np.argsort(knots)
+    knots, slopes = knots[order], np.cumsum(np.concatenate([heights, -heights])[order])
+    below = np.concatenate([[0], np.cumsum(slopes[:-1] * np.diff(knots))])
+    return np.diff(np.interp(edges, knots, below)) / np.diff(edges)

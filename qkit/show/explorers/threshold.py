@@ -1,30 +1,63 @@
 """Where to clip: the histogram of a layer, what every method would choose, and a threshold under the learner's hand."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.histogram import Histogram
-from qkit.show.canvas import Stage, number, share
+from qkit.numeric import Histogram, histogram_of, thresholds
+from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
+from qkit.numeric.histogram import magnitudes_of
+from qkit.numeric.thresholds import Threshold
+from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, number, share
 from qkit.show.explorer import Explorer, choice, slider, stops
-from qkit.show.explorers.threshold_numbers import View, comparable
-from qkit.show.explorers.threshold_picture import Parts
-from qkit.show.words.explorers import CONTROLS, METHODS, THRESHOLD
-
-PERCENTILES = (95.0, 96.0, 97.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 99.999, 100.0)
+from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 
-def threshold(
-    histograms: Mapping | Histogram | np.ndarray,
-    *,
-    images: str | None = None,
-    layer: str | None = None,
-    bits: int = 4,
-    method: str = "mse",
-    percentile: float = 99.9,
-    end: float = 60.0,
-) -> Explorer:
+def kl_plain(x: Histogram, bits: int = 8) -> Threshold:
+    """Choose as TensorRT's slides do: zeros are counted, and the first candidate has one bin a level."""
+    return thresholds.kl(x, bits, drop_zeros=False, start=min(levels_of(x, bits), len(x.counts)))
+
+
+METHODS = {
+    "minmax": thresholds.minmax,
+    "percentile": thresholds.percentile,
+    "mse": thresholds.mse,
+    "kl": thresholds.kl,
+    "kl_plain": kl_plain,
+    "admm": thresholds.admm,
+    "aciq_laplace": thresholds.aciq_laplace,
+    "aciq_gauss": thresholds.aciq_gauss,
+}
+NAMES = {method: method for method in METHODS}
+NAMES |= {"kl_plain": "kl, no remedies", "aciq_laplace": "aciq, Laplace", "aciq_gauss": "aciq, Gauss"}
+"""What the methods are called on the screen."""
+DASHES = "-", "--", "-.", ":", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)), (0, (3, 1, 1, 1))
+PERCENTILES = 95.0, 96.0, 97.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 99.999, 100.0
+CURVES = {
+    "clipping": ("--", CLIPPED, 1.5, 0, 0.254, "-- clipping"),
+    "rounding": (":", QUANTIZED_TEXT, 2, 0, 0.222, "·· rounding"),
+    "theory": ("-.", GUIDE, 1.5, 0, 0.19, "-· theory"),
+    "path": ("D", GUIDE, 0, 6, 0.19, "◆ steps"),
+    "sum": ("-", ERROR, 2, 0, 0.286, "— sum"),
+    "divergence": (".-", ERROR, 2, 4, 0.286, "gaps: ∞"),  # a candidate between two infinite ones is no line
+}
+"""Style, colour, width and size of marks of each curve, from back to front; how high its key stands, and the key."""
+LEAST, MOST = 0.3, 30
+"""Which part of a curve is shown, in multiples of its least."""
+THINNEST, DENSEST = 1e-3, 400
+"""Which densities the small panel shows; the mean is 1."""
+CELLS = 128
+"""How many bars at most a histogram is drawn with: more would be narrower than can be seen."""
+POINTS = 200
+"""At how many thresholds, evenly spaced, the errors are drawn."""
+
+
+@in_style
+def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer:
     """Show what every method that chooses a clipping threshold would choose, beside one chosen by hand.
+
+    Taught in notebook 04, section 7.
 
     Parameters
     ----------
@@ -32,15 +65,9 @@ def threshold(
         Of magnitudes, of the activations or weights of each layer: ``{"dense1": histogram, ...}``. To compare what
         images the activations were counted on: ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``.
         An array is counted in 2,048 bins first.
-    images, layer
-        Where the controls start: by default, the first of each.
-    bits, method, percentile, end
-        Where the controls start; ``end`` is the threshold by hand, in per cent of the largest magnitude.
-
-    Returns
-    -------
-    Explorer
-        With the controls ``bits``, ``method``, ``percentile``, ``end`` and, where there are several, ``images`` and
+    **start
+        Where the controls start: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
+        threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and
         ``layer``.
 
     Raises
@@ -50,65 +77,275 @@ def threshold(
         the same layers, or a control does not offer what it should start with.
     """
     sets = comparable(histograms)
-    names = {"images": list(sets), "layer": list(next(iter(sets.values())))}
-    stage = Stage(9, 6.2, Parts)
+    first, layers = next((images, list(each)) for images, each in sets.items())
+    reaches, bars = {}, {}
+    for name in layers:
+        reaches[name], bars[name] = bar_heights({images: sets[images][name] for images in sets})
+    evenly = np.arange(1, POINTS + 1) / POINTS
+    find = lru_cache(maxsize=256)(lambda method, *args, **more: METHODS[method](*args, **more))
 
-    def update(bits, method, percentile, end, images=names["images"][0], layer=names["layer"][0]) -> tuple[bytes, str]:
-        view = View(sets[images][layer], bits, method, percentile, end)
-        stage.parts.show(view)
-        return stage.png(), say(view)
+    stage = Stage(9, 6.2)
+    left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
 
-    controls = {
-        name: choice(*CONTROLS[name], options[0], dict(zip(options, options, strict=True)))
-        for name, options in names.items()
-        if len(options) > 1
-    }
+    def write(place, x, y, kind=Label, **looks):
+        return stage.moving(place.add_artist(kind(x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)))
+
+    # The histogram is 1 high; above it, each method has a row of its own.
+    *heights, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
+    above = stage.axes(left, 0.415, width, 0.485, xlim=(0, 101), ylim=(0, heights[0] + row / 2), yticks=[])
+    above.set_xticks(range(0, 101, 20), [])
+    above.spines["left"].set_visible(False)
+    above.text(-2, 0.5, "how many |x|,\nlog scale", ha="right", va="center", color=FLOAT)
+    above.text(-2, last, "yours", ha="right", va="center", fontsize=10, weight="bold")
+    above.hlines([*heights, last], 0, 100, **faint)
+    edges = np.linspace(0, 100, CELLS + 1)
+    counts = stage.moving(above.stairs(np.zeros(CELLS), edges, fill=True, color=FLOAT, alpha=0.5))
+    hatch = stage.moving(clipped_patch(above))
+    hatch.set_height(1 / above.get_ylim()[1])
+    stem = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
+    rows = []
+    for y in heights:
+        line = stage.moving(*above.plot([0, 0], [0, y], "s", **stem))
+        rows.append((line, write(above, -2, y, ha="right"), write(above, 103, y, Numeral)))
+    hand_stem = stage.moving(*above.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **stem))
+    hand_percent = write(above, 103, last, Numeral, weight="bold")
+
+    below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
+    below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude")
+    below.set_yticks([1, 3, 10, 30], ["1×", "3×", "10×", "30×"], fontsize=10)
+    below.minorticks_off()
+    below.grid(axis="y", **faint)
+    below.set_axisbelow(True)
+    unit = write(stage.figure, left, 0.375, fontsize=11)
+    curves = {}
+    for name, (style, color, thickness, marks, y, key) in CURVES.items():
+        looks = {"color": color, "linewidth": thickness, "markersize": marks, "markeredgewidth": 0}
+        line = stage.moving(*below.plot([], [], style, **looks))
+        color = CLIPPED_TEXT if color == CLIPPED else color
+        curves[name] = line, write(stage.figure, 0.665, y, text=key, color=color)
+    chosen_line = stage.moving(below.axvline(0, color=QUANTIZED_TEXT, linewidth=2.5))
+    hand_line = stage.moving(below.axvline(0, color="black", linewidth=1.6))
+    mark = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
+    chosen_mark = stage.moving(*below.plot([], [], "s", color=QUANTIZED, **mark))
+    hand_mark = stage.moving(*below.plot([], [], "o", color="black", **mark))
+    stage.figure.text(0.665, 0.31, "yours / least:", fontsize=10, weight="bold")
+    times = write(stage.figure, 0.785, 0.31, Numeral, va="baseline", weight="bold")
+    facts = [write(stage.figure, 0.98, y, ha="right", fontsize=11) for y in (0.14, 0.095, 0.05)]
+
+    beside = stage.axes(0.765, 0.415, 0.215, 0.32, xlim=(0, 1.01), yscale="log", ylim=(THINNEST, DENSEST))
+    beside.set(xticks=[0, 0.5, 1], yticks=[], xlabel="share of your threshold", ylabel="density, log scale")
+    beside.minorticks_off()
+    stage.figure.text(0.98, 0.875, "|x|, up to yours", ha="right", va="center")
+    filled = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, fill=True, color=FLOAT, alpha=0.5))
+    outline = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
+    filled_key = write(stage.figure, 0.98, 0.83, ha="right", fontsize=11, color=FLOAT)
+    outline_key = write(stage.figure, 0.98, 0.785, ha="right", fontsize=11, color=QUANTIZED_TEXT)
+    names = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
+    colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
+    tiles = [*map(stage.moving, named_numbers(stage.figure, np.linspace(0.1, 0.9, 5), 0.99, names, colours)[1])]
+
+    def update(bits, method, percentile, end, images=first, layer=layers[0]):
+        histogram, reach, is_kl = sets[images][layer], reaches[layer], method.startswith("kl")
+        found = {}
+        for each in METHODS:
+            try:
+                found[each] = find(each, histogram, bits, **({"share": percentile} if each == "percentile" else {}))
+            except ValueError:
+                if each == method:
+                    raise
+                found[each] = None  # such as 99.9 % of values that are 0
+        names = NAMES | {"percentile": f"percentile {percentile:g}"}
+        chosen, hand, zeros = found[method], end / 100 * reach, histogram.zeros / histogram.count
+        clipped = float(histogram.beyond(hand)[0]) if hand < histogram.largest else 0.0
+        clipping, rounding = (error.item() for error in costs(histogram, bits, np.array([hand])))
+        shown = curves_of(method, chosen, histogram, bits, [*evenly * reach, hand])
+        criterion = found[method if is_kl else "mse"].curve
+        usable = criterion[np.isfinite(criterion) & (criterion > 0)]
+        least = usable.min() if usable.size else np.nan
+        at_chosen, at_hand = (nearest(*shown["divergence" if is_kl else "sum"], x) for x in (chosen.value, hand))
+
+        counts.set_data(bars[layer][images])
+        hatch.set(x=end, width=100 - end)
+        hand_stem.set_xdata([end, end])
+        hand_percent.set_text(f"{number(end)} %")
+        for (each, threshold), (line, name, percent), dashes in zip(found.items(), rows, DASHES, strict=True):
+            explained, x = each == method, 100 * (threshold.value / reach) if threshold else np.nan
+            colour, weight = (QUANTIZED_TEXT, "bold") if explained else (GUIDE, "normal")
+            line.set(xdata=[x, x], color=colour, linestyle="-" if explained else dashes)
+            line.set(linewidth=3 if explained else 1.1, markersize=9 if explained else 5)
+            name.set(text=names[each], color=colour, weight=weight)
+            percent.set(text=share(x / 100) if threshold else "–", color=colour, weight=weight)
+
+        unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
+        for name, (line, key) in curves.items():
+            line.set_visible(name in shown)
+            key.set_visible(name in shown and not (is_kl and np.isfinite(chosen.curve).all()))
+            if name in shown:
+                x, y = shown[name]
+                line.set_data(100 * (x / reach), y / least)
+        x = 100 * (chosen.value / reach)
+        chosen_line.set_xdata([x, x])
+        chosen_mark.set_data([x], [np.clip(at_chosen / least, LEAST, MOST)])
+        hand_line.set_xdata([end, end])
+        hand_mark.set_data([end], [np.clip(at_hand / least, LEAST, MOST)])
+        hand_mark.set_marker("^" if at_hand / least > MOST else "o")  # the curve is above the picture
+
+        for patch, (density, borders) in zip((filled, outline), outlines(histogram, bits, method, hand), strict=True):
+            patch.set_data(np.maximum(density, THINNEST), borders)
+        title = f"{layer}, {images}" if images else layer
+        for text, words in {
+            times: number(at_hand / least),
+            filled_key: "filled: reference P" if is_kl else "filled: before",
+            outline_key: "outline: quantized Q" if is_kl else "outline: after",
+            facts[0]: title,
+            facts[1]: f"100 % is |x| = {number(reach)}",
+            facts[2]: f"{share(zeros)} exact zeros left out" if zeros else "",
+            tiles[0]: number(hand),
+            tiles[1]: share(clipped),
+            tiles[2]: number(clipping),
+            tiles[3]: number(rounding),
+            tiles[4]: number(clipping + rounding),
+        }.items():
+            text.set_text(words)
+
+        if histogram.largest == 0:
+            return stage.png(), f"{title}: all values are 0, and every threshold holds them."
+        sentences = [
+            f"{title}, {bits} bits, {'signed' if histogram.low < 0 else 'unsigned'}: {names[method]} clips at "
+            f"{number(chosen.value)}, {share(chosen.value / reach)} of the largest magnitude: "
+            f"{chosen.why.replace('e-', 'e−')}.",
+            f"Your threshold {number(hand)}, {number(end)} % of the largest, clips {share(clipped)} of the values: "
+            f"clipping error {number(clipping)} + rounding error {number(rounding)} = MSE "
+            f"{number(clipping + rounding)}.",
+        ]
+        if is_kl and np.isnan(at_hand):
+            low, high = (number(100 * (x / reach)) for x in chosen.candidates[[0, -1]])
+            sentences.append(f"This method tries no threshold below {low} % or above {high} % of the largest.")
+        elif is_kl and np.isinf(at_hand):
+            sentences.append("The divergence there is infinite: values are clipped into a bin that is empty.")
+        elif is_kl:
+            sentences.append(f"The divergence there is {number(at_hand)} nats.")
+        if zeros:
+            sentences.append(f"{share(zeros)} of the values are exactly 0 and left out of the histogram.")
+        if histogram.largest < reach:
+            largest = number(histogram.largest)
+            sentences.append(f"The largest magnitude in all sets is {number(reach)}, in this one {largest}.")
+        places = {
+            each: f"at {share(threshold.value / reach)}" if threshold else "nowhere"
+            for each, threshold in found.items()
+        }
+        sentences.append(f"All thresholds: {'; '.join(f'{names[each]} {place}' for each, place in places.items())}.")
+        return stage.png(), " ".join(sentences)
+
+    controls = {}
+    if len(sets) > 1:
+        tooltip = "The images from which the values were counted; the axis stays the same"
+        controls["images"] = choice("images", tooltip, first, {images: images for images in sets})
+    if len(layers) > 1:
+        tooltip = "Whose values are clipped and quantized"
+        controls["layer"] = choice("layer", tooltip, layers[0], {layer: layer for layer in layers})
     controls |= {
-        "bits": slider(*CONTROLS["bits"], 4, 2, 8),
-        "method": choice(*CONTROLS["method"], "mse", METHODS),
-        "percentile": stops(*CONTROLS["percentile"], 99.9, {share: f"{share:g}" for share in PERCENTILES}),
-        "end": slider(*CONTROLS["end"], 60, 1, 100, step=0.5),
+        "bits": slider(
+            "bits", "How many bits each integer has: every further bit doubles the number of levels", 4, 2, 8
+        ),
+        "method": choice("method", "Which way to choose a threshold is explained, with its curve", "mse", NAMES),
+        "percentile": stops(
+            "percentile",
+            "The share of the values that the method called percentile keeps; no other moves",
+            99.9,
+            {kept: f"{kept:g}" for kept in PERCENTILES},
+        ),
+        "end": slider(
+            "yours, %", "The threshold under your hand, in per cent of the largest magnitude", 60, 1, 100, step=0.5
+        ),
     }
-    start = {"images": images, "layer": layer, "bits": bits, "method": method, "percentile": percentile, "end": end}
-    return Explorer(controls, update, stage.size, {name: at for name, at in start.items() if at is not None}, lines=6)
+    return Explorer(controls, update, stage.size, start, lines=6)
 
 
-def say(view: View) -> str:
-    """Say in words what the picture shows."""
-    layer, chosen = view.layer, view.chosen
-    if layer.data.largest == 0:
-        return THRESHOLD["all_zero"].format(layer=layer.name)
-    sentences = [
-        THRESHOLD["chosen"].format(
-            layer=layer.name,
-            bits=view.bits,
-            kind=THRESHOLD["signed" if layer.data.signed else "unsigned"],
-            name=view.name(view.method),
-            value=number(chosen.value),
-            share=share(chosen.value / layer.reach),
-            why=chosen.why.replace("e-", "e−"),
-        ),
-        THRESHOLD["hand"].format(
-            value=number(view.hand),
-            percent=number(view.end),
-            clipped=share(view.clipped),
-            clipping=number(view.clipping),
-            rounding=number(view.rounding),
-            sum=number(view.clipping + view.rounding),
-        ),
-    ]
-    if view.divergence:
-        low, high = (number(layer.percent(end)) for end in chosen.candidates[[0, -1]])
-        kind = "untried" if np.isnan(view.at_hand) else "divergence" if np.isfinite(view.at_hand) else "infinite"
-        sentences.append(THRESHOLD[kind].format(divergence=number(view.at_hand), low=low, high=high))
-    if layer.zeros:
-        sentences.append(THRESHOLD["left_out"].format(zeros=share(layer.zeros)))
-    if layer.data.largest < layer.reach:
-        sentences.append(THRESHOLD["reach"].format(largest=number(layer.data.largest), reach=number(layer.reach)))
-    every = (
-        THRESHOLD["at" if found else "nowhere"].format(
-            name=view.name(method), share=found and share(found.value / layer.reach)
-        )
-        for method, found in view.found.items()
-    )
-    return " ".join([*sentences, THRESHOLD["every"].format(every="; ".join(every))])
+def comparable(histograms: Mapping | Histogram | np.ndarray) -> dict[str, dict[str, Histogram]]:
+    """Return the histogram of every layer, for every set of images; without sets, for one that has no name."""
+    if not isinstance(histograms, Mapping):
+        histograms = {"x": histograms}
+    if not any(isinstance(each, Mapping) for each in histograms.values()):
+        histograms = {"": histograms}
+    names = next(list(each) for each in histograms.values() if isinstance(each, Mapping))
+    if not names:
+        raise ValueError("histograms must hold at least one layer, got none")
+    for name in (*histograms, *names):
+        if not isinstance(name, str):
+            raise ValueError(f"layers and sets of images must have names, got {name!r}")
+    for images, layers in histograms.items():
+        if not isinstance(layers, Mapping) or set(layers) != set(names):
+            raise ValueError(f"every set must hold the layers {', '.join(names)}; {images!r} does not")
+    return {images: {name: counted(layers[name], name) for name in names} for images, layers in histograms.items()}
+
+
+def counted(x: np.ndarray | Histogram, name: str) -> Histogram:
+    """Return the histogram of magnitudes that ``x`` is, or is counted in."""
+    histogram = x if isinstance(x, Histogram) else histogram_of(as_drawable(x, f"the values of {name!r}"))
+    try:
+        return magnitudes_of(histogram)
+    except ValueError as error:
+        raise ValueError(f"{name!r} cannot be used: {error}") from None
+
+
+def bar_heights(sets: dict[str, Histogram]) -> tuple[float, dict[str, np.ndarray]]:
+    """Return where the axis that all sets share ends, and the bars of each: logarithms in shares of the highest."""
+    reach = max(each.largest for each in sets.values()) or 1.0
+    edges = np.linspace(0, reach, CELLS + 1)
+    # Twice the count, so that a single value has a bar.
+    twice = {name: np.maximum(-2 * each.count * np.diff(each.beyond(edges)[0]), 1) for name, each in sets.items()}
+    highest = np.log(max(2, *(each.max() for each in twice.values())))
+    return reach, {name: np.log(each) / highest for name, each in twice.items()}
+
+
+def levels_of(histogram: Histogram, bits: int) -> int:
+    """Return how many levels magnitudes have, 0 among them."""
+    return 2 ** (bits - (histogram.low < 0))
+
+
+def costs(histogram: Histogram, bits: int, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what clipping and what rounding add to the mean squared error at each threshold."""
+    clipping = clipping_errors(histogram, at)
+    return clipping, np.maximum(squared_errors(histogram, at, levels_of(histogram, bits) - 1) - clipping, 0)
+
+
+def curves_of(method: str, chosen: Threshold, histogram: Histogram, bits: int, at: list[float]) -> dict[str, tuple]:
+    """Return what explains a method's choice: thresholds, and what they have, for each of some of ``CURVES``."""
+    if method.startswith("kl"):
+        return {"divergence": (chosen.candidates, chosen.curve)}
+    at = np.sort([*at, chosen.value])
+    clipping, rounding = costs(histogram, bits, at)
+    curves = {"clipping": (at, clipping), "rounding": (at, rounding), "sum": (at, clipping + rounding)}
+    if method.startswith("aciq"):  # the theory is about the values that are not 0, the others about all
+        curves["theory"] = chosen.candidates, chosen.curve * (1 - histogram.zeros / histogram.count)
+    elif method == "admm":
+        curves["path"] = chosen.candidates, chosen.curve
+    return curves
+
+
+def nearest(x: np.ndarray, curve: np.ndarray, place: float) -> float:
+    """Return the curve at the candidate next to ``place``; NaN before the first one and after the last."""
+    half = (x[-1] - x[0]) / len(x) / 2 if len(x) else np.nan
+    inside = len(x) and x[0] - half <= place <= x[-1] + half
+    return float(curve[np.argmin(np.abs(x - place))]) if inside else np.nan
+
+
+def outlines(histogram: Histogram, bits: int, method: str, hand: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return two densities and their edges, in shares of the threshold by hand.
+
+    P and Q of the divergence that ``method`` looks at; else the magnitudes and the levels that they land on.
+    """
+    levels, bins = levels_of(histogram, bits), len(histogram.counts)
+    if method.startswith("kl"):
+        kept = int(np.clip(np.rint(hand / histogram.stop * bins), 1, bins))
+        borders = np.append(np.arange(0, kept, -(-kept // CELLS)), kept)
+        edges = borders * (histogram.stop / bins / hand)
+        counts = histogram.nonzero_counts if method == "kl" else histogram.counts
+        pair = reference_and_merged(counts, levels, kept)
+        return [(np.add.reduceat(mass, borders[:-1]) / np.diff(edges), edges) for mass in pair]
+    cells, landing = np.linspace(0, 1, CELLS + 1), np.clip((np.arange(levels + 1) - 0.5) / (levels - 1), 0, 1)
+    before, after = (histogram.beyond(edges * hand)[0] for edges in (cells, landing))
+    after[-1] = 0  # what is clipped lands on the last level
+    whole = max(before[0], 1e-300)
+    return [(-np.diff(beyond) / whole / np.diff(x), x) for beyond, x in ((before, cells), (after, landing))]
