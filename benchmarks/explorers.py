@@ -106,6 +106,7 @@ class Redrawn(Stage):
     def png(self) -> bytes:
         """Draw and save the whole figure."""
         file = io.BytesIO()
+        self.figure.set_layout_engine("none")  # the last savefig left the style's own behind
         self.figure.savefig(file, bbox_inches="tight")
         return file.getvalue()
 
