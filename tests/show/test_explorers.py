@@ -181,17 +181,14 @@ def test_explorers_start_where_they_are_told():
 
 
 ARRAYS = {
-    "a number": 0.7,
-    "zero": 0.0,
-    "integers": np.arange(-5, 6),
+    "a whole number": 7,
     "a constant": np.full((4, 3), 0.5),
     "zeros": np.zeros((2, 3, 4)),
     "one side": np.abs(WEIGHTS) + 1,
     "tiny": WEIGHTS * 1e-30,
     "denormal": np.array([[1e-310, -2e-310], [0, 5e-324]]),
     "huge": WEIGHTS.astype(float) * 1e99,
-    "half precision": WEIGHTS.astype(np.float16),
-    "a dead channel": WEIGHTS * (np.arange(8) > 0),
+    "a dead channel, half precision": (WEIGHTS * (np.arange(8) > 0)).astype(np.float16),
     "many channels": RNG.normal(size=(2, 300)),
 }
 

@@ -106,17 +106,17 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
         rule.set_data(BITS, sqnrs[-1] + 6.02 * (np.array(BITS) - 16))
 
         scale, count = np.atleast_1d(grids.params.scale), grids.params.spec.levels
-        used = f"{number(grids.used)} of {count}"
-        written = decibels(grids.sqnr), share(grids.zeros), used, size(packed_bytes(rows.size, grids.params))
-        for each, text in zip(numbers, written, strict=True):
+        sqnr, zeros, used = decibels(grids.sqnr), share(grids.zeros), f"{number(grids.used)} of {count}"
+        packed = size(packed_bytes(rows.size, grids.params))
+        for each, text in zip(numbers, (sqnr, zeros, used, packed), strict=True):
             each.set_text(text)
         if len(scale) > 1:
             layout = f"levels to every channel, with steps from {number(scale.min())} to {number(scale.max())}."
         else:
             layout = f"levels, the same for all channels, a step of {number(scale[0])} apart."
         words = (
-            f"{bits} bits give {count} {layout} SQNR {written[0]}; {written[1]} of the weights become exactly 0; "
-            f"{used} levels are used; {written[3]} instead of {size(4 * rows.size)} as float32."
+            f"{bits} bits give {count} {layout} SQNR {sqnr}; {zeros} of the weights become exactly 0; "
+            f"{used} levels are used; {packed} instead of {size(4 * rows.size)} as float32."
         )
         if bits < BITS[-1] and np.all(np.isfinite(sqnrs)):
             words += f" One more bit would bring {decibels(sqnrs[bits + 1 - BITS[0]] - sqnrs[bits - BITS[0]])}."
