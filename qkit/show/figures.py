@@ -476,9 +476,10 @@ def _wrong_answers(axes: Axes, x: Mapping, lines: Mapping, reference: Mapping[st
         said.append(f"{name}: {accuracy:.2%} right")
     axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
     drawn = _lines(axes, x, {name: [1 - each.value for each in values] for name, values in lines.items()})
+    last = len(drawn) - 1
     for place, (line, (name, values)) in enumerate(zip(drawn, lines.items(), strict=True)):
         # Side by side, in points: on top of one another they would hide their intervals.
-        points = min(9, 40 / len(drawn)) * (place - (len(drawn) - 1) / 2)
+        points = min(9, 27 / max(1, last)) * (place - last / 2)
         aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
         line.set_transform(aside)
         ends = 1 - np.array([each.interval for each in values]).T
