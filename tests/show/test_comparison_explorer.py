@@ -1,17 +1,20 @@
 """The explorer that compares two methods: its numbers against their definitions, its words, its picture."""
 
+import io
 import re
+import sys
+from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from qkit.numeric import Accuracy, Paired
 from qkit.show import explorers
-from qkit.show.canvas import Stage, framed, p_value, points
-from qkit.show.explorers.comparison import Measured
-from qkit.show.explorers.comparison_picture import GAP, TILE, Parts
+from qkit.show.canvas import Label, Stage, framed, p_value, points
 
 RNG = np.random.default_rng(21)
 LABELS = RNG.integers(0, 10, 500).astype(np.uint8)
@@ -51,21 +54,9 @@ def study(networks=("deep", "shallow"), bits=BITS, seeds=(0, 1)) -> SimpleNamesp
 STUDY = study()
 
 
-def stage_of(results, **chosen):
-    measured = Measured(results)
-    parts = Stage(9, 5.9, lambda figure: Parts(figure, IMAGES, measured, 8)).parts
-    compared = measured.compare(
-        **{"network": "deep", "bits": (2, 8), "first": "PTQ", "second": "QAT", "seed": 0} | chosen
-    )
-    parts.show(compared)
-    return parts, compared
-
-
 def predicted_by(first: np.ndarray, second: np.ndarray) -> SimpleNamespace:
-    return SimpleNamespace(
-        labels=LABELS,
-        predicted={Cell("deep", "PTQ", 2, 8, 0): first, Cell("deep", "QAT", 2, 8, 0): second},
-    )
+    predicted = {Cell("deep", "PTQ", 2, 8, 0): first, Cell("deep", "QAT", 2, 8, 0): second}
+    return SimpleNamespace(labels=LABELS, predicted=predicted)
 
 
 def spoilt(*wrong: int) -> np.ndarray:
@@ -75,42 +66,49 @@ def spoilt(*wrong: int) -> np.ndarray:
     return predicted
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("bits", BITS)
-def test_numbers_are_those_of_the_paired_images(bits, seed):
-    compared = Measured(STUDY).compare("shallow", bits, "PTQ", "QAT", seed)
-    first, second = (STUDY.predicted[Cell("shallow", method, *bits, seed)] for method in ("PTQ", "QAT"))
-    assert compared.test == Paired.of(first, second, LABELS)
-    assert compared.p_value == compared.test.p_value
-    assert compared.differs == (compared.p_value < 0.05)
-    for images, only, other in ((compared.lost, first, second), (compared.won, second, first)):
-        assert images.tolist() == [i for i in range(500) if only[i] == LABELS[i] != other[i]]
-    for digit in range(10):
-        for counts, images in zip(compared.classes, (compared.lost, compared.won), strict=True):
-            assert counts[digit] == sum(LABELS[i] == digit for i in images)
-    assert compared.accuracies["PTQ"][seed] == Accuracy.of(first, LABELS)
-    assert set(compared.paired) == {0, 1}
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return what makes an explorer and gives it with the axes of its picture: rows, digits and strip."""
+    stages = []
+
+    def recorded(*size):
+        stages.append(Stage(*size))
+        return stages[-1]
+
+    monkeypatch.setattr(sys.modules["qkit.show.explorers.comparison"], "Stage", recorded)
+
+    def draw(results, images=IMAGES, **start):
+        explorer = explorers.comparison(results, images, **start)
+        assert explorer.error is None
+        return explorer, *stages[-1].figure.axes
+
+    return draw
 
 
-def test_float_networks_stand_beside_all_bits():
-    measured = Measured(STUDY)
-    assert measured.bits == BITS
-    found = [measured.compare("deep", bits, "float", "QAT", 0).accuracies["float"] for bits in BITS]
-    assert found[0] == found[1] == found[2]
-    assert found[0][1] == Accuracy.of(STUDY.predicted[Cell("deep", "float", 32, 32, 1)], LABELS)
+def texts(axes) -> list[str]:
+    return [text.get_text() for text in axes.findobj(Label)]
 
 
-def test_words_say_gain_test_and_seeds():
-    explorer = explorers.comparison(STUDY, IMAGES, network="shallow", bits=(4, 4), seed=1)
-    compared = Measured(STUDY).compare("shallow", (4, 4), "PTQ", "QAT", 1)
-    value = {method: 100 * compared.accuracies[method][1].value for method in ("PTQ", "QAT")}
-    assert f"PTQ {value['PTQ']:.2f} % right, QAT {value['QAT']:.2f} %." in explorer.words
-    assert "shallow, 4-bit weights, 4-bit activations, seed 1, 500 images" in explorer.words
-    assert f"{len(compared.won)} images only QAT gets right, {len(compared.lost)} only PTQ" in explorer.words
-    assert "p < 0.0001, a difference." in explorer.words
-    assert f"{compared.classes[1].max()}." in explorer.words
-    gains = [points(compared.paired[seed].gain) for seed in (0, 1)]
-    assert f"Gains with seeds 0, 1: {gains[0]}, {gains[1]} points." in explorer.words
+def test_words_tell_the_counts_the_test_the_digits_and_the_seeds():
+    explorer = explorers.comparison(STUDY, IMAGES, network="shallow")
+    for bits, seed in product(BITS, (0, 1)):
+        words = explorer.set(bits=bits, seed=seed).words
+        pairs = [[STUDY.predicted[Cell("shallow", m, *bits, s)] for m in ("PTQ", "QAT")] for s in (0, 1)]
+        first, second = pairs[seed]
+        lost = Counter(LABELS[i] for i in range(500) if first[i] == LABELS[i] != second[i])
+        won = Counter(LABELS[i] for i in range(500) if second[i] == LABELS[i] != first[i])
+        test = Paired.of(first, second, LABELS)
+        right = [100 * np.mean(each == LABELS) for each in (first, second)]
+        assert f"shallow, {bits[0]}-bit weights, {bits[1]}-bit activations, seed {seed}, 500 images: " in words
+        assert f"PTQ {right[0]:.2f} % right, QAT {right[1]:.2f} %. {points(test.gain)} points: " in words
+        assert f"{won.total()} images only QAT gets right, {lost.total()} only PTQ; " in words
+        verdict = "a difference" if test.p_value < 0.05 else "no difference shown"
+        assert f"McNemar's test: p {p_value(test.p_value)}, {verdict}." in words
+        for what, counts in (("lost", lost), ("won", won)):
+            digit, count = re.search(rf"Most are {what} among the (\d)s: (\d+)\.", words).groups()
+            assert counts[int(digit)] == int(count) == max(counts.values())
+        gains = ", ".join(points(Paired.of(*pair, LABELS).gain) for pair in pairs)
+        assert words.endswith(f"Gains with seeds 0, 1: {gains} points.")
 
 
 def test_five_to_nothing_shows_no_difference_and_six_to_nothing_does():
@@ -127,58 +125,63 @@ def test_numbers_are_written_for_readers():
     assert [p_value(x) for x in (1.0, 0.0517, 0.00051, 1e-9)] == ["= 1", "= 0.052", "= 0.00051", "< 0.0001"]
 
 
-def test_rows_show_wilsons_interval_and_the_other_seeds():
-    parts, compared = stage_of(STUDY)
-    for place, method in ((1, "PTQ"), (2, "QAT")):
-        accuracy, y = compared.accuracies[method][0], parts.methods[method]
-        low, high = accuracy.interval
-        x, ys = parts.intervals[place].get_data()
-        assert x[:2] == pytest.approx([100 * (1 - high), 100 * (1 - low)])
-        assert set(ys) == {y}
-        assert parts.marks[place].get_xdata() == pytest.approx([100 * (1 - accuracy.value)])
-        assert parts.values[y].get_text() == f"{100 * accuracy.value:.2f}"
-    other = [100 * (1 - compared.accuracies[method][1].value) for method in ("float", "PTQ", "QAT")]
-    assert parts.other_seeds.get_xdata() == pytest.approx(other)
-    low, high = parts.axes.get_xlim()
-    drawn = np.concatenate([line.get_xdata() for line in (*parts.intervals, *parts.marks, parts.other_seeds)])
-    assert low < np.nanmin(drawn) and np.nanmax(drawn) < high
-    assert sum(text.get_text() != "" for text in parts.ticks) >= 3
+def test_rows_show_wilsons_interval_and_the_other_seeds(drawn):
+    for bits in BITS:  # a float network stands beside all of them
+        _, rows, *_ = drawn(STUDY, network="deep", bits=bits, seed=0)
+        cells = [("float", (32, 32)), ("PTQ", bits), ("QAT", bits)]
+        chosen, other = (
+            [Accuracy.of(STUDY.predicted[Cell("deep", method, *pair, seed)], LABELS) for method, pair in cells]
+            for seed in (0, 1)
+        )
+        _, *spans, others = rows.lines
+        for y, (span, accuracy) in enumerate(zip(spans, chosen, strict=True)):
+            low, high = accuracy.interval
+            x, places = span.get_data()
+            assert x[:3] == pytest.approx([100 * (1 - right) for right in (high, accuracy.value, low)])
+            assert set(places) == {y}
+            assert f"{100 * accuracy.value:.2f}" in texts(rows)
+        assert others.get_xdata() == pytest.approx([100 * (1 - accuracy.value) for accuracy in other])
+        low, high = rows.get_xlim()
+        ends = np.concatenate([line.get_xdata() for line in (*spans, others)])
+        assert low < np.nanmin(ends) and np.nanmax(ends) < high
+        ticks = [text for text in rows.findobj(Label) if text.get_va() == "top" and text.get_text()]
+        assert len(ticks) >= 3
+        assert all(low < tick.get_position()[0] == float(tick.get_text()) < high for tick in ticks)
 
 
-def test_bars_are_won_and_lost_images_of_each_digit():
-    parts, compared = stage_of(STUDY)
-    most = float(parts.ends[0].get_text())
-    for patch, counts, sign in zip(parts.bars, compared.classes, (-1, 1), strict=True):
-        assert most * patch.get_data().values[::2] == pytest.approx(sign * counts)
+def test_bars_are_won_and_lost_images_of_each_digit(drawn):
+    *_, digits, _ = drawn(STUDY)
+    first, second = (STUDY.predicted[Cell("deep", method, 2, 8, 0)] == LABELS for method in ("PTQ", "QAT"))
+    (most,) = {int(text) for text in texts(digits) if text.isdigit()}
+    lost, won = (np.bincount(LABELS[which], minlength=10) for which in (first & ~second, second & ~first))
+    for patch, heights in zip(digits.patches, (-lost, won), strict=True):
+        assert most * patch.get_data().values[::2] == pytest.approx(heights)
         assert not patch.get_data().values[1::2].any()
-    assert compared.classes.max() <= most
+    assert max(lost.max(), won.max()) <= most
 
 
-@pytest.mark.parametrize(
-    ("only_second", "only_first", "expected"),
-    [
+def test_the_strip_shows_images_of_both_kinds(drawn):
+    for only_second, only_first, expected in (
         (20, 20, [100, 101, 102, 103, 0, 1, 2, 3]),
         (20, 1, [100, 0, 1, 2, 3, 4, 5, 6]),
         (0, 20, [100, 101, 102, 103, 104, 105, 106, 107]),
         (2, 1, [100, 0, 1]),
         (0, 0, []),
-    ],
-)
-def test_the_strip_shows_images_of_both_kinds(only_second, only_first, expected):
-    first, second = spoilt(*range(only_second)), spoilt(*range(100, 100 + only_first))
-    parts, _ = stage_of(predicted_by(first, second))
-    shown = [[text.get_text() for text in row] for row in parts.answers]
-    blank = [""] * (8 - len(expected))
-    assert shown[0] == [str(LABELS[i]) for i in expected] + blank
-    for row, predicted in zip(shown[1:], (first, second), strict=True):
-        assert row == ["✓" if predicted[i] == LABELS[i] else str(predicted[i]) for i in expected] + blank
-    rest = parts.pixels.rgba
-    for index in expected:
-        grey = np.repeat(255 - IMAGES[index][..., None], 3, axis=-1)
-        tile = framed(grey, TILE, GAP)
-        there, rest = rest[: len(tile), : len(tile)], rest[:, len(tile) :]
-        assert np.max(np.abs(there.astype(int) - tile)) <= 1
-    assert (rest == 255).all()
+    ):
+        first, second = spoilt(*range(only_second)), spoilt(*range(100, 100 + only_first))
+        explorer, *_, strip = drawn(predicted_by(first, second))
+        blank = [""] * (8 - len(expected))
+        marked = [["✓" if each[i] == LABELS[i] else str(each[i]) for i in expected] + blank for each in (first, second)]
+        heads, shown = texts(strip)[:3], np.reshape(texts(strip)[3:], (3, 8)).tolist()
+        assert heads == ["label", "PTQ", "QAT"]
+        assert shown == [[str(LABELS[i]) for i in expected] + blank, *marked]
+        left, bottom, right, top = np.round(strip.bbox.extents).astype(int)
+        rest = np.asarray(Image.open(io.BytesIO(explorer.png())))[::-1][bottom:top, left:right][::-1]
+        for index in expected:
+            tile = framed(np.repeat(255 - IMAGES[index][..., None], 3, axis=-1), 0.82, 0.07)
+            there, rest = rest[: len(tile), : len(tile)], rest[:, len(tile) :]
+            assert np.max(np.abs(there.astype(int) - tile)) <= 1
+        assert (rest == 255).all()
 
 
 def test_what_was_not_measured_is_said():
@@ -193,13 +196,13 @@ def test_what_was_not_measured_is_said():
     assert explorer.set(network="shallow", second="QAT").error is None
 
 
-def test_a_method_without_this_seed_keeps_its_other_dots():
+def test_a_method_without_this_seed_keeps_its_other_dots(drawn):
     results = study(networks=("deep",))
     del results.predicted[Cell("deep", "float", 32, 32, 0)]
-    parts, compared = stage_of(results)
-    assert set(compared.accuracies["float"]) == {1}
-    assert parts.values[parts.methods["float"]].get_text() == "–"
-    assert parts.methods["float"] + 0.3 in parts.other_seeds.get_ydata()
+    _, rows, *_ = drawn(results)
+    place = next(text.get_position()[1] for text in rows.findobj(Label) if text.get_text() == "float")
+    assert [text.get_position()[1] for text in rows.findobj(Label) if text.get_text() == "–"] == [place]
+    assert place + 0.3 in rows.lines[-1].get_ydata()
 
 
 def test_a_method_compared_with_itself_gains_nothing():
@@ -211,28 +214,26 @@ def test_there_are_controls_only_where_there_is_a_choice():
     everything = {"network", "bits", "first", "second", "seed"}
     assert set(explorers.comparison(STUDY, IMAGES).controls) == everything
     assert set(explorers.comparison(study(("deep",), BITS[:1], (3,)), IMAGES).controls) == {"first", "second"}
-    floats = SimpleNamespace(labels=LABELS, predicted={Cell("deep", "float", 32, 32, 0): LABELS})
+    floats = SimpleNamespace(labels=LABELS, predicted={Cell("deep", "float", 32, 32, 0): LABELS.tolist()})
     explorer = explorers.comparison(floats, IMAGES / 255)
     assert "deep, 32-bit weights" in explorer.words and "100.00 % right" in explorer.words
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("images", [IMAGES / 255, np.zeros((500, 3, 3)), np.ones((500, 40, 100)), IMAGES > 90])
-def test_any_images_can_be_shown(images):
-    assert explorers.comparison(STUDY, images).set(bits=(8, 8)).error is None
+def test_any_images_can_be_shown():
+    for images in (IMAGES / 255, np.zeros((500, 3, 3)), np.ones((500, 40, 100)), IMAGES > 90):
+        assert explorers.comparison(STUDY, images).set(bits=(8, 8)).error is None
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("first", [LABELS, (LABELS + 1) % 10])
-@pytest.mark.parametrize("second", [LABELS, (LABELS + 1) % 10])
-def test_all_right_and_all_wrong_can_be_drawn(first, second):
-    explorer = explorers.comparison(predicted_by(first, second), IMAGES)
-    assert not re.search(r"nan|[{}]", explorer.words)
+def test_all_right_and_all_wrong_can_be_drawn():
+    for first, second in product((LABELS, (LABELS + 1) % 10), repeat=2):
+        explorer = explorers.comparison(predicted_by(first, second), IMAGES)
+        assert not re.search(r"nan|[{}]", explorer.words)
 
 
-@pytest.mark.parametrize(
-    ("results", "images", "start", "message"),
-    [
+def test_what_cannot_be_used_is_refused():
+    for results, images, start, message in (
         (SimpleNamespace(labels=LABELS, predicted={}), IMAGES, {}, "must hold the predictions of one network"),
         (STUDY, IMAGES[:9], {}, "images must have shape (500, height, width), got (9, 12, 10)"),
         (STUDY, IMAGES[..., None], {}, "images must have shape"),
@@ -240,8 +241,6 @@ def test_all_right_and_all_wrong_can_be_drawn(first, second):
         (STUDY, IMAGES, {"first": "best"}, "first must be one of 'float', 'PTQ', 'QAT', got 'best'"),
         (STUDY, IMAGES, {"bits": (2, 2)}, "bits must be one of (2, 8), (4, 4), (8, 8), got (2, 2)"),
         (STUDY, IMAGES, {"method": "PTQ"}, "there is no control 'method'"),
-    ],
-)
-def test_what_cannot_be_used_is_refused(results, images, start, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        explorers.comparison(results, images, **start)
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            explorers.comparison(results, images, **start)

@@ -1,15 +1,15 @@
 """The explorer of fake quantization: its numbers against their definitions, its words, its pictures."""
 
 import re
+import sys
+from itertools import product
 
 import numpy as np
 import pytest
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_range, straight_through
 from qkit.show import explorers
-from qkit.show.canvas import Stage
-from qkit.show.explorers.fake_quantization import follow, update_by_hand
-from qkit.show.explorers.fake_quantization_picture import ByHand, Replay
+from qkit.show.canvas import Stage, number
 
 RNG = np.random.default_rng(12)
 LATENT = np.cumsum(RNG.normal(scale=0.1, size=(40, 3)), axis=0).astype(np.float32)
@@ -20,38 +20,67 @@ def weights(bits: int) -> QuantSpec:
     return QuantSpec(bits, symmetric=True, narrow_range=True)
 
 
-@pytest.mark.parametrize("bits", [2, 3, 8])
-@pytest.mark.parametrize("w", [-1.3, -1.0, -0.31, 0.0, 0.5, 1.0, 1.01])
-def test_an_update_by_hand_is_descent_on_the_straight_through_gradient(w, bits):
-    params = params_from_range(-1.0, 1.0, weights(bits))
-    moment = update_by_hand(w, 0.2, params)
-    assert moment.after == (w - 0.2 if abs(w) <= 1 else w)
-    assert (moment.w_hat, moment.after_hat) == (fake_quantize(w, params), fake_quantize(moment.after, params))
-    assert moment.jumps == (moment.after_hat != moment.w_hat)
-    assert moment.passes == (abs(w) <= 1)
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return what makes an explorer and gives the lines of its picture, by the axes they are in."""
+    stages = []
+
+    def recorded(*size):
+        stages.append(Stage(*size))
+        return stages[-1]
+
+    monkeypatch.setattr(sys.modules["qkit.show.explorers.fake_quantization"], "Stage", recorded)
+
+    def draw(*arguments, **start):
+        explorers.fake_quantization(*arguments, **start)
+        return [axes.lines for axes in stages[-1].figure.axes]
+
+    return draw
 
 
-@pytest.mark.parametrize("bits", [2, 4])
-def test_a_path_is_quantized_step_by_step(bits):
+def said(w, w_hat, after, after_hat, passes, jumps) -> str:
+    """What the words must hold."""
+    back = f"straight-through takes {int(passes)}"
+    if after == w:
+        return f"Forward, w = {number(w)} becomes ŵ = {number(w_hat)}. .*{back}.* leaves w where it is"
+    update = f"ŵ jumps to {number(after_hat)}" if jumps else f"ŵ stays on its level {number(after_hat)}, but"
+    move = f"moves w by {number(after - w)} to {number(after)}; {update}"
+    return f"Forward, w = {number(w)} becomes ŵ = {number(w_hat)}. .*{back}.* {move}"
+
+
+def test_an_update_by_hand_is_descent_on_the_straight_through_gradient():
+    explorer = explorers.fake_quantization()
+    for bits, w, push in product((2, 3, 8), (-1.3, -1.0, -0.31, 0.0, 0.5, 1.0, 1.01), (0.2, -0.01)):
+        params = params_from_range(-1.0, 1.0, weights(bits))
+        after = w - push if abs(w) <= 1 else w
+        w_hat, after_hat = (float(fake_quantize(x, params)) for x in (w, after))
+        expected = said(w, w_hat, after, after_hat, abs(w) <= 1, after_hat != w_hat)
+        assert re.search(expected, explorer.set(bits=bits, w=w, push=push).words)
+        grid = f"{bits} bits: {params.spec.levels} levels, a step of {number(params.scale)} apart, from −1 to 1."
+        assert explorer.words.startswith(grid)
+
+
+def test_a_path_is_quantized_step_by_step():
     w = LATENT[:, 1]
-    path = follow(w, SCALES, bits)
-    for step, scale in enumerate(SCALES):
-        params = QuantParams(scale, 0, weights(bits))
-        assert path.w_hat[step] == fake_quantize(w[step], params)
-        assert path.passes[step] == straight_through(w[step], params)
-        assert path.q[step] == round(path.w_hat[step] / scale)
-        moment = path.at(step)
-        assert (moment.w, moment.w_hat, moment.passes) == (w[step], path.w_hat[step], path.passes[step])
-        later = min(step + 1, 39)
-        assert (moment.after, moment.after_hat) == (w[later], path.w_hat[later])
-        assert moment.jumps == (path.q[later] != path.q[step])
+    for bits in (2, 4):
+        explorer = explorers.fake_quantization(LATENT, SCALES, bits=bits, weight=1)
+        grids = [QuantParams(scale, 0, weights(bits)) for scale in SCALES]
+        w_hat = [float(fake_quantize(x, params)) for x, params in zip(w, grids, strict=True)]
+        q = np.rint(np.divide(w_hat, SCALES)).astype(int)
+        for step, params in enumerate(grids):
+            after = min(step + 1, 39)
+            passes, jumps = straight_through(w[step], params), q[after] != q[step]
+            expected = said(float(w[step]), w_hat[step], float(w[after]), w_hat[after], passes, jumps)
+            words = explorer.set(step=step).words
+            assert re.search(expected, words)
+            assert words.startswith(f"Step {step} of 39. {bits} bits: ")
+            assert f"Jumps of ŵ so far: {np.count_nonzero(np.diff(q[: step + 1]))}, " in words
 
 
 def test_jumps_and_turns_are_counted():
-    path = follow(np.array([0, 1, 0, 0, 1, 2, 1, 9]), np.ones(8), bits=3)
-    assert path.q.tolist() == [0, 1, 0, 0, 1, 2, 1, 3]
-    assert path.jumps.tolist() == [0, 1, 2, 2, 3, 4, 5, 6]
-    assert path.turns.tolist() == [0, 0, 1, 1, 2, 2, 3, 4]
+    explorer = explorers.fake_quantization([0, 1, 0, 0, 1, 2, 1, 9], 1, bits=3)
+    for step, (jumps, turns) in enumerate(zip([0, 1, 2, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 2, 3, 4], strict=True)):
+        assert explorer.set(step=step).words.endswith(f"Jumps of ŵ so far: {jumps}, of which back: {turns}.")
 
 
 def test_a_target_between_two_levels_makes_a_weight_oscillate():
@@ -60,20 +89,18 @@ def test_a_target_between_two_levels_makes_a_weight_oscillate():
     for _ in range(200):
         latent.append(w)
         w -= 0.05 * (fake_quantize(w, params) - 0.3) * straight_through(w, params)
-    path = follow(np.array(latent), np.ones(200), 2)
-    settled = path.w[50:]
-    assert np.all(np.abs(settled - 0.5) < 0.06)
-    assert path.turns[-1] > 20
-    assert np.mean(path.q[50:]) == pytest.approx(0.3, abs=0.02)
-    explorer = explorers.fake_quantization(latent, 1, bits=2).set(step=199)
-    assert f"Jumps of ŵ so far: {path.jumps[-1]}, of which back: {path.turns[-1]}." in explorer.words
+    assert np.all(np.abs(np.array(latent[50:]) - 0.5) < 0.06)
+    assert np.mean(fake_quantize(latent[50:], params)) == pytest.approx(0.3, abs=0.02)
+    words = explorers.fake_quantization(latent, 1, bits=2, step=199).words
+    jumps, turns = map(int, re.search(r"so far: (\d+), of which back: (\d+)\.", words).groups())
+    assert jumps > turns > 20
 
 
 def test_the_largest_weight_of_a_float32_tensor_is_not_clipped():
-    for largest in RNG.random(50).astype(np.float32):
-        scale = params_from_range(-largest, largest, weights(8)).scale
-        level = np.float32(127 * scale)
-        assert follow(np.float32([level, level]), np.float32([scale, scale]), 8).passes.all()
+    scales = [params_from_range(-largest, largest, weights(8)).scale for largest in RNG.random(50).astype(np.float32)]
+    explorer = explorers.fake_quantization(np.float32(np.multiply(127, scales)), np.float32(scales), bits=8)
+    for step in range(50):
+        assert "straight-through takes 1" in explorer.set(step=step).words
 
 
 def test_words_tell_what_the_update_does():
@@ -94,77 +121,69 @@ def test_words_of_a_replay_at_its_ends():
     assert explorer.set(step=0).words.endswith("Jumps of ŵ so far: 0, of which back: 0.")
 
 
-@pytest.mark.parametrize("bits", [2, 5, 8])
-def test_the_staircase_is_the_fake_quantizer(bits):
-    parts = Stage(9, 4.9, lambda figure: ByHand(figure, 1.5)).parts
-    params = params_from_range(-0.9, 0.9, weights(bits))
-    parts.show(update_by_hand(0.5, 0.1, params))
-    x, y = parts.staircase.stairs.get_data()
-    between = (x[1:] + x[:-1]) / 2
-    flat = np.diff(x) > 0
-    np.testing.assert_allclose(y[1:][flat], fake_quantize(between[flat], params))
-    x, y = parts.staircase.through.get_data()
-    inside = np.array([-0.95, -0.85, 0, 0.85, 0.95])
-    np.testing.assert_array_equal(np.interp(inside, x, y), straight_through(inside, params))
-    assert np.sum(parts.staircase.true.get_ydata() > 0) == params.spec.levels - 1
+def test_the_staircase_is_the_fake_quantizer(drawn):
+    for bits in (2, 5, 8):
+        params = params_from_range(-0.9, 0.9, weights(bits))
+        above, below = drawn(bits=bits, clip=0.9)
+        x, y = next(line for line in above if line.get_label() == "quantizer").get_data()
+        between, flat = (x[1:] + x[:-1]) / 2, np.diff(x) > 0
+        np.testing.assert_allclose(y[1:][flat], fake_quantize(between[flat], params))
+        gradients = {line.get_label(): line for line in below}
+        inside = np.array([-0.95, -0.85, 0, 0.85, 0.95])
+        through = np.interp(inside, *gradients["straight-through"].get_data())
+        np.testing.assert_array_equal(through, straight_through(inside, params))
+        assert np.sum(gradients["true slope"].get_ydata() > 0) == params.spec.levels - 1
 
 
-def test_the_replay_draws_the_path_up_to_the_step():
-    path = follow(LATENT[:, 0], SCALES, 2)
-    parts = Stage(9, 4.9, lambda figure: Replay(figure, path)).parts
-    parts.show(path.at(17), 17)
-    np.testing.assert_array_equal(parts.latent.get_ydata(), path.w[:18])
-    np.testing.assert_array_equal(parts.quantized.get_ydata(), path.w_hat[:18])
-    assert parts.numbers[-1].get_text() == str(path.jumps[17])
+def test_the_replay_draws_the_path_up_to_the_step(drawn):
+    *_, path, enlarged = drawn(LATENT[:, 0], SCALES, bits=2, step=17)
+    w_hat = [fake_quantize(w, QuantParams(s, 0, weights(2))) for w, s in zip(LATENT[:18, 0], SCALES[:18], strict=True)]
+    lines = {line.get_label(): line for line in path}
+    np.testing.assert_array_equal(lines["w"].get_data(), [np.arange(18), LATENT[:18, 0]])
+    np.testing.assert_allclose(lines["ŵ"].get_data(), [np.arange(18), w_hat])
+    assert any(np.array_equal(line.get_ydata(), (LATENT[:, 0] / SCALES.astype(float))[:18]) for line in enlarged)
 
 
 def test_scales_may_be_one_number_or_one_a_step_or_one_a_weight():
+    latent, start = LATENT[:6], {"bits": 2, "step": 4}
     pngs = {
-        explorers.fake_quantization(LATENT, scales, bits=2, step=20, weight=1).png()
-        for scales in (0.25, np.full(40, 0.25), np.full((40, 3), 0.25))
+        explorers.fake_quantization(latent, scales, weight=1, **start).png()
+        for scales in (0.25, np.full(6, 0.25), np.full((6, 3), 0.25))
     }
     assert len(pngs) == 1
-    alone = explorers.fake_quantization(LATENT[:, 1], 0.25, bits=2, step=20)
+    alone = explorers.fake_quantization(latent[:, 1], 0.25, **start)
     assert set(alone.controls) == {"step"}
     assert alone.png() in pngs
-    assert set(explorers.fake_quantization(LATENT, 0.25).controls) == {"step", "weight"}
+    assert set(explorers.fake_quantization(latent, 0.25).controls) == {"step", "weight"}
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("latent", "scales"),
-    [
-        (np.zeros(2), 1),
-        (np.arange(-4, 5), 2),
-        (LATENT * 1e-30, 1e-31),
-        (LATENT.astype(float) * 1e290, 1e289),
-        (LATENT.astype(np.float16), np.float16(0.25)),
-        (LATENT, 1e-9),
-        (LATENT, 1e9),
-        (np.zeros((3000, 1)), 0.1),
-    ],
-    ids=["zeros", "integers", "tiny", "huge", "half precision", "all clipped", "all on 0", "long"],
-)
-def test_any_path_can_be_explored(latent, scales):
-    for bits in (2, 8):
+def test_any_path_can_be_explored():
+    for latent, scales, bits in (
+        (np.zeros(2), 1, 2),
+        (np.arange(-4, 5), 2, 2),
+        (LATENT * 1e-30, 1e-31, 8),
+        (LATENT.astype(float) * 1e90, 1e89, 8),
+        (LATENT.astype(np.float16), np.float16(0.25), 2),
+        (LATENT, 1e-9, 2),  # all clipped
+        (LATENT, 1e9, 8),  # all on 0
+        (np.zeros((3000, 1)), 0.1, 8),
+    ):
         explorer = explorers.fake_quantization(latent, scales, bits=bits)
         for step in (0, len(latent) - 1):
             assert not re.search(r"nan|inf\b|\{", explorer.set(step=step).words)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_what_cannot_be_used_is_refused():
+    wanted = "scales must be one number or have shape (40,) or (40, 3), got (3,)"
+    for arguments, message in (
         ({"latent": LATENT}, "latent and scales belong together"),
         ({"scales": SCALES}, "latent and scales belong together"),
         ({"latent": LATENT[:1], "scales": 1}, "with two steps or more, got (1, 3)"),
         ({"latent": np.zeros((4, 0)), "scales": 1}, "latent must have shape"),
         ({"latent": np.zeros((4, 2, 2)), "scales": 1}, "latent must have shape"),
         ({"latent": 0.5, "scales": 1}, "latent must have shape"),
-        (
-            {"latent": LATENT, "scales": np.ones(3)},
-            "scales must be one number or have shape (40,) or (40, 3), got (3,)",
-        ),
+        ({"latent": LATENT, "scales": np.ones(3)}, wanted),
         ({"latent": LATENT, "scales": 0}, "scale must be positive, got 0"),
         ({"latent": LATENT * np.nan, "scales": 1}, "latent must hold finite numbers"),
         ({"latent": LATENT, "scales": np.inf}, "scales must hold finite numbers"),
@@ -173,8 +192,6 @@ def test_any_path_can_be_explored(latent, scales):
         ({"step": 1}, "there is no control 'step'; this explorer has bits, clip, w, push"),
         ({"latent": LATENT, "scales": 1, "weight": 3}, "weight must be one of 0, 1, 2, got 3"),
         ({"bits": 9}, "bits must be a whole number from 2 to 8, got 9"),
-    ],
-)
-def test_what_cannot_be_used_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        explorers.fake_quantization(**arguments)
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            explorers.fake_quantization(**arguments)

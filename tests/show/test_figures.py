@@ -1,62 +1,64 @@
 """Figures: what is in them, that nothing is cut off, and that a learner's own style is left alone."""
 
 import io
+import re
+import subprocess
+import sys
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
 from qkit.numeric import Accuracy, histogram_of, thresholds
 from qkit.show import figures
 
 RNG = np.random.default_rng(0)
+FLOAT = {"float": Accuracy(95, 100)}
 ACCURACIES = {"a": [Accuracy(90, 100), Accuracy(20, 100)], "b": [Accuracy(80, 100), Accuracy(60, 100)]}
-IMAGES = RNG.integers(0, 256, (23, 28, 28), np.uint8)
-LABELS = np.arange(23) % 10
-PROBABILITIES = RNG.dirichlet(np.ones(10), 23)
-CURVES = {"loss": [1.0, 0.5], "val_loss": [0.8, 0.6], "accuracy": [0.7, 0.8], "val_accuracy": [0.75, 0.78]}
+IMAGES = RNG.integers(0, 256, (13, 28, 28), np.uint8)
+LABELS = np.arange(13) % 10
+PROBABILITIES = RNG.dirichlet(np.ones(10), 13)
+HISTORY = {"loss": [1.0, 0.5], "val_loss": [0.8, 0.6], "accuracy": [0.7, 0.8], "val_accuracy": [0.75, 0.78]}
 COUNTED = histogram_of(np.maximum(RNG.normal(size=1000), 0), bins=200, magnitude=False)
+MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
+BEST = thresholds.mse(RNG.normal(size=500), bits=4)
 KERNEL = np.array([[-1, 0, 1]] * 3)
+BITS, THEORY = {"xlabel": "bits", "ylabel": "error", "log": "y"}, {"theory": [0.3, 0.06, 0.01]}
 PICTURES = {
     "digit_grid": lambda: figures.digit_grid(IMAGES, LABELS, "MNIST"),
-    "pixel_values": lambda: figures.pixel_values(IMAGES[0]),
+    "pixel_values": lambda: figures.pixel_values(IMAGES[0, :7, :5]),
     "mistakes": lambda: figures.mistakes(IMAGES, LABELS, PROBABILITIES),
-    "ruler": lambda: figures.ruler(np.array([-0.9, 0.02, 1.0]), 0.25),
+    "ruler": lambda: figures.ruler([-0.9, 0.02, 1.0], 0.25),
     "convolution": lambda: figures.convolution(np.ones((5, 5)), KERNEL, np.zeros((3, 3)), 2, 2),
-    "training_curves": lambda: figures.training_curves({"shallow": CURVES, "deep": CURVES}),
+    "training_curves": lambda: figures.training_curves({"shallow": HISTORY, "deep": HISTORY}),
     "accuracy_intervals": lambda: figures.accuracy_intervals({"one": Accuracy(98, 100), "two": Accuracy(50, 100)}),
     "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
     "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
-}
-PICTURES |= {
-    "histograms": lambda: figures.histograms(
-        {"one": COUNTED, "two": COUNTED, "three": COUNTED, "four": COUNTED}, "weight"
-    ),
+    "histograms": lambda: figures.histograms({name: COUNTED for name in "abcd"}, "weight"),
     "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
-    "error_by_bits": lambda: figures.error_by_bits([2, 3, 4], [0.2, 0.06, 0.01], [0.3, 0.06, 0.01]),
-    "accuracy_by_bits": lambda: figures.accuracy_by_bits([8, 2], ACCURACIES, Accuracy(95, 100)),
+    "chosen": lambda: figures.chosen(MAGNITUDES, {"mse": BEST, "minmax": BEST}),
+    "criterion": lambda: figures.criterion({"4 bits": BEST}, "mean squared error"),
+    "curves": lambda: figures.curves([8, 2], ACCURACIES, xlabel="bits", reference=FLOAT),
+    "curves, numbers": lambda: figures.curves([2, 3, 4], {"measured": [0.2, 0.06, 0.01]}, reference=THEORY, **BITS),
+    "curves, long": lambda: figures.curves(
+        None, {"a": np.geomspace(1, 9, 99)}, xlabel="step", ylabel="error", log="xy", reference={"best": 1}
+    ),
 }
-PICTURES["sqnr_and_accuracy"] = lambda: figures.sqnr_and_accuracy(
-    [8, 2], {"a": [40, 2], "b": [38, -1]}, ACCURACIES, Accuracy(95, 100)
-)
-COUNTED_MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
-TEN = thresholds.mse(RNG.normal(size=500), bits=4)
-PICTURES |= {
-    "chosen": lambda: figures.chosen(COUNTED_MAGNITUDES, {"mse": TEN, "minmax": TEN}),
-    "criterion": lambda: figures.criterion({"4 bits": TEN}, "mean squared error"),
-    "descent": lambda: figures.descent({"from the largest": [3.0, 2.0, 1.1]}, 1.0),
-}
-each = pytest.mark.parametrize("name", PICTURES)
 
 
-def test_every_figure_is_tested():
-    assert sorted(PICTURES) == sorted(figures.__all__)
+def lines(picture) -> dict:
+    return {line.get_label(): line for axes in picture.figure.axes for line in axes.lines}
 
 
-@each
-def test_png_and_words(name):
+def test_every_figure_is_tested_and_named():
+    assert sorted({name.split(",")[0] for name in PICTURES}) == sorted(figures.__all__) == sorted(dir(figures))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(name):
     picture = PICTURES[name]()
     data, metadata = picture._repr_mimebundle_()
     assert data["text/plain"] == metadata["image/png"]["alt"] == repr(picture) and len(picture.words) > 20
@@ -64,26 +66,22 @@ def test_png_and_words(name):
     assert pixels.shape[1] <= 1000
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert np.all(border == 255), "something is cut off at the edge"
-
-
-@each
-def test_axes_are_labelled_where_there_are_ticks(name):
-    for axes in PICTURES[name]().figure.axes:
+    for axes in picture.figure.axes:
         if axes.axison and len(axes.get_xticks()):
             assert axes.get_xlabel()
-
-
-@each
-def test_text_is_large_enough_to_read(name):
-    from matplotlib.text import Text
-
-    texts = PICTURES[name]().figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
+    texts = picture.figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
     assert min(text.get_fontsize() for text in texts) >= (7 if name == "pixel_values" else 9)
+    assert PICTURES[name]().png() == data["image/png"], "another picture at the second time"
 
 
-@each
-def test_same_bytes_twice(name):
-    assert PICTURES[name]().png() == PICTURES[name]().png()
+def test_figures_load_neither_pyplot_nor_tensorflow():
+    heavy = "matplotlib.pyplot", "tensorflow", "keras", "ipywidgets", "scipy"
+    program = (
+        "import sys; from qkit.show import figures\n"
+        f"figures.ruler([0.5], 1); print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_learners_style_is_left_alone():
@@ -92,40 +90,8 @@ def test_the_learners_style_is_left_alone():
     assert dict(matplotlib.rcParams) == before
 
 
-def test_without_mistakes():
-    perfect = np.eye(10)[LABELS]
-    assert figures.mistakes(IMAGES, LABELS, perfect).words.startswith("The surest of 0 mistakes")
-
-
-def test_without_confusion():
-    assert figures.confusion(LABELS, LABELS).words.endswith("0 are wrong.")
-
-
-def test_a_minimum_is_marked_where_it_is():
-    on_a_grid = thresholds.mse([-1.0, 0.0, 1.0], bits=2)
-    assert on_a_grid.curve[-1] == 0
-    (axes,) = figures.criterion({"ten": TEN, "zero": on_a_grid}, "error").figure.axes
-    curve, mark, other = axes.lines  # none marks the 0
-    assert mark.get_xydata().tolist() == [[TEN.value, TEN.curve.min()]]
-    assert len(curve.get_xdata()) == 2048 and len(other.get_xdata()) < 2048
-
-
-NO_CURVE = {
-    "minmax": thresholds.minmax([1.0, 2.0]),
-    "average": thresholds.moving_average([[1.0], [2.0]]),
-    "zeros": thresholds.mse(np.zeros(3)),
-    "constant": thresholds.kl(np.ones(3)),
-}
-
-
-@pytest.mark.parametrize("name", NO_CURVE)
-def test_without_a_curve(name):
-    with pytest.raises(ValueError, match=f"'{name}' has no curve to draw: Threshold: "):
-        figures.criterion({"ten": TEN, name: NO_CURVE[name]}, "error")
-
-
 def test_wrong_answers_are_drawn_with_their_intervals():
-    (axes,) = figures.accuracy_by_bits([8, 2], ACCURACIES, Accuracy(95, 100)).figure.axes
+    (axes,) = figures.curves([8, 2], ACCURACIES, xlabel="bits", reference=FLOAT).figure.axes
     reference, _, a, b = axes.lines
     np.testing.assert_allclose(reference.get_ydata(), 0.05)
     np.testing.assert_allclose(a.get_xydata(), [[8, 0.1], [2, 0.8]])
@@ -133,8 +99,95 @@ def test_wrong_answers_are_drawn_with_their_intervals():
         ends = np.sort([segment[:, 1] for segment in bars.get_segments()])
         np.testing.assert_allclose(ends, [sorted(1 - np.array(each.interval)) for each in accuracies])
         np.testing.assert_array_equal(bars.get_color()[0][:3], to_rgb(line.get_color()))
+    assert axes.xaxis_inverted() and axes.get_xticks().tolist() == [8, 2]
+
+
+def test_words_of_curves_tell_both_ends():
+    said = "Wrong answers against bits. float: 95.00% right; a: 90.00% right at 8, 20.00% at 2; b: 80.00% right at 8"
+    assert PICTURES["curves"]().words.startswith(said)
+    said = "Error against bits. measured: 0.2 at 2, 0.01 at 4, 0.67 and 1.00 times theory."
+    assert PICTURES["curves, numbers"]().words == said
+    assert PICTURES["curves, long"]().words == "Error against step. a: 1 at 1, 9 at 99."
+
+
+def test_curves_of_numbers_are_drawn_where_they_are():
+    drawn = lines(PICTURES["curves, numbers"]())
+    np.testing.assert_allclose(drawn["measured"].get_xydata(), [[2, 0.2], [3, 0.06], [4, 0.01]])
+    np.testing.assert_allclose(drawn["theory"].get_ydata(), THEORY["theory"])
+    picture = figures.curves(None, {"a": [3, 2], "b": [3, 2, 1]}, xlabel="step", ylabel="error", reference={"best": 1})
+    assert lines(picture)["b"].get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
+    assert lines(picture)["a"].get_xdata().tolist() == [1, 2]
+    assert set(lines(picture)["best"].get_ydata()) == {1}
+
+
+def test_no_two_curves_look_the_same():
+    for points in (2, 30):
+        many = {str(i): np.arange(points) + i for i in range(16)}
+        drawn = list(lines(figures.curves(None, many, xlabel="x", ylabel="y")).values())
+        assert len({line.get_color() for line in drawn[:8]}) == 8
+        if points == 2:
+            assert len({(line.get_color(), line.get_marker()) for line in drawn}) == 16
+    assert {line.get_linestyle() for line in drawn} >= {"-", "--", "-.", ":"}
+
+
+def test_a_minimum_is_marked_where_it_is():
+    on_a_grid = thresholds.mse([-1.0, 0.0, 1.0], bits=2)
+    assert on_a_grid.curve[-1] == 0
+    (axes,) = figures.criterion({"ten": BEST, "zero": on_a_grid}, "error").figure.axes
+    curve, mark, other = axes.lines  # none marks the 0
+    assert mark.get_xydata().tolist() == [[BEST.value, BEST.curve.min()]]
+    assert len(curve.get_xdata()) == 2048 and len(other.get_xdata()) < 2048
+
+
+def test_the_threshold_of_each_method_has_a_colour_of_its_own():
+    drawn = lines(figures.chosen(MAGNITUDES, {str(i): BEST for i in range(8)})).values()
+    assert len({line.get_color() for line in drawn}) == 8
+    assert {tuple(line.get_xdata()) for line in drawn} == {(BEST.value, BEST.value)}
+
+
+def test_without_mistakes():
+    assert figures.mistakes(IMAGES, LABELS, np.eye(10)[LABELS]).words.startswith("The surest of 0 mistakes")
+    assert figures.confusion(LABELS, LABELS).words.endswith("0 are wrong.")
 
 
 def test_words_say_what_the_figure_shows():
-    words = figures.confusion(np.array([3, 3, 5]), np.array([3, 5, 5])).words
+    words = figures.confusion(np.array([3, 3, 5]), [3, 5, 5]).words
     assert "2 on the diagonal are right, 1 are wrong" in words and "a 3 called 5, 1 times" in words
+    words = figures.pixel_values(np.eye(3, dtype=int)).words
+    assert "3 rows by 3 columns" in words and words.endswith("3 of 9 pixels have ink.")
+    words = figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.1, 0.4]).words
+    assert "smallest, 0.3, when the range ends at 2 instead of at 3" in words
+
+
+def test_what_cannot_be_drawn_is_refused_by_its_name():
+    no_curve = {
+        "minmax": thresholds.minmax([1.0, 2.0]),
+        "zeros": thresholds.mse(np.zeros(3)),
+        "constant": thresholds.kl(np.ones(3)),
+    }
+    for call, message in (
+        (lambda: figures.confusion(LABELS / 1, LABELS), "labels must be whole numbers from 0 to 9"),
+        (lambda: figures.confusion(LABELS, PROBABILITIES), "predicted must be whole numbers from 0 to 9"),
+        (lambda: figures.confusion(LABELS, LABELS[:3]), "predicted must be whole numbers from 0 to 9, one for each"),
+        (lambda: figures.confusion(LABELS, LABELS + 1), "got int64 of shape (13,)"),
+        (lambda: figures.pixel_values(IMAGES), "image must be one image of whole numbers from 0 to 255"),
+        (lambda: figures.pixel_values(IMAGES[0] / 255), "got float64 of shape (28, 28)"),
+        (lambda: figures.pixel_values(np.full((2, 2), 256)), "image must be one image of whole numbers from 0 to 255"),
+        (lambda: figures.ruler([1.0, np.nan], 1), "values must hold finite numbers"),
+        (lambda: figures.ruler(0.5, 1), "values must be a list of at least one number, got shape ()"),
+        (lambda: figures.ruler([1.0], 0), "scale must be a positive number, got 0"),
+        (lambda: figures.ruler([1.0], np.nan), "scale must be a positive number, got nan"),
+        (lambda: figures.ruler([1.0, 1e9], 0.1), "scale must be large enough for a ruler of 100 marks, got 0.1"),
+        (lambda: figures.curves([8, 2], {}, xlabel="bits"), "each line must have a value for each x"),
+        (lambda: figures.curves([8, 2], {"a": [1]}, xlabel="bits"), "not so: ['a']"),
+        (lambda: figures.curves(None, {"a": []}, xlabel="bits"), "not so: ['a']"),
+        *(
+            (
+                lambda name=name: figures.criterion({"best": BEST, name: no_curve[name]}, "error"),
+                f"'{name}' has no curve",
+            )
+            for name in no_curve
+        ),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()

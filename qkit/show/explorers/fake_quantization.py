@@ -1,28 +1,38 @@
 """Fake quantization in training: forward a staircase, back the straight-through gradient, and a weight in between."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 
+import matplotlib
 import numpy as np
 
-from qkit.numeric.affine import (
+from qkit.numeric import (
     QuantParams,
     QuantSpec,
+    dequantize,
     fake_quantize,
     params_from_range,
     quantize,
-    reals,
     straight_through,
 )
-from qkit.show.canvas import Stage, number
+from qkit.numeric.affine import reals
+from qkit.show.canvas import Stage, clipped_patch, named_numbers, number, plain_ticks, round_up
 from qkit.show.explorer import Explorer, choice, slider
-from qkit.show.explorers.fake_quantization_picture import ByHand, Replay
-from qkit.show.words.explorers import CONTROLS, FAKE_QUANTIZATION
+from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, RC
 
 VIEW = 1.55
 """How far from 0 the weight under the hand can get; its controls go less far."""
 
+MOST_LEVELS = 12
+"""With lines halfway between them: more of these would hide the path."""
 
+MIDPOINT = {"linestyle": ":", "color": GUIDE, "linewidth": 1.2}
+KEY = {"loc": "lower left", "borderaxespad": 0, "fontsize": 10, "handlelength": 1.5, "handletextpad": 0.5}
+NUMBERS = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after", "jumps so far"
+COLOURS = FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT, ERROR
+
+
+@matplotlib.rc_context(RC)
 def fake_quantization(
     latent: np.ndarray | None = None, scales: np.ndarray | None = None, *, bits: int = 3, **start
 ) -> Explorer:
@@ -38,173 +48,230 @@ def fake_quantization(
     bits
         Where the control starts; with ``latent``, what it was trained at.
     start
-        Where the other controls start.
-
-    Returns
-    -------
-    Explorer
-        By hand, with the controls ``bits``, ``clip``, ``w`` and ``push``; of a training, with ``step`` and, where
-        there are several weights, ``weight``.
+        Where the other controls start: by hand ``clip``, ``w`` and ``push``; of a training ``step`` and, where there
+        are several weights, ``weight``.
 
     Raises
     ------
     ValueError
         If only one of ``latent`` and ``scales`` is given, their shapes do not agree, there are fewer than two steps,
         a value is not finite, a scale is not positive, or a control does not offer what it should start with.
+
+    Notes
+    -----
+    Taught in notebook 07, sections 1 (by hand) and 6 (a training).
     """
     if (latent is None) != (scales is None):
         raise ValueError("latent and scales belong together, got only one of them")
-    return _by_hand(bits, start) if latent is None else _replay(_paths(latent, scales, bits), start)
+    if latent is not None:
+        return replay(latent, scales, bits, start)
 
+    stage = Stage(9, 4.9)
+    show = staircase(stage, 0.09, 0.89, VIEW, ticks=7, columns=np.linspace(0.1, 0.92, 6))
 
-@dataclass(frozen=True)
-class Moment:
-    """A weight on its grid, and where the next update takes it.
+    def update(bits, clip, w, push):
+        params = params_from_range(-clip, clip, grid(bits))
+        passes = bool(straight_through(w, params))
+        after = w - push * passes
+        w_hat, after_hat = fake_quantize(np.array([w, after]), params).tolist()
+        words = show(params, (w, w_hat), (after, after_hat), passes, jumps=after_hat != w_hat)
+        return stage.png(), words
 
-    Attributes
-    ----------
-    w, w_hat : float
-        The latent weight and the quantized one.
-    after, after_hat : float
-        The same after the update.
-    passes : bool
-        Whether the straight-through gradient is 1, or 0 because the weight is clipped.
-    jumps : bool
-        Whether the update changes the integer.
-    params : QuantParams
-        The grid before the update.
-    """
-
-    w: float
-    w_hat: float
-    after: float
-    after_hat: float
-    passes: bool
-    jumps: bool
-    params: QuantParams
-
-
-def update_by_hand(w: float, push: float, params: QuantParams) -> Moment:
-    """Move ``w`` against the gradient: by ``push``, which is learning rate times gradient, if that passes."""
-    passes = bool(straight_through(w, params))
-    after = w - push * passes
-    w_hat, after_hat = fake_quantize(np.array([w, after]), params).tolist()
-    return Moment(w, w_hat, after, after_hat, passes, after_hat != w_hat, params)
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """One weight through a training; arrays of shape (steps,).
-
-    Attributes
-    ----------
-    w, w_hat, scale : ndarray of float
-    q : ndarray of int
-        The integer that ``w`` is quantized to.
-    passes : ndarray of bool
-    jumps, turns : ndarray of int
-        How often ``q`` has changed up to a step, and how often in the direction opposite to the change before.
-    bits : int
-    """
-
-    w: np.ndarray
-    w_hat: np.ndarray
-    scale: np.ndarray
-    q: np.ndarray
-    passes: np.ndarray
-    jumps: np.ndarray
-    turns: np.ndarray
-    bits: int
-
-    def at(self, step: int) -> Moment:
-        """Return where the weight is at ``step``, and at the next one; after the last step it stays."""
-        after = min(step + 1, len(self.w) - 1)
-        here, there = ((float(self.w[i]), float(self.w_hat[i])) for i in (step, after))
-        params = QuantParams(float(self.scale[step]), 0, _spec(self.bits))
-        return Moment(*here, *there, bool(self.passes[step]), self.q[after] != self.q[step], params)
-
-
-def follow(w: np.ndarray, scale: np.ndarray, bits: int) -> Path:
-    """Quantize a weight at every step of its training, and count its jumps."""
-    # Steps of training take the place of channels: each has a grid of its own.
-    params = QuantParams(scale, np.zeros(len(w), int), _spec(bits, axis=0))
-    q = quantize(w, params).astype(int)
-    moves = np.diff(q, prepend=q[0])
-    jumped = np.flatnonzero(moves)
-    turned = jumped[1:][moves[jumped[1:]] * moves[jumped[:-1]] < 0]
-    jumps, turns = (np.cumsum(np.isin(np.arange(len(w)), steps)) for steps in (jumped, turned))
-    return Path(w, fake_quantize(w, params), params.scale, q, straight_through(w, params) == 1, jumps, turns, bits)
-
-
-def say(moment: Moment) -> str:
-    """Say in words what happens forward, back, and in the update."""
-    spec = moment.params.spec
-    words = FAKE_QUANTIZATION
-    grid = words["grid"].format(
-        bits=spec.bits, levels=spec.levels, scale=number(moment.params.scale), clip=number(moment.params.high)
-    )
-    forward = words["forward"].format(w=number(moment.w), w_hat=number(moment.w_hat))
-    back = words["passes" if moment.passes else "clipped"]
-    if moment.after == moment.w:
-        return f"{grid} {forward} {back} {words['stands']}"
-    update = words["jumps" if moment.jumps else "stays"].format(
-        move=number(moment.after - moment.w), after=number(moment.after), after_hat=number(moment.after_hat)
-    )
-    return f"{grid} {forward} {back} {update}"
-
-
-def _by_hand(bits: int, start: dict) -> Explorer:
-    stage = Stage(9, 4.9, lambda figure: ByHand(figure, VIEW))
-
-    def update(bits, clip, w, push) -> tuple[bytes, str]:
-        moment = update_by_hand(w, push, params_from_range(-clip, clip, _spec(bits)))
-        stage.parts.show(moment)
-        return stage.png(), say(moment)
-
+    doubles = "How many bits each integer has: every further bit doubles the number of levels"
+    both_sides = "The end of the range: what lies beyond is clipped, on both sides of 0"
+    kept = "The latent weight: the real number that training keeps and moves"
+    against = "Learning rate times the gradient that arrives at ŵ; the update goes against it"
     controls = {
-        "bits": slider(*CONTROLS["bits"], 3, 2, 8),
-        "clip": slider(*CONTROLS["clip"], 1, 0.2, 1.2, step=0.05),
-        "w": slider(*CONTROLS["w"], 0.55, -1.4, 1.4, step=0.01),
-        "push": slider(*CONTROLS["push"], 0.1, -0.3, 0.3, step=0.01),
+        "bits": slider("bits", doubles, 3, 2, 8),
+        "clip": slider("clip at", both_sides, 1, 0.2, 1.2, step=0.05),
+        "w": slider("weight w", kept, 0.55, -1.4, 1.4, step=0.01),
+        "push": slider("η · gradient", against, 0.1, -0.3, 0.3, step=0.01),
     }
     return Explorer(controls, update, stage.size, {"bits": bits} | start, lines=3)
 
 
-def _replay(paths: list[Path], start: dict) -> Explorer:
-    # Each weight has axes of its own; a picture of a few megabytes is kept for each of the last ones.
-    @lru_cache(maxsize=8)
-    def stage(weight: int) -> Stage:
-        return Stage(9, 4.9, lambda figure: Replay(figure, paths[weight]))
-
-    def update(step, weight=0) -> tuple[bytes, str]:
-        path, shown = paths[weight], stage(weight)
-        moment = path.at(step)
-        shown.parts.show(moment, step)
-        where = FAKE_QUANTIZATION["where"].format(step=step, last=len(path.w) - 1)
-        counts = FAKE_QUANTIZATION["counts"].format(jumps=path.jumps[step], turns=path.turns[step])
-        return shown.png(), f"{where} {say(moment)} {counts}"
-
-    steps = len(paths[0].w)
-    controls = {"step": slider(*CONTROLS["step"], (steps - 1) // 2, 0, steps - 1)}
-    if len(paths) > 1:
-        controls["weight"] = choice(*CONTROLS["weight"], 0, {i: str(i) for i in range(len(paths))})
-    return Explorer(controls, update, stage(0).size, start, lines=3)
-
-
-def _paths(latent: np.ndarray, scales: np.ndarray, bits: int) -> list[Path]:
+def replay(latent: np.ndarray, scales: np.ndarray, bits: int, start: dict) -> Explorer:
+    """Show how a training went, step by step."""
     latent, scales = reals(latent, "latent"), reals(scales, "scales")
     if latent.ndim not in (1, 2) or len(latent) < 2 or latent.size == 0:
-        raise ValueError(
-            f"latent must have shape (steps,) or (steps, weights), with two steps or more, got {latent.shape}"
-        )
+        wanted = "shape (steps,) or (steps, weights), with two steps or more"
+        raise ValueError(f"latent must have {wanted}, got {latent.shape}")
     if scales.shape not in ((), latent.shape, latent.shape[:1]):
-        raise ValueError(
-            f"scales must be one number or have shape {latent.shape[:1]} or {latent.shape}, got {scales.shape}"
-        )
+        wanted = f"be one number or have shape {latent.shape[:1]} or {latent.shape}"
+        raise ValueError(f"scales must {wanted}, got {scales.shape}")
     latent = latent.reshape(len(latent), -1)
     scales = np.broadcast_to(scales[:, None] if scales.ndim == 1 else scales, latent.shape)
-    return [follow(w, scale, bits) for w, scale in zip(latent.T, scales.T, strict=True)]
+    # Steps of training take the place of channels: each has a grid of its own.
+    grids = [QuantParams(scale, np.zeros(len(scale), int), grid(bits, axis=0)) for scale in scales.T]
+
+    # Each weight has axes of its own; a picture of a few megabytes is kept for each of the last ones.
+    @lru_cache(maxsize=8)
+    def picture(weight):
+        return path(latent[:, weight], grids[weight])
+
+    def update(step, weight=0):
+        draw, _ = picture(weight)
+        return draw(step)
+
+    last, weights = len(latent) - 1, {weight: str(weight) for weight in range(len(grids))}
+    controls = {
+        "step": slider("step", "The step of the training: each is one update of the weight", last // 2, 0, last)
+    }
+    if len(weights) > 1:
+        controls["weight"] = choice("weight", "Which of the recorded weights is shown", 0, weights)
+    _, size = picture(0)
+    return Explorer(controls, update, size, start, lines=3)
 
 
-def _spec(bits: int, axis: int | None = None) -> QuantSpec:
+@matplotlib.rc_context(RC)
+def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]:
+    """Return what draws one weight's path through training up to a step, and the size of its pictures."""
+    steps, scale, qmax = np.arange(len(w)), params.scale, params.spec.qmax
+    q, w_hat, passes = quantize(w, params).astype(int), fake_quantize(w, params), straight_through(w, params) == 1
+    in_steps, (jumps, turns) = w / scale, jumps_and_turns(q)
+
+    stage = Stage(9, 4.9)
+    reach = round_up(1.1 * max(np.max(np.abs(w)), np.max(scale) * qmax))
+    show = staircase(stage, 0.105, 0.365, reach, ticks=4, columns=np.linspace(0.08, 0.94, 7))
+
+    limits, both, room = (-0.02 * steps[-1], 1.02 * steps[-1]), np.concatenate([w, w_hat]), 0.6 * scale.max()
+    above = stage.axes(0.575, 0.45, 0.41, 0.37, xlim=limits, ylim=(both.min() - room, both.max() + room))
+    above.tick_params(labelbottom=False)
+    for axis in (above.xaxis, above.yaxis):
+        plain_ticks(axis, 5)
+
+    def curves(heights, **looks):
+        """Draw a curve for each row, all in one line with gaps."""
+        y = np.pad(heights, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
+        above.plot(np.tile(np.append(steps, np.nan), len(heights)), y, **looks)
+
+    near = np.arange(max(q.min() - 1, -qmax), min(q.max() + 1, qmax) + 1)
+    curves(near[:, None] * scale, linestyle="-", color=QUANTIZED, linewidth=0.8, label="levels")
+    if len(near) <= MOST_LEVELS:
+        curves((near[:-1, None] + 0.5) * scale, **MIDPOINT, label="midpoints")
+    post, dot = {"drawstyle": "steps-post", "color": QUANTIZED}, {"color": FLOAT, "markersize": 9}
+    above.plot(steps, w_hat, linewidth=2.5, alpha=0.35, **post)
+    above.plot(steps, w, color=FLOAT, linewidth=1.5, alpha=0.35)
+
+    low, high = in_steps.min(), in_steps.max()
+    room = 0.15 * (high - low) or 0.5
+    below = stage.axes(0.575, 0.12, 0.41, 0.245, xlim=limits, ylim=(low - room, high + room), xlabel="training step")
+    below.set_title("w / S, enlarged: at a dotted midpoint, ŵ jumps", fontsize=10)
+    below.ticklabel_format(useOffset=False)
+    below.locator_params(axis="y", nbins=3)
+    plain_ticks(below.xaxis, 5)
+    halfway = np.arange(-qmax, qmax) + 0.5
+    halfway = halfway[(halfway > low - room) & (halfway < high + room)]
+    if len(halfway) <= MOST_LEVELS:
+        below.hlines(halfway, *limits, **MIDPOINT)
+    below.plot(steps, in_steps, color=FLOAT, linewidth=1.5, alpha=0.35)
+
+    cursors = [stage.moving(axes.axvline(0, color="black", linewidth=1)) for axes in (above, below)]
+    lines = {
+        stage.moving(*above.plot([], [], linewidth=3, label="ŵ", **post)): w_hat,
+        stage.moving(*above.plot([], [], color=FLOAT, linewidth=1.8, label="w")): w,
+        stage.moving(*below.plot([], [], color=FLOAT, linewidth=1.8)): in_steps,
+    }
+    marks = {
+        stage.moving(*above.plot([], [], "s", color=QUANTIZED, markersize=10, markeredgecolor="black")): w_hat,
+        stage.moving(*above.plot([], [], "o", **dot)): w,
+        stage.moving(*below.plot([], [], "o", **dot)): in_steps,
+    }
+    above.legend(bbox_to_anchor=(-0.01, 0.995), ncols=4, columnspacing=1.2, **KEY)
+
+    def draw(step):
+        after = min(step + 1, len(w) - 1)
+        here, there = ((float(w[i]), float(w_hat[i])) for i in (step, after))
+        now = QuantParams(float(scale[step]), 0, grid(params.spec.bits))
+        words = show(now, here, there, passes[step], q[after] != q[step], jumps[step])
+        for line, values in lines.items():
+            line.set_data(steps[: step + 1], values[: step + 1])
+        for mark, values in marks.items():
+            mark.set_data([step], [values[step]])
+        for cursor in cursors:
+            cursor.set_xdata([step, step])
+        counts = f"Jumps of ŵ so far: {jumps[step]}, of which back: {turns[step]}."
+        return stage.png(), f"Step {step} of {len(w) - 1}. {words} {counts}"
+
+    return draw, stage.size
+
+
+def jumps_and_turns(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count up to every step how often ``q`` has changed, and how often opposite to the change before."""
+    moves = np.diff(q, prepend=q[0])
+    jumped = np.flatnonzero(moves)
+    turned = jumped[1:][moves[jumped[1:]] * moves[jumped[:-1]] < 0]
+    jumps, turns = (np.cumsum(np.isin(np.arange(len(q)), steps)) for steps in (jumped, turned))
+    return jumps, turns
+
+
+def staircase(stage: Stage, left: float, width: float, view: float, ticks: int, columns: np.ndarray) -> Callable:
+    """Draw numbers on top, the fake quantizer over the identity, and both gradients; return what moves and says it."""
+    far, floor = 2 * view, -1.22 * view
+    above = stage.axes(left, 0.41, width, 0.41, xlim=(-view, view), ylim=(-1.35 * view, 1.1 * view))
+    below = stage.axes(left, 0.12, width, 0.185, xlim=(-view, view), ylim=(-0.2, 1.5), yticks=[0, 1])
+    above.set(ylabel="quantized ŵ")
+    below.set(xlabel="latent w", ylabel="slope")
+    plain_ticks(above.yaxis, 4)
+    for axes in (above, below):
+        plain_ticks(axes.xaxis, ticks)
+    above.tick_params(labelbottom=False)
+    above.plot([-view, view], [-view, view], "--", color=FLOAT, linewidth=1.2, label="identity")
+    stairs = above.plot([], [], color=QUANTIZED, linewidth=2.5, label="quantizer")[0]
+    hatches = [stage.moving(clipped_patch(axes)) for axes in (above, above, below, below)]
+    hatches[0].set_label("clipped")
+    stage.moving(stairs)
+    dot, square = {"color": FLOAT, "markersize": 9}, {"markersize": 10, "markeredgecolor": "black"}
+    drops = stage.moving(*above.plot([], [], ":", color="black", linewidth=1.5))
+    move = stage.moving(*above.plot([], [], "-", color=FLOAT, linewidth=2))
+    head, origin = (stage.moving(*above.plot([], [], mark, **dot)) for mark in ("", "o"))
+    landed, lands = (stage.moving(*above.plot([], [], "s", color=c, **square)) for c in ("white", QUANTIZED))
+    true = stage.moving(*below.plot([], [], color=ERROR, linewidth=1.2, label="true slope"))
+    through = stage.moving(*below.plot([], [], "-", color="black", linewidth=2.5, label="straight-through"))
+    gradient = stage.moving(*below.plot([], [], "o", **dot))
+    for axes in (above, below):
+        axes.legend(bbox_to_anchor=(-0.01, 0.99), ncols=3, columnspacing=1.2, **KEY)
+    shown = slice(len(columns))
+    numbers = named_numbers(stage.figure, columns, 0.985, NUMBERS[shown], COLOURS[shown])[1]
+    for text in numbers:
+        stage.moving(text)
+
+    def show(params, here, there, passes, jumps, *so_far):
+        """Draw a weight and its quantized value, here and after the update; ``jumps``: the integer changes."""
+        (w, w_hat), (after, after_hat) = here, there
+        spec, low, high = params.spec, params.low, params.high
+        for text, value in zip(numbers, (*here, params.scale, int(passes), *there, *so_far), strict=True):
+            text.set_text(number(value))
+        levels = dequantize(np.arange(spec.qmin, spec.qmax + 1), params)
+        edges = (levels[1:] + levels[:-1]) / 2
+        stairs.set_data(np.concatenate([[-far], np.repeat(edges, 2), [far]]), np.repeat(levels, 2))
+        for patch, (start, end) in zip(hatches, 2 * [(-far, low), (high, far)], strict=True):
+            patch.set(x=start, width=end - start)
+        spikes = np.tile([0, 2, 0], len(edges))
+        true.set_data(np.concatenate([[-far], np.repeat(edges, 3), [far]]), np.concatenate([[0], spikes, [0]]))
+        through.set_data([-far, low, low, high, high, far], [0, 0, 1, 1, 0, 0])
+        drops.set_data([w, w, np.nan, after, after], [floor, w_hat, np.nan, floor, after_hat])
+        move.set_data([w, after], [floor, floor])
+        head.set_marker("None" if after == w else ">" if after > w else "<")
+        marks = (head, after, floor), (origin, w, floor), (landed, after, after_hat), (lands, w, w_hat)
+        for mark, x, y in (*marks, (gradient, w, float(passes))):
+            mark.set_data([x], [y])
+
+        ends = f"a step of {number(params.scale)} apart, from −{number(high)} to {number(high)}"
+        back = "straight-through takes 0, as the true slope is: w is clipped."
+        if passes:
+            back = "the true slope is 0 between the jumps; straight-through takes 1, for w is inside the range."
+        update = "The update leaves w where it is."
+        if after != w:
+            level = number(after_hat)
+            result = f"jumps to {level}." if jumps else f"stays on its level {level}, but w remembers the move."
+            update = f"The update moves w by {number(after - w)} to {number(after)}; ŵ {result}"
+        forward = f"Forward, w = {number(w)} becomes ŵ = {number(w_hat)}."
+        return f"{spec.bits} bits: {spec.levels} levels, {ends}. {forward} Back, {back} {update}"
+
+    return show
+
+
+def grid(bits: int, axis: int | None = None) -> QuantSpec:
+    """Return the specification of weights."""
     return QuantSpec(bits, symmetric=True, narrow_range=True, axis=axis)
