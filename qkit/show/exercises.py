@@ -1,30 +1,42 @@
 """Exercises that answer back: ``check("1.2", answer)`` says at once whether an answer is right, and if not, why.
 
-Nothing here ever raises, whatever the answer: Run All always reaches the end of a notebook.
+Nothing here raises, hangs or floods a page, whatever the answer: Run All always reaches the end of a notebook.
 """
 
 import copy
+import ctypes
 import html
 import inspect
-from collections import Counter
+import io
+import math
+import random
+import threading
+import time
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 
-from qkit.numeric import QuantSpec, params_from_range, quantize_multiplier
 from qkit.show.picture import ERROR, FLOAT, GOOD, GUIDE
-from qkit.show.words.exercises import EXERCISES, GENERAL, STATUS
+from qkit.show.questions import QUESTIONS, Question
 
-Problem = tuple[str, dict]
-"""A key of ``words.GENERAL`` and what to fill into it."""
-Verifier = Callable[[object], "Problem | None"]
-
-_COLOURS = {"right": GOOD, "wrong": ERROR, "unanswered": GUIDE, "measured": FLOAT}
-_FORM = ("not a number", "not a choice", "not a function", "function failed", "cannot be checked")
-"""Problems with the form of an answer: they say themselves what to do, and use up no hint."""
-_wrong_attempts: Counter = Counter()
+SECONDS = 5.0
+"""How long an answer may take."""
+_SECONDS_TO_STOP = 0.5
+"""How long a thread is told to end that has taken longer."""
+_LONGEST = 80
+"""Characters that a value may take in a sentence."""
+_STATUS = {
+    "right": ("✓ Right.", GOOD),
+    "wrong": ("✗ Not yet.", ERROR),
+    "unanswered": ("… Not answered yet.", GUIDE),
+    "measured": ("→", FLOAT),
+}
+_wrong_before: set[str] = set()
+"""Exercises that have been answered wrongly: the next hint is the strong one."""
 
 
 @dataclass(frozen=True)
@@ -35,258 +47,246 @@ class Feedback:
     message: str
 
     def __repr__(self) -> str:
-        return f"{STATUS[self.status]} {self.message}"
+        return f"{_STATUS[self.status][0]} {self.message}"
 
     def _repr_html_(self) -> str:
+        said, colour = _STATUS[self.status]
         return (
-            f'<div role="status" style="border-left: 5px solid {_COLOURS[self.status]}; padding: 4px 12px">'
-            f"<b>{STATUS[self.status]}</b> {html.escape(self.message)}</div>"
+            f'<div role="status" style="border-left: 5px solid {colour}; padding: 4px 12px">'
+            f"<b>{said}</b> {html.escape(self.message)}</div>"
         )
 
 
 def check(number: str, answer: object = ...) -> Feedback:
-    """Check the answer to an exercise.
+    """Check the answer to an exercise; whatever the answer, this never raises.
+
+    A function is called with several cases, and stopped after 5 seconds. The first 20 lines that it prints are
+    shown. Filters of warnings and the states of ``random`` and ``np.random`` are afterwards what they were before.
 
     Parameters
     ----------
     number : str
         The number of the exercise: ``"1.2"``.
     answer : object
-        A number, an array, a letter or a function, as the exercise asks; ``...`` is "not yet".
+        A number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet".
 
     Returns
     -------
     Feedback
         Why it is right; or the case that fails with a hint, a stronger one from the second time on.
+
+    Examples
+    --------
+    >>> check("1.1", 9)
+    ✓ Right. 3 positions across and 3 down: 9.
+
+    Taught in notebook 00, section 2.
     """
-    number = str(number)
-    if number not in _VERIFIERS:
-        return Feedback("unanswered", GENERAL["unknown"].format(number=number, known=", ".join(_VERIFIERS)))
-    if answer is ... or answer is None:
-        return Feedback("unanswered", GENERAL["unanswered"])
-    words = EXERCISES[number]
-    try:
-        problem = _VERIFIERS[number](answer)
-    except (Exception, SystemExit) as error:
-        problem = "cannot be checked", {"error": type(error).__name__ + _reason(error)}
-    if problem is None:
-        return Feedback("right", words["right"])
-    key, details = problem
-    if key == "returns nothing":
-        return Feedback("unanswered", GENERAL[key])
-    if key in _FORM:
-        return Feedback("wrong", GENERAL[key].format(**details))
-    hint = words["hints"][min(_wrong_attempts[number], len(words["hints"]) - 1)]
-    _wrong_attempts[number] += 1
-    return Feedback("wrong", f"{GENERAL[key].format(**details)} Hint: {hint}")
+    late = f"Your function did not come back within {SECONDS:g} seconds: does one of its loops never end?"
+    return _alone(lambda: _checked(str(number), answer), Feedback("wrong", late))
 
 
 def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
-    """Set a guess made before a run beside what the run measured.
+    """Set a guess made before a run beside what the run measured; whatever they are, this never raises.
 
-    ``guess`` and ``measured`` are both numbers, or both words; ``...`` is "no guess".
+    Parameters
+    ----------
+    guess, measured : object
+        Two numbers, two words or two sequences of numbers; ``...`` is "no guess".
+    unit : str
+        What stands behind the number that was measured: ``"%"``.
+
+    Returns
+    -------
+    Feedback
+        Both, and whether they are the same; for two numbers by what factor they differ.
+
+    Examples
+    --------
+    >>> reveal(3, 27)
+    → You guessed 3; measured: 27. Off by a factor of 9: worth asking why.
+
+    Taught in notebook 00, section 2.
     """
-    value, guessed = _as_float(measured), _as_float(_parsed(guess))
-    number = "{:,}" if isinstance(measured, Integral) else "{:.4g}"
-    said = f"{measured if value is None else number.format(measured)} {unit}".strip()
+    return _alone(lambda: _revealed(guess, measured, unit), Feedback("measured", "This cannot be shown."))
+
+
+def _checked(number: str, answer: object) -> Feedback:
+    if number not in QUESTIONS:
+        known = ", ".join(QUESTIONS)
+        return Feedback("unanswered", f"There is no exercise {_cut(number)}. The numbers are: {known}.")
+    if answer is ... or answer is None:
+        return Feedback("unanswered", "Put your answer in place of the dots and run this cell again.")
+    question = QUESTIONS[number]
+    if callable(question.expected):
+        problem = _problem_of_function(question, answer)
+    elif isinstance(question.expected, str):
+        problem = _problem_of_letter(question, answer)
+    else:
+        problem = _problem_of_number(question, answer)
+    if problem is None:
+        return Feedback("right", question.right)
+    if isinstance(problem, Feedback):
+        return problem
+    hint = question.strong if number in _wrong_before else question.gentle
+    _wrong_before.add(number)
+    return Feedback("wrong", f"{problem} Hint: {hint}")
+
+
+Problem = Feedback | str | None
+"""None if an answer is right, a sentence if a hint helps, all there is to say if not even its form is right."""
+
+
+def _problem_of_number(question: Question, answer: object) -> Problem:
+    value = _as_float(answer)
+    if value is None:
+        return Feedback("wrong", f"A number is wanted here, and {_short(answer)} is not one.")
+    if abs(value - question.expected) <= question.tolerance:
+        return None
+    return f"{_short(answer)} is too {'small' if value < question.expected else 'large'}."
+
+
+def _problem_of_letter(question: Question, answer: object) -> Problem:
+    letter = answer.strip().lower() if isinstance(answer, str) else ""
+    if letter not in tuple(question.letters):
+        choices = " ".join(question.letters)
+        return Feedback("wrong", f"One letter is wanted here, in quotes: {choices}. Got {_short(answer)}.")
+    return None if letter == question.expected else f"{letter!r} is not the one."
+
+
+def _problem_of_function(question: Question, answer: object) -> Problem:
+    if not callable(answer):
+        message = f"A function is wanted here: write its name without brackets. Got {_short(answer)}."
+        return Feedback("wrong", message)
+    names = inspect.signature(question.expected).parameters
+    for place, case in enumerate(question.cases):
+        said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
+        try:
+            result = answer(*copy.deepcopy(case))
+        except BaseException as error:
+            return Feedback("wrong", f"For {said} your function stopped with {_reason(error)}.")
+        if place == 0 and (result is ... or result is None):
+            message = "Your function returns nothing yet: put its result in place of the dots after return."
+            return Feedback("unanswered", message)
+        value = _as_float(result)
+        if value is None or abs(value - question.expected(*case)) > question.tolerance:
+            return f"For {said} your function returns {_short(result)}."
+    return None
+
+
+def _revealed(guess: object, measured: object, unit: str) -> Feedback:
+    value, guessed = _as_float(measured), _as_float(guess)
+    if isinstance(measured, str):
+        said = measured
+    elif value is None:
+        said = _short(measured)
+    else:
+        said = f"{int(measured):,}" if isinstance(measured, Integral) else f"{value:.4g}"
+    said = _cut(f"{_cut(said)} {unit}".strip())
     if guess is ... or guess is None:
-        return Feedback("measured", GENERAL["no guess"].format(measured=said))
+        return Feedback("measured", f"Measured: {said}. (You made no guess.)")
     if value is None or guessed is None:
-        gap = GENERAL["guess right" if _plain(guess) == _plain(measured) else "guess other"]
+        gap = "Spot on." if _plain(guess) == _plain(measured) else "A different answer."
     elif value == guessed:
-        gap = GENERAL["guess right"]
-    elif value == 0 or guessed == 0 or (value < 0) != (guessed < 0):
-        gap = GENERAL["guess other"]
+        gap = "Spot on."
+    elif np.sign(value) != np.sign(guessed):
+        gap = "A different answer."
     else:
         factor = max(guessed / value, value / guessed)
-        gap = GENERAL["guess close" if factor < 1.25 else "guess far"].format(factor=f"{factor:,.2g}")
-    return Feedback("measured", GENERAL["guess"].format(guess=_short(guess), measured=said, gap=gap))
-
-
-def _number(expected: float, tolerance: float = 0.0) -> Verifier:
-    def verify(answer: object) -> Problem | None:
-        value = _as_float(_parsed(answer))
-        if value is None:
-            return "not a number", {"got": _short(answer)}
-        if abs(value - expected) <= tolerance:
-            return None
-        return "too small" if value < expected else "too large", {"got": _short(answer)}
-
-    return verify
-
-
-def _choice(right: str, choices: str) -> Verifier:
-    def verify(answer: object) -> Problem | None:
-        letter = answer.strip().lower() if isinstance(answer, str) else ""
-        if letter not in tuple(choices):
-            return "not a choice", {"choices": " ".join(choices), "got": _short(answer)}
-        return None if letter == right else ("wrong choice", {"got": repr(letter)})
-
-    return verify
-
-
-def _function(reference: Callable, cases: list[tuple], tolerance: float = 0.0) -> Verifier:
-    """Accept a function that agrees with ``reference`` on every case; name the first where it does not."""
-    names = list(inspect.signature(reference).parameters)
-
-    def verify(answer: object) -> Problem | None:
-        if not callable(answer):
-            return "not a function", {"got": _short(answer)}
-        for place, case in enumerate(cases):
-            said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
-            expected = reference(*case)
-            try:
-                result = answer(*copy.deepcopy(case))
-            except (Exception, SystemExit) as error:
-                return "function failed", {"case": said, "error": type(error).__name__ + _reason(error)}
-            if place == 0 and (result is ... or result is None):
-                return "returns nothing", {}
-            if _number(expected, tolerance)(result) is not None:
-                return "wrong result", {"case": said, "got": _short(result)}
-        return None
-
-    return verify
-
-
-def _parsed(guess: object) -> object:
-    """Read a number that was written in quotes."""
-    try:
-        return float(guess) if isinstance(guess, str) else guess
-    except ValueError:
-        return guess
-
-
-def _plain(value: object) -> str:
-    """Write words without their case, and any sequence of numbers as a list."""
-    if isinstance(value, tuple | np.ndarray):
-        value = np.asarray(value).tolist()
-    return _short(value).strip("'\" ").lower()
-
-
-def _reason(error: Exception) -> str:
-    return f" ({error})" if str(error) else ""
+        gap = "Close." if factor < 1.25 else f"Off by a factor of {factor:,.2g}: worth asking why."
+    return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
 
 
 def _as_float(value: object) -> float | None:
-    """Return a finite number as a float, and None for anything else."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.item()
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-        return None
+    """Return a finite number, also one in quotes or alone in an array, as a float, and None for anything else."""
     try:
-        number = float(value)
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.flat[0]
+        if isinstance(value, Real | str) and not isinstance(value, bool | np.bool_):
+            number = float(value)
+            return number if math.isfinite(number) else None
     except Exception:
-        return None
-    return number if np.isfinite(number) else None
+        pass
+    return None
 
 
-def _short(value: object) -> str:
+def _short(value: object, longest: int = _LONGEST) -> str:
+    """Write anything at all in a few characters."""
     try:
-        text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
+        if isinstance(value, np.ndarray) and value.size > longest:
+            text = f"an array of shape {value.shape}"
+        else:
+            text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
     except Exception:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
+        text = f"something of type {type(value).__name__}"
+    return _cut(text, longest)
 
 
-def _convolve_once(patch: np.ndarray, kernel: np.ndarray) -> float:
-    return float(np.sum(patch * kernel))
+def _plain(value: object) -> str:
+    """Write words without their case, and tuples and arrays as lists: to be compared, not read."""
+    return _short(list(value) if type(value) is tuple else value, longest=10_000).strip("'\" ").lower()
 
 
-def _zero_point(low: float, high: float, bits: int) -> int:
-    return params_from_range(low, high, QuantSpec(bits, signed=False)).zero_point
+def _reason(error: BaseException) -> str:
+    try:
+        reason = _cut(str(error), 200)
+        return type(error).__name__ + (f" ({reason})" if reason else "")
+    except BaseException:
+        return "an error that cannot be told"
 
 
-def _integer_dot(q_x: np.ndarray, q_w: np.ndarray, s_x: float, z_x: int, s_w: float) -> float:
-    return float(s_x * s_w * np.sum((q_x.astype(int) - z_x) * q_w.astype(int)))
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _straight_through(w: float, upstream: float, low: float, high: float) -> float:
-    return upstream if low <= w <= high else 0.0
+def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
+    """Return what ``work`` returns, or ``late`` after some seconds, and undo what else it has changed.
+
+    It runs on a thread, which alone can be given up on every system; ``np.seterr`` holds only for a thread, too.
+    A single call into C that keeps Python's lock, like ``sum(range(10**12))``, cannot be stopped from inside.
+    """
+    said = [late]
+
+    def run() -> None:
+        try:
+            said.append(work())
+        except BaseException as error:
+            said.append(Feedback(late.status, f"Your answer stopped the check with {_reason(error)}."))
+
+    thread = threading.Thread(target=run, daemon=True)
+    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with redirect_stdout(_printed), redirect_stderr(_printed), warnings.catch_warnings():
+        _printed.truncate(_printed.seek(0))
+        try:
+            thread.start()
+            thread.join(SECONDS)
+        except RuntimeError:  # no threads here: then without a limit
+            run()
+        finally:
+            feedback = said[-1]
+            _stop(thread)
+            random.setstate(before)
+            np.random.set_state(numpy_before)  # noqa: NPY002
+    for line in _printed.getvalue().splitlines()[:20]:
+        print(line)
+    return feedback
 
 
-def _accumulate(patch: np.ndarray, z_x: int, kernel: np.ndarray, bias: int) -> int:
-    return int(np.sum((patch.astype(int) - z_x) * kernel.astype(int)) + bias)
+def _stop(thread: threading.Thread) -> None:
+    """Raise SystemExit in a thread, again if it is swallowed; a thread that sleeps is in the end left to itself."""
+    end = time.monotonic() + _SECONDS_TO_STOP
+    while thread.is_alive() and time.monotonic() < end:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+        thread.join(0.001)
 
 
-_PATCHES = [
-    (np.array([[0, 0, 9], [0, 0, 9], [0, 0, 9]]), np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])),
-    (np.arange(9).reshape(3, 3), np.eye(3, dtype=int)),
-    (np.array([[1, 2, 0], [0, 5, 1], [3, 0, 2]]), np.array([[0, 1, 0], [2, 0, 0], [0, 0, -1]])),
-]
+class _Beginning(io.StringIO):
+    """Keeps the first 2,000 characters that are printed."""
+
+    def write(self, text: str) -> int:
+        super().write(text[: max(0, 2_000 - self.tell())])
+        return len(text)
 
 
-def _divergence(p: np.ndarray, q: np.ndarray) -> float:
-    keep = p > 0
-    return float(np.sum(p[keep] * np.log(p[keep] / q[keep])))
-
-
-_DISTRIBUTIONS = [
-    (np.array([0.5, 0.5]), np.array([0.5, 0.5])),
-    (np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.5, 0.25])),
-    (np.array([0.5, 0.0, 0.5]), np.array([0.4, 0.2, 0.4])),
-]
-_CODES = [
-    (np.array([0.9, -0.4, 0.1]), np.array([2, -1, 0])),
-    (np.array([0.5, 1.5, -3.0]), np.array([1, 3, -3])),
-]
-_NEURONS = [
-    (np.array([0, 128, 255], np.uint8), np.array([48, -95, 16], np.int8), 0.004, 0, 0.006),
-    (np.array([-128, 0, 100], np.int8), np.array([127, -127, 5], np.int8), 0.02, -10, 0.001),
-]
-_ARRAYS = [(np.array([-1.0, 0.5, 2.0]),), (np.array([0.5, 3.0]),), (np.array([-4.0, -1.0]),)]
-_INTEGER_PATCHES = [
-    (
-        np.array([[-128, -128, 60], [-128, 0, 127], [-128, 90, 127]], np.int8),
-        -128,
-        np.array([[-127, 10, 90], [-40, 3, 127], [-5, 60, 127]], np.int8),
-        250,
-    ),
-    (np.full((3, 3), 5, np.int8), 5, np.full((3, 3), 7, np.int8), -12),
-]
-_FOLDS = [(-128, np.array([[127, 127], [100, -3]], np.int8), 250), (0, np.array([1, 2], np.int8), -7)]
-_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
-
-_VERIFIERS: dict[str, Verifier] = {
-    "0.1": _number(4),
-    "0.2": _choice("a", "abc"),
-    "1.1": _number(9),
-    "1.2": _function(_convolve_once, _PATCHES, tolerance=1e-9),
-    "1.3": _function(lambda channels_in, filters: (3 * 3 * channels_in + 1) * filters, [(1, 32), (32, 64), (3, 16)]),
-    "1.4": _choice("c", "abc"),
-    "1.5": _number(4.0, tolerance=0.05),
-    "2.1": _function(lambda low, high, bits: (high - low) / (2**bits - 1), _RANGES, tolerance=1e-9),
-    "2.2": _function(_zero_point, _RANGES),
-    "2.3": _number(128),
-    "2.4": _number(18, tolerance=0.1),
-    "2.5": _number(64),
-    "3.1": _number(1),
-    "3.2": _choice("b", "abc"),
-    "3.3": _number(0),
-    "4.1": _choice("b", "ab"),
-    "4.2": _number(0),
-    "4.3": _number(5, tolerance=0.01),
-    "4.4": _function(_divergence, _DISTRIBUTIONS, tolerance=1e-9),
-    "4.5": _function(lambda x, q: float(np.sum(q * x) / np.sum(q * q)), _CODES, tolerance=1e-9),
-    "4.6": _choice("c", "abc"),
-    "5.1": _function(_integer_dot, _NEURONS, tolerance=1e-9),
-    "5.2": _number(224_800 + 4 * 234),
-    "5.3": _function(lambda x: (max(x.max(), 0) - min(x.min(), 0)) / 255, _ARRAYS, tolerance=1e-9),
-    "5.4": _choice("a", "abc"),
-    "5.5": _choice("c", "abc"),
-    "6.1": _function(_accumulate, _INTEGER_PATCHES),
-    "6.2": _function(lambda z_x, kernel, bias: int(bias - z_x * kernel.astype(int).sum()), _FOLDS),
-    "6.3": _function(lambda m: quantize_multiplier(m).m0, [(0.4,), (0.002,), (0.25,), (0.75,)]),
-    "6.4": _choice("a", "abc"),
-    "6.5": _choice("b", "abc"),
-    "7.1": _function(
-        _straight_through,
-        [(0.3, 0.5, -1, 1), (1.2, 0.5, -1, 1), (-2.0, -0.1, -1, 1), (0.9, -2.0, -1, 1), (-0.8, 0.5, -0.5, 1)]
-        + [(end, 0.5, -0.5, 1.0) for end in (-0.5, 1.0)],
-    ),
-    "7.2": _number(3),
-    "7.3": _number(-6 * 0.999**94, tolerance=0.01),
-    "7.4": _choice("b", "abc"),
-    "8.1": _choice("b", "abc"),
-    "8.2": _number(2 * 2517 / 2**16, tolerance=0.0005),
-    "8.3": _choice("a", "abc"),
-}
+_printed = _Beginning()
+"""One for all calls: Python crashes if ``sys.stdout`` is freed while a thread that was left to itself prints."""

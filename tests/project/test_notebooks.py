@@ -3,20 +3,23 @@
 import ast
 import json
 import re
+import symtable
+from functools import cache
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 
-import qkit
-from qkit.show import exercises
-from qkit.show.words.exercises import EXERCISES
+from qkit.network.recipe import Weights
+from qkit.show.questions import QUESTIONS
 from tests.conftest import ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
+@cache
 def read(path):
     return nbformat.read(path, as_version=4)
 
@@ -76,56 +79,80 @@ def test_links_lead_somewhere(path):
                 assert (path.parent / target).exists(), target
 
 
+STUB = re.compile(r'^check\("([\d.]+)"', re.M)
+SOLUTION = re.compile(r"<details>.*?```python\n(.*?)```", re.S)
+
+
 def stubs_and_solutions(path):
-    """Pairs of code: the cell with the question's dots, and the solution folded away below it."""
-    cells = read(path).cells
-    stubs = [cell.source for cell in cells if cell.cell_type == "code" and re.search(r"^check\(", cell.source, re.M)]
-    folded = [re.findall(r"<details>.*?```python\n(.*?)```", cell.source, re.S) for cell in cells]
-    return stubs, [solution for found in folded for solution in found]
+    """Return two lists of pairs, a program and the code cells above it: questions with dots, folded solutions."""
+    stubs, solutions, above = [], [], []
+    for cell in read(path).cells:
+        if cell.cell_type == "code":
+            stubs += [(cell.source, list(above))] if STUB.search(cell.source) else []
+            above.append(cell.source)
+        else:
+            solutions += [(solution, list(above)) for solution in SOLUTION.findall(cell.source)]
+    return stubs, solutions
 
 
-def answer(program, namespace):
-    """Run a program that ends in ``check(...)`` and return what check said."""
+def names(source):
+    """Return the names that code gives a value, and those that have to have one before."""
+    top = symtable.symtable(source, "cell", "exec")
+    inner = list(top.get_children())
+    for table in inner:
+        inner += table.get_children()
+    given = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    used = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    used |= {symbol.get_name() for table in inner for symbol in table.get_symbols() if symbol.is_global()}
+    return given, used
+
+
+def run(program, above):
+    """Run a program that ends in ``check(...)`` and return what check said.
+
+    Of the cells above it those statements run first that make what it needs, and what they need in turn: each name
+    as it was given a value last. Only the networks are not trained.
+    """
+    wanted, chosen = names(program)[1] - UNTRAINED.keys(), []
+    for statement in reversed([statement for source in above for statement in ast.parse(source).body]):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            statement.names = [alias for alias in statement.names if (alias.asname or alias.name) in wanted]
+            given, used = {alias.asname or alias.name for alias in statement.names}, set()
+        else:
+            given, used = names(ast.unparse(statement))
+        if given & wanted:
+            chosen.insert(0, statement)
+            wanted = (wanted - given) | (used - UNTRAINED.keys())
     tree = ast.parse(program)
     last = ast.Expression(tree.body.pop().value)
-    exec(compile(tree, "solution", "exec"), namespace)
-    return eval(compile(last, "solution", "eval"), namespace)
+    namespace = dict(UNTRAINED)
+    exec(compile(ast.Module(chosen + tree.body, []), "notebook", "exec"), namespace)
+    return eval(compile(last, "check", "eval"), namespace)
+
+
+SHAPES = {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)}
+DEEP = {name: Weights(np.zeros(shape, np.float32), np.zeros(shape[-1], np.float32)) for name, shape in SHAPES.items()}
+UNTRAINED = {
+    "digits": None,
+    "deep": SimpleNamespace(
+        layers=[SimpleNamespace(name=name, get_weights=lambda pair=pair: pair) for name, pair in DEEP.items()]
+    ),
+    "trained_weights": lambda name, digits: {"deep": DEEP}[name],
+}
+"""What takes the notebooks minutes: the deep network, with its shapes, and zeros in place of what it has learned."""
 
 
 @each
 def test_stubs_are_not_accepted_and_solutions_are(path):
     stubs, solutions = stubs_and_solutions(path)
-    assert len(stubs) == len(solutions) > 0
-    number = re.compile(r'check\("([\d.]+)"')
-    assert [number.search(stub)[1] for stub in stubs] == [number.search(solution)[1] for solution in solutions]
-    for stub in stubs:
-        assert answer(stub, {"check": exercises.check, "np": np}).status == "unanswered", stub
-    context = {"check": exercises.check, "np": np} | CONTEXT.get(path.stem[:2], {})
-    for solution in solutions:
-        assert answer(solution, dict(context)).status == "right", solution
+    assert len(stubs) > 0
+    assert [STUB.search(stub)[1] for stub, _ in stubs] == [STUB.search(solution)[1] for solution, _ in solutions]
+    for stub, above in stubs:
+        assert run(stub, above).status == "unanswered", stub
+    for solution, above in solutions:
+        assert run(solution, above).status == "right", solution
 
 
-CONTEXT = {
-    "00": {"values": np.zeros(5, np.float32), "q": np.zeros(5, np.int8)},
-    "01": {"before": [1280, 73984, 819712, 5160], "after": [416, 18688, 205312, 1320]},
-    "02": {"kernel": np.zeros((3, 3, 32, 64))},
-    "04": {
-        "ten": np.array([-1, -2 / 3, -1 / 3, 0, 0, 1 / 3, 1 / 3, 2 / 3, 1, 1.3]),
-        "spec": qkit.QuantSpec(3, symmetric=True, narrow_range=True),
-        "mse": qkit.numeric.mse,
-        "fake_quantize": qkit.fake_quantize,
-        "params_from_range": qkit.params_from_range,
-    },
-    "03": {
-        "five": np.array([0.10, -0.20, 0.15, 0.05, 4.00]),
-        "spec": qkit.QuantSpec(bits=3, symmetric=True, narrow_range=True),
-        "fake_quantize": qkit.fake_quantize,
-        "params_from_data": qkit.params_from_data,
-    },
-}
-"""What earlier cells of a notebook leave behind for its solutions."""
-
-
-def test_exercises_and_words_are_the_same():
-    asked = [re.search(r'check\("([\d.]+)"', stub)[1] for path in PATHS for stub in stubs_and_solutions(path)[0]]
-    assert asked == list(EXERCISES) == list(exercises._VERIFIERS)
+def test_every_question_is_asked_once_and_in_order():
+    asked = [STUB.search(stub)[1] for path in PATHS for stub, _ in stubs_and_solutions(path)[0]]
+    assert asked == list(QUESTIONS)

@@ -11,9 +11,10 @@ def test_this_machine_is_ready():
     assert {"Python", "tensorflow", "numpy", "memory", "free disk"} <= set(table.index)
 
 
-def test_a_data_folder_that_is_not_there_yet(monkeypatch, tmp_path):
-    monkeypatch.setenv("QKIT_DATA", str(tmp_path / "a" / "b" / "c"))
-    assert check_environment().loc["free disk", "enough"] == "yes"
+def test_a_data_folder_that_is_not_there_yet_or_cannot_be(monkeypatch, tmp_path):
+    for folder in (tmp_path / "a" / "b" / "c", tmp_path / ("a" * 1_000) / "b"):
+        monkeypatch.setenv("QKIT_DATA", str(folder))
+        assert check_environment().loc["free disk", "enough"] == "yes"
 
 
 def test_what_is_missing_is_said(monkeypatch):

@@ -1,23 +1,36 @@
-"""Exercises answer every answer, and never raise."""
+"""Exercises answer every answer, in a few words and within seconds, and never raise."""
 
+import doctest
+import random
+import sys
+import threading
+import time
+import warnings
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from qkit.show import check, exercises, reveal
-from qkit.show.words.exercises import EXERCISES
+from qkit.show.questions import QUESTIONS
 
 
 @pytest.fixture(autouse=True)
-def first_attempt():
-    exercises._wrong_attempts.clear()
+def first_attempt(monkeypatch):
+    """Forget earlier answers, and let a busy machine take its time."""
+    exercises._wrong_before.clear()
+    monkeypatch.setattr(exercises, "SECONDS", 300)
 
 
 class Hostile:
     """Raises at whatever is done to it."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError("no attribute")
 
     def __repr__(self):
         raise RuntimeError("no repr")
@@ -25,82 +38,167 @@ class Hostile:
     def __eq__(self, other):
         raise RuntimeError("no equality")
 
+    def __bool__(self):
+        raise RuntimeError("no truth")
+
     def __float__(self):
         raise RuntimeError("no float")
+
+    def __len__(self):
+        raise RuntimeError("no length")
 
     def __call__(self, *args):
         raise RuntimeError("no call")
 
 
-ANSWERS = [0, -1.5, np.nan, np.inf, True, "", "b", " A ", "ä" * 1000, b"x", [], [1, 2], {}]
-ANSWERS += [np.zeros((3, 3)), np.array(4), np.array([]), len, type, Hostile()]
-ANSWERS += [lambda: 1, lambda *args: args, lambda *args: 1 / 0, lambda *args: "nine"]
+class Silent(Exception):
+    """An exception that raises when it is asked why."""
+
+    def __str__(self):
+        raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("number", EXERCISES)
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: type(answer).__name__)
-def test_never_raises(number, answer):
-    for _ in range(3):
-        feedback = check(number, answer)
-        assert feedback.status in ("right", "wrong", "unanswered")
-        assert repr(feedback) and feedback._repr_html_()
+class Leaving:
+    """Has no picture of itself, but a wish to leave."""
+
+    def __repr__(self):
+        raise SystemExit
 
 
-@pytest.mark.parametrize("number", EXERCISES)
-@given(answer=st.one_of(st.integers(), st.floats(), st.text(), st.lists(st.floats()), st.none()))
+class Long:
+    """Takes much room."""
+
+    def __repr__(self):
+        return "x" * 10**6
+
+
+class Text(str):
+    """A text that has no length and no places."""
+
+    __len__ = __getitem__ = __format__ = strip = Hostile.__call__
+
+
+class Odd(np.ndarray):
+    """An array that cannot be read."""
+
+    tolist = item = Hostile.__call__
+
+
+class Nameless(type):
+    """Makes classes that do not say their name."""
+
+    @property
+    def __name__(cls):
+        raise RuntimeError("no name")
+
+
+def says_why(*args):
+    """Stop with a reason that fills a page."""
+    raise ValueError("why " * 10**5)
+
+
+def is_silent(*args):
+    """Stop without a reason."""
+    raise Silent
+
+
+deep = []
+for _ in range(100_000):
+    deep = [deep]
+
+VALUES = [0, -1.5, np.nan, np.inf, True, "", "b", " A ", "ä" * 1000, "9" * 10**5, b"x", [], [1, 2], {}, ..., None]
+VALUES += [10**400, 10**6000, -(10**6000), Fraction(1, 3), 1e-320, 1e308, 1j, np.longdouble(3), np.datetime64("nat")]
+VALUES += [np.zeros((3, 3)), np.array(4), np.array([]), np.zeros((1000, 1000)), np.array(["a"]), np.array([None, {}])]
+VALUES += [np.ma.masked, np.ma.array([1, 2], mask=[True, False]), np.zeros(3).view(np.matrix), np.zeros(3).view(Odd)]
+VALUES += [sparse.eye(3), pd.DataFrame({"a": [1, 2]}), deep, list(range(10**5)), (1, (2, 3)), range(10**18)]
+VALUES += [
+    Hostile(),
+    Leaving(),
+    Long(),
+    Text("a"),
+    Nameless("Class", (), {})(),
+    len,
+    type,
+    Hostile,
+    says_why,
+    is_silent,
+]
+VALUES += [lambda: 1, lambda *args: args, lambda *args: 1 / 0, lambda *args: "nine", lambda *args: Hostile()]
+VALUES += [lambda *args: Leaving(), lambda *args: deep]
+
+
+def is_readable(feedback):
+    return len(repr(feedback)) < 1000 and len(feedback._repr_html_()) < 2000
+
+
+def test_check_answers_every_answer():
+    for number in QUESTIONS:
+        for answer in VALUES:
+            feedback = check(number, answer)
+            assert feedback.status in ("right", "wrong", "unanswered")
+            assert "did not come back" not in feedback.message and is_readable(feedback)
+
+
+def test_reveal_answers_every_guess_and_every_measurement():
+    for value in VALUES:
+        for guess, measured in [(value, 0.125), (value, "dense1"), (3, value), ("conv1", value), (..., value)]:
+            feedback = reveal(guess, measured, "%")
+            assert feedback.status == "measured" and feedback.message != "This cannot be shown."
+            assert is_readable(feedback)
+    assert is_readable(reveal(3, 27, "%" * 10**6)) and is_readable(reveal(3, 27, Hostile()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    number=st.sampled_from(list(QUESTIONS)),
+    answer=st.one_of(st.integers(), st.floats(), st.text(), st.lists(st.floats()), st.none()),
+)
 def test_never_raises_on_anything(number, answer):
     assert reveal(answer, 0.125).status == reveal(answer, "dense1").status == "measured"
     assert check(number, answer).status in ("right", "wrong", "unanswered")
 
 
-@pytest.mark.parametrize("number", ["9.9", "", None, 1.1, []])
-def test_unknown_numbers_are_told_the_known_ones(number):
-    feedback = check(number, 1)
-    if number == 1.1:
-        assert feedback.status == "wrong"
-    else:
-        assert feedback.status == "unanswered" and "1.1, 1.2" in feedback.message
+def test_unknown_numbers_are_told_the_known_ones():
+    for number in ("9.9", "", None, [], "9" * 10**6):
+        feedback = check(number, 1)
+        assert feedback.status == "unanswered" and "1.1, 1.2" in feedback.message and is_readable(feedback)
+    assert check(1.1, 1).message == check("1.1", 1).message.replace(QUESTIONS["1.1"].strong, QUESTIONS["1.1"].gentle)
 
 
-def never(*args):
-    """Return what no exercise asks for."""
+def wrong_answer(question):
+    if callable(question.expected):
+        return lambda *args: -12345
+    if isinstance(question.expected, str):
+        return next(letter for letter in question.letters if letter != question.expected)
     return -12345
 
 
-WRONG = {
-    number: never for number in ("1.2", "1.3", "2.1", "2.2", "4.4", "4.5", "5.1", "5.3", "6.1", "6.2", "6.3", "7.1")
-}
-WRONG |= {
-    "0.2": "c",
-    "1.4": "a",
-    "3.2": "a",
-    "4.1": "a",
-    "4.6": "a",
-    "5.4": "b",
-    "5.5": "a",
-    "6.4": "b",
-    "6.5": "a",
-    "7.4": "a",
-    "8.1": "a",
-    "8.3": "b",
-}
-
-
-@pytest.mark.parametrize("number", EXERCISES)
-def test_hints_get_stronger(number):
-    gentle, strong = EXERCISES[number]["hints"]
-    assert check(number).status == "unanswered"
-    wrong = WRONG.get(number, -12345)
-    assert not {gentle, strong} & {check(number, "nonsense").message[-len(hint) :] for hint in (gentle, strong)}
-    assert gentle in check(number, wrong).message
-    assert strong in check(number, wrong).message
-    assert strong in check(number, wrong).message
+def test_hints_get_stronger_and_are_not_used_up_by_nonsense():
+    for number, question in QUESTIONS.items():
+        assert check(number).status == "unanswered"
+        nonsense = check(number, "nonsense").message
+        assert question.gentle not in nonsense and question.strong not in nonsense
+        said = [check(number, wrong_answer(question)).message for _ in range(3)]
+        assert said[0].endswith(f" Hint: {question.gentle}")
+        assert said[1] == said[2] and said[1].endswith(f" Hint: {question.strong}")
 
 
 def test_a_number_is_told_its_direction_but_not_the_answer():
     assert check("1.1", 8).message.startswith("8 is too small.")
     assert check("1.1", 25).message.startswith("25 is too large.")
-    assert check("1.1", np.int64(9)).status == check("1.1", np.array([9])).status == check("1.1", 9.0).status == "right"
+
+
+def test_any_kind_of_number_will_do():
+    for nine in (9, 9.0, np.int64(9), np.array([9]), np.array([[9]]).view(np.matrix), Fraction(9), "9"):
+        assert check("1.1", nine).status == "right"
+    for not_nine in (10**400, 9.001, "nine", [9], True, np.ma.array([9], mask=[True])):
+        assert check("1.1", not_nine).status == "wrong"
+    assert check("3.1", True).status == check("3.1", np.True_).status == "wrong"
+    assert "an array of shape (28, 28) is not one" in check("1.1", np.zeros((28, 28))).message
+
+
+def test_numbers_that_are_rounded_will_do():
+    assert check("1.5", 3.97).status == "right" and check("1.5", 3.9).status == "wrong"
 
 
 def test_a_gradient_that_is_wrong_somewhere():
@@ -115,8 +213,9 @@ def test_a_gradient_that_is_wrong_somewhere():
 def test_a_function_is_told_the_case_that_fails():
     message = check("1.3", lambda channels_in, filters: 9 * channels_in * filters).message
     assert message.startswith("For channels_in = 1, filters = 32 your function returns 288.")
-    assert "ZeroDivisionError" in check("1.3", lambda channels_in, filters: 1 / 0).message
+    assert "stopped with ZeroDivisionError (division by zero)." in check("1.3", lambda *args: 1 / 0).message
     assert "TypeError" in check("1.3", lambda one: one).message
+    assert "returns nothing yet" in check("1.3", lambda *args: ...).message
 
 
 def test_a_function_may_change_its_arguments():
@@ -128,49 +227,141 @@ def test_a_function_may_change_its_arguments():
 
 
 def test_a_function_may_try_to_leave():
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
     assert "SystemExit" in check("1.3", lambda channels_in, filters: exit()).message
-
-
-def test_any_kind_of_number_will_do():
-    assert check("1.1", Fraction(9)).status == "right"
-    assert check("1.1", 10**400).status == "wrong"
+    assert "KeyboardInterrupt" in check("1.3", interrupt).message
 
 
 def test_a_matrix_product_is_not_a_convolution():
     assert check("1.2", lambda patch, kernel: np.sum(patch @ kernel)).status == "wrong"
 
 
+def test_a_function_that_does_not_come_back_is_stopped(monkeypatch):
+    """Without the limit each would come back after some minutes."""
+    monkeypatch.setattr(exercises, "SECONDS", 0.05)
+    monkeypatch.setattr(exercises, "_SECONDS_TO_STOP", 60)
+    began = []
+
+    def compute(*args):
+        began.append(time.monotonic())
+        while time.monotonic() < began[-1] + 300:
+            pass
+
+    def shout(*args):
+        began.append(time.monotonic())
+        while time.monotonic() < began[-1] + 300:
+            print("Still here.")
+
+    def swallow(*args):
+        try:
+            compute()
+        except BaseException:
+            compute()
+
+    for endless in (compute, shout, swallow):
+        threads = set(threading.enumerate())
+        feedback = check("1.3", endless)
+        assert feedback.status == "wrong"
+        assert feedback.message.startswith("Your function did not come back within 0.05 seconds")
+        for thread in set(threading.enumerate()) - threads:
+            thread.join(60)
+            assert not thread.is_alive(), endless
+    assert QUESTIONS["1.3"].gentle in check("1.3", lambda *args: -1).message
+
+
+def test_a_function_that_cannot_be_stopped_is_left_to_itself(monkeypatch):
+    monkeypatch.setattr(exercises, "SECONDS", 0.05)
+    monkeypatch.setattr(exercises, "_SECONDS_TO_STOP", 0.05)
+    gate = threading.Event()
+    try:
+        assert "did not come back" in check("1.3", lambda *args: gate.wait(300)).message
+        assert reveal(3, type("Waits", (), {"__repr__": lambda self: str(gate.wait(300))})()).status == "measured"
+    finally:
+        gate.set()
+
+
+def test_without_threads_there_is_no_limit(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert check("1.1", 9).status == "right"
+    assert "ZeroDivisionError" in check("1.3", lambda *args: 1 / 0).message
+
+
+def test_the_first_lines_that_a_function_prints_are_shown(capsys):
+    def shout(channels_in, filters):
+        for line in range(20_000):
+            print("line", line)
+        return (9 * channels_in + 1) * filters
+
+    assert check("1.3", shout).status == "right"
+    assert capsys.readouterr().out.splitlines() == [f"line {line}" for line in range(20)]
+    check("1.3", lambda *args: print("x" * 10**7, file=sys.stderr))
+    out, err = capsys.readouterr()
+    assert out == "x" * 2_000 + "\n" and not err
+    check("1.1", 9)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_answer_leaves_no_settings_behind():
+    def unsettle(*args):
+        np.seterr(all="raise")
+        warnings.simplefilter("error")
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        return 320
+
+    def settings():
+        return np.geterr(), list(warnings.filters), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+
+    before = settings()
+    assert "returns 320" in check("1.3", lambda *args: 320).message
+    assert check("1.3", unsettle).status == "wrong"
+    assert settings() == before
+
+
 def test_html_is_escaped():
     assert "<script>" not in check("1.1", "<script>alert(1)</script>")._repr_html_()
 
 
-@pytest.mark.parametrize(
-    ("guess", "measured", "said"),
-    [
+def test_a_guess_is_set_beside_the_measurement():
+    for guess, measured, said in [
         (..., 27, "Measured: 27. (You made no guess.)"),
-        (27, 27, "Spot on."),
+        (27, 27, "You guessed 27; measured: 27. Spot on."),
         (26, 27, "Close."),
         (3, 27, "Off by a factor of 9"),
+        (1, 1e6, "Off by a factor of 1e+06"),
         (-27, 27, "A different answer"),
         ("Dense1 ", "dense1", "Spot on."),
-        ("conv1", "dense1", "A different answer"),
+        ("conv1", "dense1", "You guessed 'conv1'; measured: dense1. A different answer"),
         ("a lot", 27, "A different answer"),
         (np.zeros(3), 27, "A different answer"),
-        (Hostile(), 27, "A different answer"),
+        (Hostile(), 27, "You guessed something of type Hostile; measured: 27. A different answer"),
         ("27", 27, "Spot on."),
         ((0, 1), [0, 1], "Spot on."),
         (np.array([0, 1]), [0, 1], "Spot on."),
         ([0, 2], [0, 1], "A different answer"),
+        ([0] * 40 + [1], [0] * 40 + [2], "A different answer"),
         (10**400, 27, "A different answer"),
         (0, 0, "Spot on."),
         (5, 0, "A different answer"),
-    ],
-)
-def test_a_guess_is_set_beside_the_measurement(guess, measured, said):
-    assert said in reveal(guess, measured).message
+        (..., True, "Measured: True."),
+        (1, Fraction(1, 3), "measured: 0.3333. Off by a factor of 3"),
+        (1, np.array([[1, 2]]).view(np.matrix), "measured: [[1, 2]]. A different answer."),
+        (1, np.ma.masked, "measured: None. A different answer."),
+    ]:
+        assert said in reveal(guess, measured).message
 
 
 def test_measurements_are_written_for_reading():
     assert "1,234,567 bytes" in reveal(..., 1_234_567, "bytes").message
     assert "1,234,567 bytes" in reveal(..., np.int64(1_234_567), "bytes").message
     assert "Measured: 0.125." in reveal(..., 0.125).message
+
+
+def test_examples_in_docstrings():
+    found = doctest.testmod(exercises)
+    assert found.attempted == 2 and not found.failed

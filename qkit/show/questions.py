@@ -1,0 +1,313 @@
+"""The questions of the course, in the order of the notebooks: what is wanted, and what a learner reads about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qkit.numeric import QuantSpec, params_from_range, quantize_multiplier
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is expected, what to say when it is right, and a gentle and a strong hint.
+
+    ``expected`` is a number; or one of some ``letters``; or a function, with which the answer has to agree on every
+    one of the ``cases``: the names of its parameters are what a learner reads.
+    """
+
+    expected: float | str | Callable
+    right: str
+    gentle: str
+    strong: str
+    tolerance: float = 1e-9
+    letters: str = "abc"
+    cases: Sequence[tuple] = ()
+
+
+_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
+"""Low end, high end, bits."""
+
+QUESTIONS: dict[str, Question] = {
+    "0.1": Question(
+        4,
+        right="An int8 takes one byte where a float32 takes four.",
+        gentle="How many bits does a float32 have, and how many an int8?",
+        strong="32 bits before, 8 bits after: before divided by after is asked.",
+    ),
+    "0.2": Question(
+        "a",
+        right=(
+            "No training data, a finished network, 8 bits: that is post-training quantization. Quantization-aware "
+            "training would need the data and the time to train."
+        ),
+        gentle="What does quantization-aware training need that you do not have here?",
+        strong="Without training data nothing can be trained. What is left?",
+    ),
+    "1.1": Question(
+        9,
+        right="3 positions across and 3 down: 9.",
+        gentle="Slide the window by hand: where can its left edge stand?",
+        strong="Its left edge can stand at 0, 1 and 2, so one row has three results. How many rows?",
+    ),
+    "1.2": Question(
+        lambda patch, kernel: np.sum(patch * kernel),
+        cases=[
+            (np.array([[0, 0, 9], [0, 0, 9], [0, 0, 9]]), np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])),
+            (np.arange(9).reshape(3, 3), np.eye(3, dtype=int)),
+            (np.array([[1, 2, 0], [0, 5, 1], [3, 0, 2]]), np.array([[0, 1, 0], [2, 0, 0], [0, 0, -1]])),
+        ],
+        right="Nine products, added up: a multiply-accumulate for each weight. In int8 it is the very same sum.",
+        gentle="Multiply number by number; then add all nine up. (Neural networks do not flip the kernel first.)",
+        strong="np.sum(patch * kernel) does it; patch @ kernel is the matrix product, another thing.",
+    ),
+    "1.3": Question(
+        lambda channels_in, filters: (3 * 3 * channels_in + 1) * filters,
+        cases=[(1, 32), (32, 64), (3, 16)],
+        right="Each filter has a weight for every pixel of its window in every input channel, and one bias.",
+        gentle="One filter looks at 3 × 3 pixels of all input channels at once. How many weights is that?",
+        strong="Weights: 3 · 3 · channels_in for each of the filters. And one bias for each filter.",
+    ),
+    "1.4": Question(
+        "c",
+        right=(
+            "Half a point of 1,000 images is 5 images, and the interval around each accuracy is wider than that: "
+            "far too little to say that B is better, and no proof that they are equal."
+        ),
+        gentle="Compare the difference with the width of the interval for this number of images.",
+        strong="At 98 % of 1,000 images the interval is almost a point wide to each side.",
+    ),
+    "1.5": Question(
+        4,
+        tolerance=0.05,
+        right="Weights go from four bytes to one. The biases, which stay, hardly matter beside them.",
+        gentle="How many bytes does one weight take before, and after?",
+        strong=(
+            "4 bytes a parameter before, 1 byte a weight after; the few biases hardly matter. Before divided by after?"
+        ),
+    ),
+    "2.1": Question(
+        lambda low, high, bits: (high - low) / (2**bits - 1),
+        cases=_RANGES,
+        right="One step fewer than there are integers: four marks have three gaps.",
+        gentle="How wide is the range, and how many gaps are there between its marks?",
+        strong="2**bits marks have 2**bits - 1 gaps. Divide the width of the range by that.",
+    ),
+    "2.2": Question(
+        lambda low, high, bits: params_from_range(low, high, QuantSpec(bits, signed=False)).zero_point,
+        cases=_RANGES,
+        right="The zero-point is how many steps the range reaches below 0, rounded, because it must be an integer.",
+        gentle="How many steps is it from the low end of the range up to 0?",
+        strong="-low / scale steps, rounded to an integer: round(-low / scale).",
+    ),
+    "2.3": Question(
+        128,
+        right="Half of all levels: symmetric int8 spends -128 to -1 on numbers that ReLU never makes.",
+        gentle="Which integers stand for negative numbers when the zero-point is 0?",
+        strong="-128, -127, ..., -1 are never used. How many is that?",
+    ),
+    "2.4": Question(
+        18,
+        tolerance=0.1,
+        right="Three bits, 6.02 dB each: the error has grown 64-fold.",
+        gentle="Six decibels per bit, and how many bits?",
+        strong="Three bits of 10 · log10(4) dB each.",
+    ),
+    "2.5": Question(
+        64,
+        right="One for each output channel. All weights that are added up share one: so integers can add up.",
+        gentle="How many output channels does the layer have, and what shares a scale within one of them?",
+        strong="One scale for each of the 64 filters.",
+    ),
+    "3.1": Question(
+        1,
+        right="The outlier alone sets the scale, and everything below half a step becomes 0.",
+        gentle="The scale is largest / 3. Which of the numbers are larger than half of that?",
+        strong="Half a step is 4 / 3 / 2 = 0.67. Count the numbers above it.",
+    ),
+    "3.2": Question(
+        "b",
+        right="No integer is spent on negative numbers. (Signed with Z = −128 is the same grid; LiteRT takes that.)",
+        gentle="What is the smallest number that comes out of a ReLU?",
+        strong="Nothing is negative. Which of the three grids has no negative numbers on it?",
+    ),
+    "3.3": Question(
+        0,
+        right="A dead channel is all zeros after ReLU, and every grid holds 0 exactly. It could even be removed.",
+        gentle="What numbers come out of a dead channel, and which number does every grid hold?",
+        strong="Only zeros come out, and zero is exact. How large is the error?",
+    ),
+    "4.1": Question(
+        "b",
+        letters="ab",
+        right="Clipping at 1 costs one large error and makes the other nine small.",
+        gentle="Quantize the ten numbers with both ranges and compare the mean squared errors.",
+        strong="mse(ten, fake_quantize(ten, params_from_range(-end, end, spec))) for end = 1.0 and end = 1.3.",
+    ),
+    "4.2": Question(
+        0,
+        right="Eight of ten values are 0, so half of all values are reached at 0 already.",
+        gentle="Sort the ten numbers. What stands in the middle?",
+        strong="0, 0, 0, 0, 0, 0, 0, 0, ...: which threshold keeps half of them?",
+    ),
+    "4.3": Question(
+        5,
+        tolerance=0.01,
+        right="All that is clipped comes from the fifth that is not zero: 1 % of all is 5 % of those.",
+        gentle="Of 1,000 activations, how many are clipped, and how many are not zero?",
+        strong="10 are clipped, and all of them are among the 200 that are not zero. How many per cent is that?",
+    ),
+    "4.4": Question(
+        lambda p, q: np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0])),
+        cases=[
+            (np.array([0.5, 0.5]), np.array([0.5, 0.5])),
+            (np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.5, 0.25])),
+            (np.array([0.5, 0.0, 0.5]), np.array([0.4, 0.2, 0.4])),
+        ],
+        right="It weighs the logarithm of the ratio with P: 0 only where the two agree everywhere.",
+        gentle="Sum P · log(P / Q), and leave out where P is 0: nothing is lost there.",
+        strong="ln is np.log. keep = p > 0; np.sum(p[keep] * np.log(p[keep] / q[keep]))",
+    ),
+    "4.5": Question(
+        lambda x, q: np.sum(q * x) / np.sum(q * q),
+        cases=[(np.array([0.9, -0.4, 0.1]), np.array([2, -1, 0])), (np.array([0.5, 1.5, -3.0]), np.array([1, 3, -3]))],
+        right="With codes fixed, the error is a parabola in the scale, and its lowest point is Σqx / Σq².",
+        gentle="Set the derivative of Σ(x − S·q)² with respect to S to zero.",
+        strong="Σ q·(x − S·q) = 0. Solve for S.",
+    ),
+    "4.6": Question(
+        "c",
+        right="Both others may flatten the very value that matters, and at 8 bits MinMax costs little.",
+        gentle="Which of the three never clips a value that calibration has seen?",
+        strong="Clipped, an alarm looks like a moderate value; and 8 bits leave 256 steps, enough for a long range.",
+    ),
+    "5.1": Question(
+        lambda q_x, q_w, s_x, z_x, s_w: s_x * s_w * np.sum((q_x.astype(int) - z_x) * q_w.astype(int)),
+        cases=[
+            (np.array([0, 128, 255], np.uint8), np.array([48, -95, 16], np.int8), 0.004, 0, 0.006),
+            (np.array([-128, 0, 100], np.int8), np.array([127, -127, 5], np.int8), 0.02, -10, 0.001),
+        ],
+        right="Integers all the way through the sum; both scales once, at the end.",
+        gentle="Take the zero-point from the inputs' integers first; multiply, add up, and scale last.",
+        strong="s_x * s_w * np.sum((q_x - z_x) * q_w), with q_x and q_w as int32: products do not fit into int8.",
+    ),
+    "5.2": Question(
+        224_800 + 4 * 234,
+        right="The rest of the file, about a twentieth, says what is computed, and holds scales and names.",
+        gentle="How many of the 225,034 parameters are not biases?",
+        strong="224,800 weights of one byte, and 234 biases of four.",
+    ),
+    "5.3": Question(
+        lambda x: (max(x.max(), 0) - min(x.min(), 0)) / 255,
+        cases=[(np.array([-1.0, 0.5, 2.0]),), (np.array([0.5, 3.0]),), (np.array([-4.0, -1.0]),)],
+        right="The same formula as in notebook 02; only the range is measured anew for every array.",
+        gentle="The range must hold 0, even if no number is negative: min(x.min(), 0) is its lower end.",
+        strong="From the lower end to max(x.max(), 0) there are 255 steps.",
+    ),
+    "5.4": Question(
+        "a",
+        right="Dynamic quantization stores weights in 8 bits and measures activations when it runs.",
+        gentle="Which of the three need calibration images, and which makes the file only half as large?",
+        strong="float16 halves the file; static int8 has to know ranges in advance.",
+    ),
+    "5.5": Question(
+        "c",
+        right="The test found no difference that chance would not make. That is not a proof that there is none.",
+        gentle="p says how often chance alone makes a split at least as uneven as this one.",
+        strong="Half of the time, chance does as much. And not showing a difference is not showing equality.",
+    ),
+    "6.1": Question(
+        lambda patch, z_x, kernel, bias: np.sum((patch.astype(int) - z_x) * kernel.astype(int)) + bias,
+        cases=[
+            (
+                np.array([[-128, -128, 60], [-128, 0, 127], [-128, 90, 127]], np.int8),
+                -128,
+                np.array([[-127, 10, 90], [-40, 3, 127], [-5, 60, 127]], np.int8),
+                250,
+            ),
+            (np.full((3, 3), 5, np.int8), 5, np.full((3, 3), 7, np.int8), -12),
+        ],
+        right="Products of 8-bit integers, added up in 32 bits: an accumulator.",
+        gentle="Take the zero-point from every integer of the patch, multiply by the kernel, add up, add the bias.",
+        strong="np.sum((patch.astype(np.int32) - z_x) * kernel.astype(np.int32)) + bias",
+    ),
+    "6.2": Question(
+        lambda z_x, kernel, bias: bias - z_x * kernel.astype(int).sum(),
+        cases=[(-128, np.array([[127, 127], [100, -3]], np.int8), 250), (0, np.array([1, 2], np.int8), -7)],
+        right="It depends on weights and zero-point only: computed once, before the first image.",
+        gentle="Σ(q_x − Z_x)·q_w = Σ q_x·q_w − Z_x·Σ q_w. Which part does not depend on the image?",
+        strong="The new bias is bias − z_x · (the sum of the kernel).",
+    ),
+    "6.3": Question(
+        lambda m: quantize_multiplier(m).m0,
+        cases=[(0.4,), (0.002,), (0.25,), (0.75,)],
+        right="An integer of 31 bits, and a shift by 31 + n: no float is left.",
+        gentle="Double M until it is at least 1/2, and count: that is n. M0 is what you have then, times 2^31.",
+        strong="fraction, exponent = math.frexp(m) does the doubling; round(fraction * 2**31) is M0.",
+    ),
+    "6.4": Question(
+        "a",
+        right="0 is stored as −128, the lowest integer there is: the clamp of int8 is the ReLU.",
+        gentle="Which integer stands for the real 0 when the zero-point is −128?",
+        strong="ReLU lets nothing below the zero-point through, and there is no integer below −128 anyway.",
+    ),
+    "6.5": Question(
+        "b",
+        right="Rescaling keeps the order of numbers, so the largest stays the largest. Pool first: less work.",
+        gentle="Let a be at least b. After the same multiplication, rounding and clamping, can b become larger than a?",
+        strong="The order is kept (they may become equal), so the maximum is the same, before or after.",
+    ),
+    "7.1": Question(
+        lambda w, upstream, low, high: upstream if low <= w <= high else 0.0,
+        cases=[
+            (0.3, 0.5, -1, 1),
+            (1.2, 0.5, -1, 1),
+            (-2.0, -0.1, -1, 1),
+            (0.9, -2.0, -1, 1),
+            (-0.8, 0.5, -0.5, 1),
+            (-0.5, 0.5, -0.5, 1.0),
+            (1.0, 0.5, -0.5, 1.0),
+        ],
+        right="Inside the range the gradient passes as it is; a clipped weight gets none.",
+        gentle="Forward the staircase, backward a line of slope 1 inside the range. And outside?",
+        strong="Return upstream itself if low <= w <= high, and else 0.",
+    ),
+    "7.2": Question(
+        3,
+        right="−1, 0 and 1, times the step: a ternary weight.",
+        gentle="2 bits have four integers, −2 to 1. Which one is left out?",
+        strong="Without −2 there remain −1, 0 and 1.",
+    ),
+    "7.3": Question(
+        -6 * 0.999**94,
+        tolerance=0.01,
+        right="After a whole epoch hardly a tenth of the way is done.",
+        gentle="One batch multiplies the end by 0.999. And 94 batches?",
+        strong="By 0.999 to the power of 94. Keep the sign.",
+    ),
+    "7.4": Question(
+        "b",
+        right="The weights are untouched; ranges that nobody has measured clip or blur every activation.",
+        gentle="What has such a network seen when it is just built?",
+        strong="Its weights are those of the float network. What is new are the ranges, and who set them?",
+    ),
+    "8.1": Question(
+        "b",
+        right="Only what goes beyond that control is owed to quantization.",
+        gentle="Two things changed at once: quantizers, and an epoch of training. How do you tell them apart?",
+        strong="Train the float network for the same epoch and compare with that.",
+    ),
+    "8.2": Question(
+        2 * 2517 / 2**16,
+        tolerance=0.0005,
+        right="One such split in thirteen comes by chance alone: no difference shown.",
+        gentle="How many of the 2^16 ways to throw 16 coins have 4 heads or fewer? Both sides count.",
+        strong="4 or fewer heads: 1 + 16 + 120 + 560 + 1820 ways. 4 or fewer tails are as many; divide by all ways.",
+    ),
+    "8.3": Question(
+        "a",
+        right="Nothing is shown to be lost; and if a tenth of a point mattered, more images would tell first.",
+        gentle="What does p = 0.4 say about the difference of 0.1 points?",
+        strong="Chance makes such a difference four times in ten. Two weeks for that?",
+    ),
+}
