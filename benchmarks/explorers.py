@@ -167,12 +167,11 @@ def browser_steps(rounds: int = 40):
         cells = [nbformat.v4.new_code_cell(cell) for cell in (SETUP, *EXPLORERS.values())]
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), work / "b.ipynb")
-        with lab.serve(Path(folder)) as url:
-            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        with lab.serve(Path(folder)) as url, lab.new_page(browser) as page:
             errors = lab.open_and_run(page, url("b.ipynb"))
             if errors:
                 sys.exit(f"the notebook fails: {errors}")
-            for name, explorer in zip(EXPLORERS, lab.explorers(page), strict=True):
+            for name, explorer in zip(EXPLORERS, lab.explorers(page, len(EXPLORERS)), strict=True):
                 yield name, [_key_step(page, explorer, lab) for _ in range(rounds)][2:]
 
 

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from qkit.digits import Digits, draw_digits
+
+# A busy machine makes no test fail, and no run depends on the one before.
+settings.register_profile("qkit", deadline=None, database=None, max_examples=60)
+settings.load_profile("qkit")
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = dict(os.environ)

@@ -1,79 +1,126 @@
 #!/usr/bin/env python3
-"""Everything `make` does, for every system: python tools/start.py lab | test | notebooks | store | book.
+"""Everything `make` does, for every system: python tools/start.py lab | check | test | notebooks | store | book.
 
 The first time it makes `.venv` and installs the tested versions into it; nothing outside this folder changes.
 Needs only Python's own library. Arguments after the command go on to the program that it starts.
 """
 
+# This file is read by whatever Python a learner has: what Python 2.7 cannot read, it cannot refuse in words.
+from __future__ import print_function
+
+import sys
+
+OLDEST, NEWEST = (3, 10), (3, 13)
+WRONG_PYTHON = (
+    "qkit needs Python {}.{} to {}.{}, and this is Python {}. Install one of those and start with it: "
+    "python3.12 tools/start.py lab, or make lab PYTHON=python3.12"
+).format(*(OLDEST + NEWEST + (sys.version.split()[0],)))
+if sys.version_info < (3, 6):
+    sys.exit("\n" + WRONG_PYTHON)
+
 import argparse
 import contextlib
 import hashlib
+import importlib.util
 import os
 import shutil
 import socket
 import subprocess
-import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-OLDEST, NEWEST = (3, 10), (3, 13)
 GIGABYTES_NEEDED = 4
 COURSE = "requirements.lock"
 LEARNER, DEVELOPER = [COURSE], [COURSE, "requirements-dev.lock"]
 FIRST_PAGE = "notebooks/00_start_here.ipynb"
+# Two files at a time where there is memory for it (conftest.py), each from its first test to its last.
+PYTEST = ["-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "25"]
+QUICK = ["tests/project/test_rules.py", "tests/test_keeping.py", "tests/digits", "tests/numeric", "tests/show"]
 
 
 def install(locks):
     """Make .venv and install each lock file into it, unless it already holds just this."""
-    for lock in locks:
-        if not installed(lock):
-            add(lock)
-            (VENV / f"installed-{lock}").write_text(stamp(lock), encoding="utf-8")
+    if all(installed(lock) for lock in locks):
+        return
+    with alone():
+        for lock in locks:
+            if not installed(lock):
+                add(lock)
+                (VENV / ("installed-" + lock)).write_bytes(stamp(lock))
 
 
 def installed(lock):
     """Say whether .venv was made by this script from this very lock file."""
-    path = VENV / f"installed-{lock}"
-    return PYTHON.exists() and path.exists() and path.read_text(encoding="utf-8") == stamp(lock)
+    path = VENV / ("installed-" + lock)
+    return PYTHON.exists() and path.exists() and path.read_bytes() == stamp(lock)
 
 
 def stamp(lock):
     """Return what tells one installation from another. A virtual environment cannot be moved: hence ROOT."""
     said = (ROOT / lock).read_text(encoding="utf-8") + str(ROOT)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return hashlib.sha256(said.encode()).hexdigest().encode()
+
+
+@contextlib.contextmanager
+def alone():
+    """Let one start at a time install; another says that it waits. The lock ends with the process that holds it."""
+    try:
+        file = open(str(VENV) + ".lock", "w")
+    except OSError as problem:
+        stop("qkit installs into its own folder, and cannot write there: {}. Copy it to a place of yours.", problem)
+    with file:
+        said = False
+        while not locked(file):
+            if not said:
+                print("Another start is installing into .venv; waiting for it ...", flush=True)
+            said = True
+            time.sleep(0.5)
+        yield
+
+
+def locked(file):
+    """Take the lock of an open file; False if another has it. Where the disk knows no locks, go on without."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        return not isinstance(problem, (BlockingIOError, PermissionError))
+    return True
 
 
 def add(lock):
     """Install one lock file; for the course's own, into a fresh .venv and with qkit itself."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        stop(
-            "qkit needs Python {}.{} to {}.{}, and this is Python {}. Install one of those and start with it: "
-            "python3.12 tools/start.py lab, or make lab PYTHON=python3.12".format(
-                *OLDEST, *NEWEST, sys.version.split()[0]
-            )
-        )
+        stop(WRONG_PYTHON)
+    if VENV.exists() and not VENV.is_dir():
+        stop("{} is a file, and qkit needs a folder of that name. Move the file away.", VENV)
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if lock == COURSE and free < GIGABYTES_NEEDED and not VENV.exists():
-        stop(f"The disk is full: {free:.1f} GB are free in {ROOT}, and qkit needs {GIGABYTES_NEEDED} GB.")
-    print(f"Installing {lock} into .venv (one or two minutes, the first time only) ...", flush=True)
+        stop("The disk is full: {:.1f} GB are free in {}, and qkit needs {} GB.", free, ROOT, GIGABYTES_NEEDED)
+    print("Installing {} into .venv (one or two minutes, the first time only) ...".format(lock), flush=True)
+    make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    install_into = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     uv = shutil.which("uv")
     if uv:
-        make_venv = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
+        make_venv.insert(-1, "--without-pip")
         install_into = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(PYTHON)]
-    else:
-        make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-        install_into = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if lock == COURSE:
+        if not uv and importlib.util.find_spec("ensurepip") is None:
+            stop("This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv")
+        run_or_stop(make_venv, "No virtual environment could be made in {}, see above.".format(VENV))
     failed = "The packages could not be installed; the first ERROR above says why. Is the network there, the disk full?"
+    run_or_stop(install_into + ["-r", str(ROOT / lock)], failed)
     if lock == COURSE:
-        run_or_stop(
-            make_venv,
-            "No virtual environment could be made, see above. On Debian or Ubuntu: sudo apt install python3-venv",
-        )
-    run_or_stop([*install_into, "-r", str(ROOT / lock)], failed)
-    if lock == COURSE:
-        run_or_stop([*install_into, "--no-deps", "--editable", str(ROOT)], failed)
+        run_or_stop(install_into + ["--no-deps", "--editable", str(ROOT)], failed)
 
 
 def lab(words):
@@ -84,8 +131,8 @@ def lab(words):
     options = options.parse_args(words)
     install(LEARNER)
     check_port(options.port)
-    command = [str(PYTHON), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    command += [f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ip=127.0.0.1", f"--port={options.port}"]
+    command = ["-m", "jupyterlab", "--ServerApp.root_dir={}".format(ROOT)]
+    command += ["--LabApp.default_url=/lab/tree/" + FIRST_PAGE, "--ip=127.0.0.1", "--port={}".format(options.port)]
     command += ["--ServerApp.port_retries=0", "--ServerApp.answer_yes=True", "--log-level=WARN"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
@@ -98,37 +145,41 @@ def lab(words):
     hand_over(command)
 
 
+def check(words):
+    """Run what a contributor runs all day: format, lint, imports, digits, numeric and show, in a minute."""
+    test(["-m", "not slow"] + QUICK + words)
+
+
 def test(words):
     """Run every test and every notebook."""
     install(DEVELOPER)
-    hand_over([str(PYTHON), "-m", "pytest", *words])
+    hand_over(PYTEST + words)
 
 
 def notebooks(words):
     """Run every notebook, from the first cell to the last."""
-    test(["notebooks", *words])
+    test(["notebooks"] + words)
 
 
 def store(words):
     """Run the notebooks and store their outputs, clean, in the files."""
     install(DEVELOPER)
-    hand_over([str(PYTHON), str(ROOT / "tools/store.py"), *words])
+    hand_over([str(ROOT / "tools/store.py")] + words)
 
 
 def book(words):
     """Render the notebooks, as they are stored, to book/*.html."""
     install(LEARNER)
     pages = [str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    command = [str(PYTHON), "-m", "nbconvert", "--to", "html", "--output-dir", str(ROOT / "book"), *pages, *words]
-    hand_over(command)
+    hand_over(["-m", "nbconvert", "--to", "html", "--output-dir", str(ROOT / "book")] + pages + words)
 
 
-COMMANDS = {command.__name__: command for command in (lab, test, notebooks, store, book)}
+COMMANDS = {command.__name__: command for command in (lab, check, test, notebooks, store, book)}
 
 
 def check_port(port):
     """End with one clear sentence where JupyterLab could not open this port."""
-    another = f"python tools/start.py lab --port {port + 1}" if os.name == "nt" else f"make lab PORT={port + 1}"
+    another = ("python tools/start.py lab --port {}" if os.name == "nt" else "make lab PORT={}").format(port + 1)
     with contextlib.closing(socket.socket()) as probe:
         # Without this a port that was closed a moment ago still counts as taken on Linux and macOS.
         if os.name != "nt":
@@ -136,15 +187,16 @@ def check_port(port):
         try:
             probe.bind(("127.0.0.1", port))
         except OverflowError:
-            stop(f"There is no port {port}; they go from 1 to 65535. Leave it out to take 8888.")
+            stop("There is no port {}; they go from 1 to 65535. Leave it out to take 8888.", port)
         except PermissionError:
-            stop(f"Port {port} is not for you to open. Take one above 1024, or leave it out to take 8888.")
+            stop("Port {} is not for you to open. Take one above 1024, or leave it out to take 8888.", port)
         except OSError:
-            stop(f"Port {port} is taken, perhaps by another JupyterLab. Take the next one: {another}")
+            stop("Port {} is taken, perhaps by another JupyterLab. Take the next one: {}", port, another)
 
 
-def hand_over(command):
-    """Let the command go on in place of this script, so that Ctrl-C reaches it and nothing else."""
+def hand_over(words):
+    """Let .venv's Python go on in place of this script, so that Ctrl-C reaches it and nothing else."""
+    command = [str(PYTHON)] + words
     os.chdir(str(ROOT))
     if os.name != "nt":
         os.execv(command[0], command)
@@ -162,15 +214,15 @@ def run_or_stop(command, sentence):
         stop(sentence)
 
 
-def stop(sentence):
+def stop(sentence, *values):
     """End with one clear sentence."""
-    sys.exit("\n" + sentence)
+    sys.exit("\n" + sentence.format(*values))
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         print(__doc__)
-        sys.exit("\n".join(f"{name:10} {command.__doc__}" for name, command in COMMANDS.items()))
+        sys.exit("\n".join("{:10} {}".format(name, command.__doc__) for name, command in COMMANDS.items()))
     try:
         COMMANDS[sys.argv[1]](sys.argv[2:])
     except KeyboardInterrupt:

@@ -2,46 +2,46 @@
 
 import os
 import shutil
+from contextlib import ExitStack, contextmanager
 
 import lab
 import pytest
 
 
-def _missing(error: lab.Missing):
-    if os.environ.get("QKIT_REQUIRE_BROWSER") == "1":
-        pytest.fail(str(error), pytrace=False)
-    pytest.skip(str(error))
+@contextmanager
+def _or_skip():
+    try:
+        yield
+    except lab.Missing as error:
+        if os.environ.get("QKIT_REQUIRE_BROWSER") == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def browser():
-    try:
-        with lab.launch() as browser:
-            yield browser
-    except lab.Missing as error:
-        _missing(error)
+    with _or_skip(), lab.launch() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
 def server(browser, tmp_path_factory):
     """JupyterLab on a copy of the notebooks, so that no test writes into them; gives folder and URL maker."""
     folder = tmp_path_factory.mktemp("lab")
-    (folder / "work").mkdir()
-    for notebook in (lab.ROOT / "notebooks").glob("*.ipynb"):
-        shutil.copy(notebook, folder / "work")
-    try:
-        with lab.serve(folder) as url:
-            yield folder / "work", url
-    except lab.Missing as error:
-        _missing(error)
+    shutil.copytree(lab.ROOT / "notebooks", folder / "work", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    with _or_skip(), lab.serve(folder) as url:
+        yield folder / "work", url
 
 
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    yield page
-    # A kernel with TensorFlow holds a gigabyte.
-    page.evaluate("() => window.jupyterapp && window.jupyterapp.serviceManager.sessions.shutdownAll()")
-    page.close()
+@pytest.fixture(scope="module")
+def run_in_lab(browser, server):
+    """Give a function that opens a notebook, runs all of it, and returns the page with its explorers."""
+    _, url = server
+    with ExitStack() as pages:
+
+        def run(name: str, count: int):
+            page = pages.enter_context(lab.new_page(browser))
+            assert lab.open_and_run(page, url(name)) == []
+            return page, lab.explorers(page, count)
+
+        yield run

@@ -12,12 +12,17 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from playwright.sync_api import expect, sync_playwright
+
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60_000
+"""Milliseconds to wait for anything on a page: a machine that does other work too takes many seconds."""
+expect.set_options(timeout=PATIENCE)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
 class Missing(Exception):
-    """Something the browser tests need is not installed; the message says what and how to get it."""
+    """There is no browser on this machine; the message says how to get one."""
 
 
 def chromium() -> str:
@@ -32,10 +37,6 @@ def chromium() -> str:
 @contextmanager
 def launch():
     """Start a headless Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise Missing("playwright is not installed; pip install playwright") from error
     path = chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -48,10 +49,6 @@ def launch():
 @contextmanager
 def serve(folder: Path):
     """Start JupyterLab on ``folder/work``, its settings in ``folder`` too; gives a function from file to URL."""
-    try:
-        import jupyterlab  # noqa: F401
-    except ImportError as error:
-        raise Missing("jupyterlab is not installed; pip install jupyterlab") from error
     settings = folder / "config" / "labconfig"
     settings.mkdir(parents=True)
     news = "@jupyterlab/apputils-extension:announcements"
@@ -105,10 +102,25 @@ def _wait_for(server: subprocess.Popen, url: str, log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
 
 
-def open_and_run(page, url: str, timeout: float = 300_000) -> list[str]:
+@contextmanager
+def new_page(browser):
+    """Open an empty page that keeps the errors of its scripts in ``faults``; its kernels end with it."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(PATIENCE)
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    try:
+        yield page
+    finally:
+        # A kernel with TensorFlow holds a gigabyte.
+        page.evaluate("() => window.jupyterapp && window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        page.close()
+
+
+def open_and_run(page, url: str) -> list[str]:
     """Open a notebook, run all of it, and return the errors of its cells."""
     page.goto(url)
-    page.wait_for_selector(".jp-NotebookPanel .jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector(".jp-NotebookPanel .jp-Notebook .jp-Cell")
     # The indicator is idle already while the kernel's name still is "No Kernel"; a run would then ask for one.
     page.wait_for_function(
         """() => {
@@ -116,13 +128,10 @@ def open_and_run(page, url: str, timeout: float = 300_000) -> list[str]:
             const state = document.querySelector('.jp-Notebook-ExecutionIndicator')
             return kernel && kernel.innerText.trim() !== 'No Kernel'
                 && state && state.dataset.status === 'idle' && window.jupyterapp
-        }""",
-        timeout=60_000,
+        }"""
     )
-    page.set_default_timeout(timeout)
     # Stored prompts such as [3] say nothing about this run; the command comes back when the last cell is done.
-    done = page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.set_default_timeout(15_000)
+    done = run(page, "notebook:run-all-cells")()
     errors = page.evaluate(
         """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
             .filter(cell => cell.type === 'code')
@@ -133,13 +142,27 @@ def open_and_run(page, url: str, timeout: float = 300_000) -> list[str]:
     return errors if done or errors else ["the run was interrupted"]
 
 
-def explorers(page):
-    """Return all explorers on the page: outputs that hold a live picture, its words and controls."""
-    loading = page.get_by_text("Loading widget...")
-    while loading.count():
-        loading.first.wait_for(state="detached")
+def run(page, command: str):
+    """Start a command of JupyterLab; return a function that waits for its end and gives what it returned."""
+    page.evaluate(
+        """command => {
+            window.qkitDone = null
+            window.jupyterapp.commands.execute(command).then(
+                value => { window.qkitDone = [value] }, error => { window.qkitDone = [String(error)] })
+        }""",
+        command,
+    )
+    return lambda: page.wait_for_function("() => window.qkitDone", timeout=5 * PATIENCE).json_value()[0]
+
+
+def explorers(page, count: int) -> list:
+    """Wait for all explorers on the page, complete with picture, words and controls, and return them."""
     live = page.locator(".widget-html-content .qkit-picture")
-    return page.locator(".jp-OutputArea-child", has=live).filter(has=page.locator(".widget-slider")).all()
+    found = page.locator(".jp-OutputArea-child", has=live).filter(has=page.locator(".widget-slider"))
+    expect(found).to_have_count(count)
+    # A control that is still to come has an empty place in its box.
+    expect(page.locator(".widget-box > :empty")).to_have_count(0)
+    return found.all()
 
 
 def focus_slider(explorer) -> tuple:

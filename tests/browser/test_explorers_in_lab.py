@@ -4,7 +4,8 @@ import re
 
 import nbformat
 import pytest
-from lab import ROOT, explorers, focus_slider, open_and_run
+from lab import ROOT, focus_slider, run
+from playwright.sync_api import expect
 
 ARTIFACTS = ROOT / "tests" / "artifacts"
 
@@ -45,13 +46,18 @@ predicted = {each: np.where(rng.random(300) < 0.3 / each.weight_bits, 3, labels)
 results = SimpleNamespace(labels=labels, predicted=predicted)"""
 
 
-def with_explorers() -> list[str]:
-    """Return the course's notebooks that show an explorer.
-
-    Those from 05 on compute for minutes before they show one; their explorers are among ``CELLS``.
-    """
-    paths = sorted((ROOT / "notebooks").glob("0[0-4]*.ipynb"))
-    return [path.name for path in paths if "explorers." in path.read_text(encoding="utf-8")]
+BUSY = """\
+import io, pathlib, time
+from matplotlib import pyplot as plt
+def figure():
+    fig = plt.figure(figsize=(3, 2)); plt.plot([0, 1], [0, 1]); plt.title('mine')
+    file = io.BytesIO(); plt.savefig(file, metadata={'Software': None}); plt.close(fig)
+    return file.getvalue()
+first, end, count = figure(), time.time() + 120, 0
+while not pathlib.Path('enough').exists() and time.time() < end:
+    assert figure() == first
+    count += 1
+print('drew the same', count, 'times')"""
 
 
 def write_notebook(path, cells):
@@ -61,161 +67,158 @@ def write_notebook(path, cells):
     nbformat.write(notebook, path)
 
 
-def wait_until_changed(page, explorer, words, picture):
-    """Wait until an explorer shows other words and another picture, completely loaded."""
-    page.wait_for_function(
-        """([explorer, words, picture]) => {
-            const image = explorer.querySelector('.qkit-picture')
-            const text = explorer.querySelector('.qkit-words')
-            return image && text && image.complete && image.naturalWidth > 100
-                && image.src !== picture && text.innerText !== words
-        }""",
-        arg=[explorer.element_handle(), words, picture],
-    )
+@pytest.fixture(scope="module")
+def opened(server, run_in_lab):
+    """One page for all tests: a notebook with one explorer of each kind and an empty cell, open and run."""
+    folder, _ = server
+    write_notebook(folder / "explorers.ipynb", [SETUP, *CELLS.values(), "#"])
+    page, found = run_in_lab("explorers.ipynb", len(CELLS))
+    return page, dict(zip(CELLS, found, strict=True))
 
 
-def state(explorer):
-    picture = explorer.locator(".qkit-picture")
-    return explorer.locator(".qkit-words").inner_text(), picture.get_attribute("src")
-
-
-def move_first_slider(page, explorer):
-    """Press one key, and check that words, picture and alternative text follow and nothing jumps."""
-    handle, key = focus_slider(explorer)
-    words, picture = state(explorer)
-    at, room, looks = handle.get_attribute("aria-valuenow"), explorer.bounding_box(), explorer.screenshot()
-    page.keyboard.press(key)
-    wait_until_changed(page, explorer, words, picture)
-    assert handle.get_attribute("aria-valuenow") != at
-    assert explorer.locator(".qkit-picture").get_attribute("alt") == state(explorer)[0]
-    assert explorer.locator(".qkit-problem").count() == 0
-    assert explorer.screenshot() != looks
-    assert explorer.bounding_box()["height"] == room["height"]
-
-
-@pytest.mark.parametrize("name", with_explorers())
-def test_explorers_of_the_course(server, page, name):
-    _, url = server
-    assert open_and_run(page, url(name)) == []
-    found = explorers(page)
-    assert found
-    for i, explorer in enumerate(found):
-        move_first_slider(page, explorer)
-        explorer.screenshot(path=ARTIFACTS / f"{name.removesuffix('.ipynb')}-{i}.png")
+@pytest.fixture
+def page(opened):
+    page, _ = opened
+    page.faults.clear()
+    yield page
     assert page.faults == []
 
 
 @pytest.fixture
-def own_notebook(server, page):
-    """A notebook with one explorer of each kind, open and run."""
-    folder, url = server
-    write_notebook(folder / "explorers.ipynb", [SETUP, *CELLS.values()])
-    assert open_and_run(page, url("explorers.ipynb")) == []
-    found = explorers(page)
-    assert len(found) == len(CELLS)
-    return dict(zip(CELLS, found, strict=True))
+def kinds(opened):
+    return opened[1]
 
 
-def test_sliders_and_switches_move_by_keyboard(own_notebook, page):
-    for kind, explorer in own_notebook.items():
-        move_first_slider(page, explorer)
-        for switch in explorer.locator(".widget-toggle-button").all():
-            label, (words, picture) = switch.inner_text(), state(explorer)
-            switch.focus()
-            page.keyboard.press("Space")
-            wait_until_changed(page, explorer, words, picture)
-            assert switch.inner_text() == label.translate(str.maketrans("☑☐", "☐☑"))
-            page.keyboard.press("Space")
-            explorer.locator(".qkit-words", has_text=words).wait_for()
-        explorer.screenshot(path=ARTIFACTS / f"{kind}.png")
-    assert page.faults == []
+def look(page, explorer, before=None):
+    """Return words and picture of an explorer once they belong together and both differ from those before."""
+    return page.wait_for_function(
+        """([explorer, before]) => {
+            const image = explorer.querySelector('.qkit-picture'), words = explorer.querySelector('.qkit-words')
+            return image && words && image.complete && image.naturalWidth > 100
+                // The picture comes first, then the words, which are its alternative text too.
+                && image.alt === words.innerText
+                && !(before && (image.src === before.picture || words.innerText === before.words))
+                && {words: words.innerText, picture: image.src}
+        }""",
+        arg=[explorer.element_handle(), before],
+    ).json_value()
 
 
-def test_a_choice_is_made_in_the_list(own_notebook, page):
-    explorer = own_notebook["threshold"]
+def photograph(explorer):
+    picture = explorer.locator(".qkit-picture")
+    picture.evaluate("image => image.decode()")
+    return picture.screenshot()
+
+
+def move_first_slider(page, explorer):
+    """Press one key, and check that picture, words and alternative text follow and nothing jumps."""
+    handle, key = focus_slider(explorer)
+    before, at = look(page, explorer), handle.get_attribute("aria-valuenow")
+    room, looks = explorer.bounding_box(), photograph(explorer)
+    page.keyboard.press(key)
+    look(page, explorer, before)
+    assert handle.get_attribute("aria-valuenow") != at
+    assert explorer.locator(".qkit-problem").count() == 0
+    assert photograph(explorer) != looks
+    assert explorer.bounding_box()["height"] == room["height"]
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_sliders_and_switches_move_by_keyboard(page, kinds, kind):
+    explorer = kinds[kind]
+    move_first_slider(page, explorer)
+    for switch in explorer.locator(".widget-toggle-button").all():
+        label, before = switch.inner_text(), look(page, explorer)
+        switch.focus()
+        page.keyboard.press("Space")
+        after = look(page, explorer, before)
+        expect(switch).to_have_text(label.translate(str.maketrans("☑☐", "☐☑")))
+        page.keyboard.press("Space")
+        look(page, explorer, after)
+        expect(explorer.locator(".qkit-words")).to_have_text(before["words"])
+    explorer.screenshot(path=ARTIFACTS / f"{kind}.png")
+
+
+def test_a_choice_is_made_in_the_list(page, kinds):
+    explorer = kinds["threshold"]
     for at, name in ((0, "many"), (1, "some"), (2, "kl")):
-        words, picture = state(explorer)
+        before = look(page, explorer)
         explorer.locator(".widget-dropdown select").nth(at).select_option(label=name)
-        wait_until_changed(page, explorer, words, picture)
-    assert re.match("some, many, .* kl clips at", state(explorer)[0])
-    assert page.faults == []
+        after = look(page, explorer, before)
+    assert re.match("some, many, .* kl clips at", after["words"])
 
 
-def test_a_slider_stops_at_the_numbers_it_offers(own_notebook, page):
-    explorer = own_notebook["threshold"]
+def test_a_slider_stops_at_the_numbers_it_offers(page, kinds):
+    explorer = kinds["threshold"]
     slider = explorer.locator(".widget-slider", has_text="percentile")
-    for key, number in (("ArrowLeft", "99.8"), ("Home", "95"), ("End", "100")):
-        words, picture = state(explorer)
+    for key, number in (("Home", "95"), ("ArrowRight", "96"), ("End", "100"), ("ArrowLeft", "99.999")):
+        before = look(page, explorer)
         slider.locator(".noUi-handle").focus()
         page.keyboard.press(key)
-        wait_until_changed(page, explorer, words, picture)
-        assert slider.locator(".widget-readout").inner_text() == number
-        assert f"percentile {number} at" in state(explorer)[0]
-    assert page.faults == []
+        after = look(page, explorer, before)
+        expect(slider.locator(".widget-readout")).to_have_text(number)
+        assert f"percentile {number} at" in after["words"]
 
 
-def test_every_control_has_a_label_and_a_tooltip(own_notebook):
-    for explorer in own_notebook.values():
+def test_every_control_has_a_label_and_a_tooltip(kinds):
+    for explorer in kinds.values():
+        controls = explorer.locator(".widget-slider, .widget-dropdown, .widget-toggle-button")
         named = explorer.locator(".widget-slider .widget-label, .widget-dropdown span, .widget-toggle-button").all()
-        assert len(named) == explorer.locator(".widget-slider, .widget-dropdown, .widget-toggle-button").count()
+        assert len(named) == controls.count() > 0
         for element in named:
             assert element.inner_text().strip()
             assert len(element.get_attribute("title")) > 20
 
 
-def test_an_impossible_setting_is_said_under_the_picture(own_notebook, page):
-    explorer = own_notebook["number_line"]
-    picture = explorer.locator(".qkit-picture")
+def test_an_impossible_setting_is_said_under_the_picture(page, kinds):
+    explorer = kinds["number_line"]
     for name in ("signed", "symmetric"):
         explorer.get_by_role("button", name=name).click()
     problem = explorer.locator(".qkit-problem")
-    problem.wait_for()
-    assert "symmetric unsigned integers cannot stand for negative numbers" in problem.inner_text()
-    assert picture.is_visible()
+    expect(problem).to_contain_text("symmetric unsigned integers cannot stand for negative numbers")
+    expect(explorer.locator(".qkit-picture")).to_be_visible()
     explorer.screenshot(path=ARTIFACTS / "problem.png")
     explorer.get_by_role("button", name="signed").click()
-    explorer.locator(".qkit-words").wait_for()
-    assert problem.count() == 0
+    expect(problem).to_have_count(0)
+    look(page, explorer)
 
 
-def test_a_slider_moves_while_a_cell_draws(server, page):
+def test_a_slider_moves_while_a_cell_draws(server, page, kinds):
     """JupyterLab runs the callback beside the running cell; the cell checks its own figures."""
-    folder, url = server
-    busy = """\
-import io, time
-from matplotlib import pyplot as plt
-def figure():
-    fig = plt.figure(figsize=(3, 2)); plt.plot([0, 1], [0, 1]); plt.title('mine')
-    file = io.BytesIO(); plt.savefig(file, metadata={'Software': None}); plt.close(fig)
-    return file.getvalue()
-first, end, count = figure(), time.time() + 6, 0
-while time.time() < end:
-    assert figure() == first
-    count += 1
-print('drew the same', count, 'times')"""
-    write_notebook(folder / "busy.ipynb", [SETUP, CELLS["tensor"], "#"])
-    assert open_and_run(page, url("busy.ipynb")) == []
-    (explorer,) = explorers(page)
+    folder, _ = server
+    explorer = kinds["tensor"]
     # The kernel answers the first message of a widget on the cell's own thread, later ones on the other.
     for _ in range(2):
         move_first_slider(page, explorer)
     page.evaluate(
         """code => {
-            const panel = window.jupyterapp.shell.currentWidget, notebook = panel.content
-            notebook.activeCellIndex = 2
+            const notebook = window.jupyterapp.shell.currentWidget.content
+            notebook.activeCellIndex = notebook.widgets.length - 1
             notebook.activeCell.model.sharedModel.setSource(code)
-            window.done = window.jupyterapp.commands.execute('notebook:run-cell')
         }""",
-        busy,
+        BUSY,
     )
-    page.locator(".jp-InputPrompt", has_text=re.compile(r"\[\*\]")).wait_for()
-    _, key = focus_slider(explorer)
-    moved = 0
-    for _ in range(6):
-        words, picture = state(explorer)
-        page.keyboard.press(key)
-        wait_until_changed(page, explorer, words, picture)
-        moved += page.locator(".jp-InputPrompt", has_text=re.compile(r"\[\*\]")).count()
-    assert page.evaluate("() => window.done")
-    assert "drew the same" in page.locator(".jp-OutputArea-output").last.inner_text()
-    assert moved >= 3, "the callbacks waited for the cell"
+    try:
+        done = run(page, "notebook:run-cell")
+        busy = page.locator(".jp-InputPrompt", has_text="[*]")
+        expect(busy).to_have_count(1)
+        _, key = focus_slider(explorer)
+        after = look(page, explorer)
+        for _ in range(4):
+            page.keyboard.press(key)
+            after = look(page, explorer, after)
+        assert busy.count() == 1, "the callbacks waited for the cell"
+    finally:
+        (folder / "enough").touch()
+    assert done()
+    expect(page.locator(".jp-OutputArea-output").last).to_contain_text("drew the same")
+
+
+def test_a_notebook_of_the_course(run_in_lab):
+    """The light one: stored pictures give way to live ones. Every kind of explorer, also the heavy ones, is above."""
+    name = "02_scale_and_zero_point.ipynb"
+    count = (ROOT / "notebooks" / name).read_text(encoding="utf-8").count('"explorers.')
+    page, found = run_in_lab(name, count)
+    for explorer in found:
+        move_first_slider(page, explorer)
+    assert page.faults == []

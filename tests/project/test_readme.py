@@ -2,14 +2,13 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT
-from tests.project.test_start import answers, free_port, started
+from tests.project.test_start import answers, free_port, load_start, ready, started
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
@@ -45,16 +44,32 @@ def test_program():
     assert float(accuracy) >= {"MNIST": 98.7, "stand-in digits": 98.7}.get(name, 90)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="these are the commands for a Unix shell")
-@pytest.mark.skipif(not os.environ.get("CI"), reason="installs 2.5 GB a second time; runs where CI is set")
-def test_by_hand(tmp_path):
-    clone = tmp_path / "qkit"
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-    *install, lab = SHELL[2].splitlines()
-    for line in install:
-        subprocess.run(line.replace("python3", sys.executable), shell=True, cwd=clone, check=True)
+def test_by_hand_is_what_start_does(monkeypatch, tmp_path):
+    """So that the installation which runs these tests proves these lines too; it is far too long to do it twice."""
+    start, done = load_start(), []
+    monkeypatch.setattr(start, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(start, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(start.shutil, "which", lambda name: None)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: done.append(command) or 0)
+    start.add(start.COURSE)
+    short = {
+        sys.executable: "python3",
+        str(start.PYTHON): ".venv/bin/python",
+        str(start.VENV): ".venv",
+        str(ROOT / "requirements.lock"): "requirements.lock",
+        "--editable": "-e",
+        str(ROOT): ".",
+    }
+    not_typed = {"--clear", "--quiet", "--disable-pip-version-check"}
+    *install, _ = SHELL[2].splitlines()
+    assert [" ".join(short.get(word, word) for word in line if word not in not_typed) for line in done] == install
+
+
+@ready
+@pytest.mark.skipif(os.name == "nt", reason="this is the command for a Unix shell")
+def test_lab_by_hand():
+    lab = SHELL[2].splitlines()[-1].split()
     root = ["--allow-root"] if os.geteuid() == 0 else []
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={free_port()}", *root]
-    with started([*lab.split(), *options], cwd=clone) as (address, _):
+    with started([*lab, *options]) as (address, _):
         assert answers(address)[0] == 200
-    shutil.rmtree(clone)

@@ -1,5 +1,7 @@
-"""The rules of the house: format, lint, imports that only go down, an instant import."""
+"""The rules of the house: format, lint, imports that only go down, an instant import, every Python."""
 
+import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -25,12 +27,29 @@ def test_import_loads_nothing_heavy():
     assert result.stdout == "[]\n"
 
 
-def test_every_lazy_name_is_there():
-    modules = "qkit qkit.digits qkit.network qkit.numeric qkit.show qkit.show.figures qkit.show.explorers"
+LIGHT = ["qkit.digits", "qkit.numeric", "qkit.show", "qkit.show.figures", "qkit.show.explorers"]
+WITH_TENSORFLOW = ["qkit", "qkit.network"]
+
+
+@pytest.mark.parametrize("modules", [LIGHT, pytest.param(WITH_TENSORFLOW, marks=pytest.mark.slow)])
+def test_every_lazy_name_is_there(modules):
     program = (
         "from importlib import import_module\n"
-        f"for module in map(import_module, '{modules}'.split()):\n"
+        f"for module in map(import_module, {modules}):\n"
         "    for name in module.__all__:\n"
         "        getattr(module, name)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_every_python_that_is_promised_is_tested():
+    """On one Python for a push; at night on all, from the oldest to the newest."""
+    oldest, newest = re.search(r"With Python 3\.(\d+) to 3\.(\d+) on", (ROOT / "README.md").read_text("utf-8")).groups()
+    promised = [f"3.{minor}" for minor in range(int(oldest), int(newest) + 1)]
+    lists = re.findall(r"'(\[\"3[^']*)'", (ROOT / ".github/workflows/test.yml").read_text("utf-8"))
+    one, every = map(json.loads, lists)
+    assert every == promised and len(one) == 1 and one[0] in every
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'requires-python = ">= 3.{oldest}, < 3.{int(newest) + 1}"' in project
+    start = (ROOT / "tools/start.py").read_text("utf-8")
+    assert f"OLDEST, NEWEST = (3, {oldest}), (3, {newest})" in start

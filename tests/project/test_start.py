@@ -1,5 +1,6 @@
 """`make lab` as a learner types it, and one clear sentence for everything that can go wrong."""
 
+import ast
 import contextlib
 import importlib.util
 import os
@@ -13,6 +14,7 @@ import threading
 import time
 import urllib.request
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +23,18 @@ from tests.conftest import ENVIRONMENT, ROOT
 PYTHON_VERSION = namedtuple("PYTHON_VERSION", "major minor micro releaselevel serial")
 
 
-@pytest.fixture
-def start(tmp_path, monkeypatch):
-    """tools/start.py as a module, with an empty folder for its .venv."""
+def load_start():
+    """Return tools/start.py as a module."""
     spec = importlib.util.spec_from_file_location("start", ROOT / "tools/start.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Give tools/start.py with an empty folder for its .venv."""
+    module = load_start()
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "PYTHON", tmp_path / ".venv/bin/python")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 10**12))
@@ -55,8 +63,25 @@ def test_disk_full(start, monkeypatch):
 
 def test_venv_missing(start, monkeypatch):
     monkeypatch.setattr(start.shutil, "which", lambda name: None)
-    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    monkeypatch.setattr(start.importlib.util, "find_spec", lambda name: None)
     assert sentence(start).endswith("On Debian or Ubuntu: sudo apt install python3-venv")
+
+
+def test_venv_fails(start, monkeypatch):
+    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    assert sentence(start) == f"No virtual environment could be made in {start.VENV}, see above."
+
+
+def test_venv_is_a_file(start):
+    start.VENV.write_text("")
+    assert sentence(start) == f"{start.VENV} is a file, and qkit needs a folder of that name. Move the file away."
+
+
+def test_checkout_cannot_be_written(start):
+    Path(f"{start.VENV}.lock").mkdir()
+    said = sentence(start)
+    assert said.startswith("qkit installs into its own folder, and cannot write there: [Errno ")
+    assert said.endswith(". Copy it to a place of yours.")
 
 
 def test_no_network(start, monkeypatch):
@@ -100,6 +125,88 @@ def test_installs_once_and_again_after_a_change(start, monkeypatch, tmp_path):
     assert calls[2:] == ["requirements.lock"]
 
 
+def test_a_damaged_stamp_is_no_installation(start):
+    start.PYTHON.parent.mkdir(parents=True)
+    start.PYTHON.touch()
+    stamp = start.VENV / f"installed-{start.COURSE}"
+    stamp.write_bytes(start.stamp(start.COURSE))
+    assert start.installed(start.COURSE)
+    stamp.write_bytes(b"\xff\xfe")
+    assert not start.installed(start.COURSE)
+
+
+INSTALL_SLOWLY = f"""
+import pathlib, sys, time
+sys.path.insert(0, {str(ROOT / "tools")!r})
+import start
+folder, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+start.VENV = start.PYTHON = folder / ".venv"
+def add(lock):
+    (folder / name).touch()
+    while not (folder / "go on").exists():
+        time.sleep(0.05)
+    start.VENV.mkdir()
+start.add = add
+start.install(start.LEARNER)
+print("ready", flush=True)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_at_once(tmp_path, killed):
+    """One installs; the other says that it waits, and installs only if the first did not come to its end."""
+
+    def begin(name):
+        command = [sys.executable, "-c", INSTALL_SLOWLY, tmp_path, name]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    first = begin("first")
+    try:
+        wait_for((tmp_path / "first").exists, "the first does not begin")
+        second = begin("second")
+        assert second.stdout.readline() == "Another start is installing into .venv; waiting for it ...\n"
+        assert second.poll() is None and not (tmp_path / "second").exists()
+        if killed:
+            first.kill()
+        (tmp_path / "go on").touch()
+        assert second.communicate(timeout=60) == ("ready\n", None)
+        assert (tmp_path / "second").exists() == killed
+        assert first.communicate(timeout=60) == ("" if killed else "ready\n", None)
+    finally:
+        first.kill()
+
+
+def old_python(version):
+    """Return a Python that is too old, where this machine has one."""
+    names = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    for name in filter(None, names):
+        if subprocess.run([name, "-c", ""], capture_output=True).returncode == 0:
+            return name
+    pytest.skip(f"there is no Python {version} on this machine")
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.9"])
+def test_an_old_python_is_refused_in_one_sentence(version, tmp_path):
+    clone = tmp_path / "qkit"
+    (clone / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "tools/start.py", clone / "tools")
+    (clone / "requirements.lock").touch()
+    command = [old_python(version), clone / "tools/start.py", "lab"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1 and result.stdout == ""
+    assert re.fullmatch(
+        rf"qkit needs Python 3\.10 to 3\.13, and this is Python {version}\.\d+\. .*", result.stderr.strip()
+    )
+
+
+def test_nothing_that_an_old_python_cannot_read():
+    tree = ast.parse((ROOT / "tools/start.py").read_text(encoding="utf-8"))
+    new = ast.JoinedStr, ast.Starred, ast.AnnAssign, ast.NamedExpr, ast.Nonlocal
+    # Python 2 knows stars among the words of a call, one and at the end.
+    stars = [call.args[-1] for call in ast.walk(tree) if isinstance(call, ast.Call) and call.args]
+    assert not [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, new) and node not in stars]
+
+
 def free_port():
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,7 +214,7 @@ def free_port():
 
 
 @contextlib.contextmanager
-def started(command, cwd=ROOT, seconds=60):
+def started(command, cwd=ROOT, seconds=180):
     """Start a JupyterLab, wait for its address, and stop it afterwards; gives the address and the process."""
     process = subprocess.Popen(
         command,
@@ -151,20 +258,26 @@ def stop(process):
 
 
 def answers(address):
-    end = time.monotonic() + 30
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=10) as page:
-                return page.status, page.read().decode()
-        except OSError:
-            assert time.monotonic() < end, "JupyterLab does not answer"
-            time.sleep(0.2)
+    found = []
+
+    def asked():
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as page:
+            found.append((page.status, page.read().decode()))
+        return found
+
+    wait_for(asked, "JupyterLab does not answer")
+    return found[0]
+
+
+def wait_for(condition, problem, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, problem
+        time.sleep(0.1)
 
 
 def made_by_start():
-    spec = importlib.util.spec_from_file_location("start", ROOT / "tools/start.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_start()
     return all(module.installed(lock) for lock in module.DEVELOPER)
 
 
@@ -199,7 +312,7 @@ def test_ctrl_c_ends_it():
         with started(command) as (address, process):
             answers(address)
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     finally:
         signal.signal(signal.SIGINT, inherited)
 
@@ -207,4 +320,4 @@ def test_ctrl_c_ends_it():
 def test_unknown_command_lists_the_known_ones():
     result = subprocess.run([sys.executable, ROOT / "tools/start.py", "jump"], capture_output=True, text=True)
     assert result.returncode == 1
-    assert re.findall(r"^(\w+) ", result.stderr, re.M) == ["lab", "test", "notebooks", "store", "book"]
+    assert re.findall(r"^(\w+) ", result.stderr, re.M) == ["lab", "check", "test", "notebooks", "store", "book"]
