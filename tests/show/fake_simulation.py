@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qkit.network import Accuracy, Measured
+from qkit.network import Measured
+from qkit.numeric import Accuracy
 from qkit.numeric import thresholds
 
 
