@@ -15,7 +15,7 @@ from qkit.network.backend import keras
 from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES, as_input, check_images
 
 
-def build(name: str, seed: int = 0) -> "keras.Sequential":
+def build(name: str, seed: int = 0) -> keras.Sequential:
     """Return an untrained network for images (n, 28, 28, 1) in [0, 1]; it answers probabilities (n, 10).
 
     Raises
@@ -39,7 +39,7 @@ def build(name: str, seed: int = 0) -> "keras.Sequential":
     return keras.Sequential(layers, name=name)
 
 
-def layer_costs(model: "keras.Sequential") -> pd.DataFrame:
+def layer_costs(model: keras.Sequential) -> pd.DataFrame:
     """Return a table with one row per layer of a ``Sequential`` model. Taught in notebook 01, section 3.
 
     Columns: ``output`` (shape for one image), ``parameters``, ``multiply-accumulates`` (for one image; 0 for
@@ -59,13 +59,13 @@ def layer_costs(model: "keras.Sequential") -> pd.DataFrame:
 
 
 def train(
-    model: "keras.Sequential",
+    model: keras.Sequential,
     digits: Digits,
     epochs: int = EPOCHS,
     seed: int = 0,
     images: int | None = None,
     learning_rate: float = LEARNING_RATE,
-    callbacks: Sequence["keras.callbacks.Callback"] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
@@ -110,7 +110,7 @@ def train(
     model.curves = model.history.history
 
 
-def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "keras.Sequential":
+def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> keras.Sequential:
     """Return the network, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
     What is kept depends on everything that could change it: digits, settings, library versions, and the version
@@ -128,7 +128,7 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "
     return model
 
 
-def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
+def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28).
 
     Raises
@@ -142,7 +142,7 @@ def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def kernels_replaced(model: "keras.Sequential", kernels: Mapping[str, np.ndarray]) -> Iterator["keras.Sequential"]:
+def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray]) -> Iterator[keras.Sequential]:
     """Give layers other kernels within a ``with`` block; afterwards they have their own again.
 
     Taught in notebook 03, section 5.
@@ -174,7 +174,7 @@ def kernels_replaced(model: "keras.Sequential", kernels: Mapping[str, np.ndarray
 
 
 def kept_model(
-    model: "keras.Sequential",
+    model: keras.Sequential,
     path: Path,
     make: Callable[[], Arrays],
     *,
@@ -231,13 +231,13 @@ def kept_model(
     return arrays
 
 
-def arrays_of(model: "keras.Sequential") -> Arrays:
+def arrays_of(model: keras.Sequential) -> Arrays:
     """Return what :func:`kept_model` keeps of a trained model: ``weight/0``, …, and ``curve/loss``, …."""
     curves = {f"curve/{curve}": np.array(model.curves[curve]) for curve in recipe.CURVES}
     return recipe.arrays_like(model.get_weights(), epochs=0) | curves
 
 
-def compile_for_digits(model: "keras.Sequential", rate=LEARNING_RATE) -> None:
+def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE) -> None:
     """Give a model its optimizer (Adam), loss (cross-entropy) and metric (accuracy)."""
     # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
     optimizer = keras.optimizers.Adam(rate)

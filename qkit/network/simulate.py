@@ -25,7 +25,6 @@ from qkit.numeric import (
     QuantParams,
     QuantSpec,
     Range,
-    Threshold,
     fake_quantize,
     histogram_of,
     params_from_range,
@@ -40,10 +39,8 @@ BATCH = 250
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
-Method = Callable[..., Threshold]
+Method = Callable[..., thresholds.Threshold]
 """Chooses a threshold: ``method(histogram_of_magnitudes, bits=8)``; of weights, also ``signed=True``."""
-Outputs = list[list["tf.Tensor"]]
-"""Of every batch, the images and the outputs of the layers with weights: see :meth:`QuantizedNetwork.outputs`."""
 
 
 class Simulation:
@@ -72,7 +69,7 @@ class Simulation:
         If there is no image, or a layer that cannot be simulated.
     """
 
-    def __init__(self, model: "keras.Sequential", calibration_images: np.ndarray) -> None:
+    def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
         self._plan, self._weights = plan_of(model), weights_of(model)
         self.layers = tuple(self._weights)
         twin = keras.models.clone_model(model)
@@ -136,7 +133,7 @@ class Simulation:
         kernel = self._weights[name].kernel
         spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
-        def choose(weights: np.ndarray, bits: int = bits, signed: bool = True) -> Threshold:
+        def choose(weights: np.ndarray, bits: int = bits, signed: bool = True) -> thresholds.Threshold:
             return method(histogram_of(weights, CHANNEL_BINS), bits=bits, signed=signed)
 
         return thresholds.per_channel(choose, kernel, spec) if per_channel else choose(kernel).params(spec)
@@ -183,10 +180,10 @@ class QuantizedNetwork:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28)."""
-        last = np.concatenate([outputs[-1] for outputs in self._passes(images)])
+        last = np.concatenate([batch[-1] for batch in self._passes(images)])
         return tf.nn.softmax(last).numpy() if self.plan[-1].activation == "softmax" else last
 
-    def measure(self, images: np.ndarray, labels: np.ndarray, in_float: Outputs | None = None) -> "Measured":
+    def measure(self, images: np.ndarray, labels: np.ndarray, in_float: list | None = None) -> "Measured":
         """Compare the network with the float one on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
 
         ``in_float`` are the float network's :meth:`outputs` for these images: half of the time, for who measures them
@@ -211,21 +208,20 @@ class QuantizedNetwork:
             {name: tuple(row) for name, row in zip(names, energies.tolist(), strict=True)},
         )
 
-    def outputs(self, images: np.ndarray) -> Outputs:
+    def outputs(self, images: np.ndarray) -> list[list[tf.Tensor]]:
         """Return the images and what each layer with weights hands on, batch by batch: 32 kB an image for ``deep``."""
         return list(self._passes(images))
 
-    def _passes(self, images: np.ndarray) -> Iterator[list["tf.Tensor"]]:
+    def _passes(self, images: np.ndarray) -> Iterator[list[tf.Tensor]]:
         images = check_images(images)
         weights = {}
         for name, (kernel, bias) in self.weights.items():
             on_its_grid = fake_quantize(kernel, self.kernels[name]) if name in self.kernels else kernel
             weights[name] = Weights(tf.constant(on_its_grid), tf.constant(bias))
-        grids = tf.constant([grid_row(self.activations.get(name)) for name in ("image", *(p.name for p in self.plan))])
-        forward = compiled(self.plan)
+        places = "image", *(layer.name for layer in self.plan)
+        grids = tf.constant([grid_row(self.activations.get(name)) for name in places])
         for start in range(0, len(images), BATCH):
-            outputs = forward(tf.constant(as_input(images[start : start + BATCH])), weights, grids)
-            yield [outputs[name] for name in ("image", *self.weights)]
+            yield compiled(self.plan)(tf.constant(as_input(images[start : start + BATCH])), weights, grids)
 
     def __repr__(self) -> str:
         lines = [f"QuantizedNetwork: {self.bytes:,} bytes of parameters"]
@@ -273,34 +269,22 @@ class Measured:
 
 
 def predict_quantized(
-    model: "keras.Sequential", images: np.ndarray, activations: Mapping[str, QuantParams]
+    model: keras.Sequential, images: np.ndarray, activations: Mapping[str, QuantParams]
 ) -> np.ndarray:
     """Return the answers, float32 (n, 10), with the outputs of some layers fake-quantized.
 
-    Taught in notebook 04, section 8.
-
-    Parameters
-    ----------
-    model : keras.Sequential
-    images : ndarray of uint8, shape (n, 28, 28)
-    activations : mapping of layer name, or ``"image"``, to QuantParams
-        Per tensor. The output of a convolution may be quantized before or after its pool: rounding and clipping keep
-        the order of numbers, so the largest one stays the largest.
-
-    Raises
-    ------
-    ValueError
-        If there is no such layer, it cannot be simulated, or the parameters are per channel.
+    ``images`` are grey levels (n, 28, 28); ``activations`` hold parameters, per tensor, by layer or for ``"image"``.
+    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
+    numbers, so the largest one stays the largest. A ValueError if there is no such layer, it cannot be simulated, or
+    the parameters are per channel. Taught in notebook 04, section 8.
     """
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
 
 def activation_histograms(
-    model: "keras.Sequential", images: np.ndarray, bins: int = 2048, magnitude: bool = False
+    model: keras.Sequential, images: np.ndarray, bins: int = 2048, magnitude: bool = False
 ) -> dict[str, Histogram]:
-    """Count the activations of every layer over ``images``, in two passes.
-
-    Taught in notebook 03, section 3.
+    """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
 
     Parameters
     ----------
@@ -331,7 +315,7 @@ def activation_histograms(
     return _observed(model, images, "histograms", count, Histogram.merge)
 
 
-def channel_peaks(model: "keras.Sequential", images: np.ndarray) -> dict[str, np.ndarray]:
+def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
 
     A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it. Taught in notebook 03, section 4.
@@ -351,7 +335,7 @@ class LayerPlan(NamedTuple):
     padding: str
 
 
-def plan_of(model: "keras.Sequential") -> tuple[LayerPlan, ...]:
+def plan_of(model: keras.Sequential) -> tuple[LayerPlan, ...]:
     """Return what the layers of a model do; a layer that cannot be simulated is refused by name (ValueError)."""
     plan = []
     for layer in model.layers:
@@ -372,7 +356,7 @@ def plan_of(model: "keras.Sequential") -> tuple[LayerPlan, ...]:
     return tuple(plan)
 
 
-def weights_of(model: "keras.Sequential") -> dict[str, Weights]:
+def weights_of(model: keras.Sequential) -> dict[str, Weights]:
     """Return a copy of the weights, by layer."""
     return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
 
@@ -385,7 +369,7 @@ def grid_row(grid: QuantParams | None) -> np.ndarray:
     return np.array([grid.scale, *ends], np.float32)
 
 
-def on_grid(x: "tf.Tensor", row: "tf.Tensor") -> "tf.Tensor":
+def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
     """Fake-quantize to ``step * k``, with k from ``lowest`` to ``highest``; a step of 0 leaves ``x`` in float.
 
     Halves are rounded up, as TensorFlow's own op does; that one would have to be compiled for every number of bits.
@@ -404,11 +388,12 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     """
 
     @tf.function(reduce_retracing=True)
-    def forward(images: "tf.Tensor", weights: dict[str, Weights], grids: "tf.Tensor") -> dict[str, "tf.Tensor"]:
-        name, x = "image", on_grid(images, grids[0])
-        outputs, waiting = {name: x}, []
+    def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
+        x, waiting = on_grid(images, grids[0]), []
+        outputs = [x]
         for place, layer in enumerate(plan, start=1):
-            name = layer.name if layer.name in weights else name
+            if layer.name in weights:
+                outputs.append(x)
             x = _apply(layer, x, weights.get(layer.name))
             waiting.append(grids[place])
             # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
@@ -417,13 +402,13 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
                 for row in waiting:
                     x = on_grid(x, row)
                 waiting.clear()
-            outputs[name] = x
+            outputs[-1] = x
         return outputs
 
     return forward
 
 
-def _apply(layer: LayerPlan, x: "tf.Tensor", weights: Weights | None) -> "tf.Tensor":
+def _apply(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor:
     if layer.kind == "Flatten":
         return tf.reshape(x, (-1, math.prod(x.shape[1:])))
     if layer.kind == "MaxPooling2D":
@@ -436,7 +421,7 @@ def _apply(layer: LayerPlan, x: "tf.Tensor", weights: Weights | None) -> "tf.Ten
     return tf.nn.relu(x) if layer.activation == "relu" else x
 
 
-def _observed(model: "keras.Sequential", images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
+def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
     """Measure every layer's output batch by batch, and merge what was measured."""
     images, found = check_images(images), {}
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}

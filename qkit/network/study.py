@@ -26,8 +26,7 @@ from qkit.network.cnn import predict, train, trained
 from qkit.numeric import Accuracy, Paired, holm, thresholds
 
 VERSION = 1
-"""Goes up when a cell is measured in another way: then all cells are measured again. So they are when the version of
-:mod:`recipe`, :mod:`simulate` or :mod:`qat` goes up."""
+"""Goes up when cells are measured in another way. They are measured again after recipe's, simulate's and qat's, too."""
 FLOAT_BITS = 32
 PTQ = {"PTQ MinMax": thresholds.minmax, "PTQ MSE": thresholds.mse}
 QAT = {"QAT plain": "plain", "QAT LSQ": "lsq"}
