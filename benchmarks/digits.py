@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 from qkit import load_digits, trained
-from qkit.network import Accuracy, predict
+from qkit.network import predict
+from qkit.numeric import Accuracy
 
 DRAW = """
 import time

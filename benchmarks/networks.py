@@ -10,7 +10,8 @@ TRAIN = """
 import sys, time
 from benchmarks.peak import peak_megabytes
 from qkit import load_digits
-from qkit.network import Accuracy, build, predict, train
+from qkit.network import build, predict, train
+from qkit.numeric import Accuracy
 name, seed = sys.argv[1], int(sys.argv[2])
 digits = load_digits()
 model = build(name, seed)

@@ -20,8 +20,8 @@ from benchmarks.machine import machine
 from benchmarks.peak import peak_megabytes
 from qkit import load_digits, trained
 from qkit.digits import Digits
-from qkit.network import Accuracy, Simulation, convert
-from qkit.numeric import thresholds
+from qkit.network import Simulation, convert
+from qkit.numeric import Accuracy, thresholds
 from qkit.show import explorers
 
 STEPS = [

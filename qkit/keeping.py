@@ -1,14 +1,7 @@
-"""Where qkit keeps what it downloads, draws and trains, and how it keeps it safely.
+"""Where qkit keeps what it downloads, draws and trains, how it keeps that safely, and the bar shown meanwhile.
 
 A kept file is either whole or not there: it is written beside its place and then renamed. When several
 notebooks want the same file at once, one makes it and the others wait.
-
-----
-
-One progress bar for a terminal, JupyterLab and a CI log.
-
-The bar is plain text on standard output and leaves no trace: a stored notebook stays clean, and a log
-file, which cannot redraw a line, gets no bar at all.
 """
 
 import contextlib
@@ -16,6 +9,7 @@ import hashlib
 import os
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +18,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]
+MOST_BYTES = 500_000_000
+"""What the arrays of a file may take: nine times MNIST. A zip file of a few kilobytes can unpack to any size."""
 
 
 def checkout() -> Path:
@@ -33,34 +29,28 @@ def checkout() -> Path:
 
 def data_home() -> Path:
     """Return the folder for downloads and results: ``QKIT_DATA`` (relative to the checkout), else ``data/``."""
-    return checkout() / Path(os.environ.get("QKIT_DATA") or "data").expanduser()
+    named = os.environ.get("QKIT_DATA") or "data"
+    try:
+        return checkout() / Path(named).expanduser()
+    except RuntimeError as problem:
+        warnings.warn(f"QKIT_DATA={named} is no folder ({problem}) data/ is used instead.", stacklevel=2)
+        return checkout() / "data"
 
 
 def key(version: int, **what: object) -> str:
     """Return a short name for everything that could change a result: 12 hexadecimal digits.
 
     ``version`` is raised by hand when the code changes what comes out; a comment changes nothing.
+
+    Examples
+    --------
+    >>> key(1, seed=0), key(1, seed=1)
+    ('338b758c4ae8', 'e91eb8061b37')
     """
     return hashlib.sha256(repr([version, sorted(what.items())]).encode()).hexdigest()[:12]
 
 
-def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
-    """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a whole, readable ``.npz``; the message names the file.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names or file.files}
-    except Exception as problem:
-        # A damaged zip file makes NumPy and zipfile raise almost anything.
-        raise ValueError(f"{path.name} cannot be read ({problem}).") from problem
-
-
-def kept_arrays(
+def kept(
     path: Path,
     make: Callable[[], Arrays],
     *,
@@ -76,18 +66,18 @@ def kept_arrays(
     make : callable
         Returns the arrays; called by one process at a time.
     what : str
-        The name of the thing, for messages: ``"the deep network"``.
+        The name of the thing, for messages: ``"the stand-in digits"``.
     accept : callable
-        Raises ``ValueError`` for arrays that are readable but not what is wanted.
+        Raises ``ValueError`` for arrays that are readable but not what is wanted: see :func:`check_like`.
 
     Notes
     -----
     A file that cannot be read or is not accepted is said, and replaced. A folder that cannot be written
     (read-only, full) is said too; the arrays are then made, but not kept.
     """
-    found = _read_if_good(path, accept)
-    if found is not None:
-        return found
+    arrays = _read_if_good(path, accept)
+    if arrays is not None:
+        return arrays
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,14 +85,13 @@ def kept_arrays(
         except (OSError, NotImplementedError) as problem:
             _say_not_kept(what, path, problem)
             return make()
-        found = _read_if_good(path, accept, say=True)
-        if found is not None:
-            return found
-        arrays = make()
-        try:
-            _write_whole(path, arrays)
-        except OSError as problem:
-            _say_not_kept(what, path, problem)
+        arrays = _read_if_good(path, accept, say=True)
+        if arrays is None:
+            arrays = make()
+            try:
+                _write_whole(path, arrays)
+            except OSError as problem:
+                _say_not_kept(what, path, problem)
         return arrays
 
 
@@ -127,12 +116,78 @@ def alone(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
+    """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read, is not a whole ``.npz``, or its arrays take more than 500 MB; the message names the file.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+            if not start.startswith(b"PK"):
+                raise ValueError(f"not an .npz file, for it begins with {start!r}: a web page, or a Git-LFS pointer?")
+            with zipfile.ZipFile(file) as members:
+                size = sum(member.file_size for member in members.infolist())
+                if size > MOST_BYTES:
+                    raise ValueError(f"its arrays take {size:,} bytes, more than {MOST_BYTES:,}")
+                arrays = {}
+                for name in names or [each.removesuffix(".npy") for each in members.namelist()]:
+                    with members.open(f"{name}.npy") as member:
+                        arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+                return arrays
+    except FileNotFoundError:
+        raise
+    except Exception as problem:
+        # A damaged zip file makes NumPy and zipfile raise almost anything.
+        raise ValueError(f"{path.name} cannot be read ({problem}).") from problem
+
+
+def check_like(arrays: Arrays, like: Arrays, what: str) -> None:
+    """Refuse arrays that do not have the names, shapes and types of others, or hold numbers that are not finite.
+
+    Raises
+    ------
+    ValueError
+        The message says that it is the file kept for ``what``.
+    """
+    found, wanted = ({name: (array.shape, array.dtype) for name, array in each.items()} for each in (arrays, like))
+    if found != wanted:
+        raise ValueError(f"The file kept for {what} does not hold what it should.")
+    if not all(np.all(np.isfinite(array)) for array in arrays.values()):
+        raise ValueError(f"The file kept for {what} holds numbers that are not finite.")
+
+
+def progress(iterable=None, *, total: int | None = None, description: str = "", unit: str = "") -> tqdm:
+    """Wrap an iterable, or with ``total`` alone count by hand: ``bar.update(1)``; ``bar.close()`` at the end.
+
+    The bar is plain text on standard output and leaves no trace: a stored notebook stays clean, and a log
+    file, which cannot redraw a line, gets no bar at all.
+    """
+    can_redraw_a_line = sys.stdout.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        iterable,
+        total=total,
+        desc=description,
+        unit=unit,
+        file=sys.stdout,
+        leave=False,
+        disable=not can_redraw_a_line,
+        mininterval=0.3,
+        dynamic_ncols=sys.stdout.isatty(),
+    )
+
+
 def _read_if_good(path: Path, accept: Callable[[Arrays], object], say: bool = False) -> Arrays | None:
-    if not path.exists():
-        return None
     try:
         arrays = read_arrays(path)
         accept(arrays)
+    except FileNotFoundError:
+        return None
     except ValueError as problem:
         if say:
             warnings.warn(f"{problem} It is made again.", stacklevel=4)
@@ -158,20 +213,4 @@ def _say_not_kept(what: str, path: Path, problem: Exception) -> None:
         f"{what} cannot be kept in {path.parent} ({problem}); it will be made anew next time. "
         "Set QKIT_DATA to a folder that can be written.",
         stacklevel=4,
-    )
-
-
-def progress(iterable=None, *, total: int | None = None, description: str = "", unit: str = "") -> tqdm:
-    """Wrap an iterable, or with ``total`` alone count by hand: ``bar.update(1)``; ``bar.close()`` at the end."""
-    can_redraw_a_line = sys.stdout.isatty() or "ipykernel" in sys.modules
-    return tqdm(
-        iterable,
-        total=total,
-        desc=description,
-        unit=unit,
-        file=sys.stdout,
-        leave=False,
-        disable=not can_redraw_a_line,
-        mininterval=0.3,
-        dynamic_ncols=sys.stdout.isatty(),
     )

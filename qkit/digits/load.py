@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from qkit.digits.standin import VERSION, draw_digits
-from qkit.keeping import Arrays, alone, checkout, data_home, kept_arrays, progress, read_arrays
+from qkit.keeping import Arrays, alone, checkout, data_home, kept, progress, read_arrays
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 MNIST_SHA256_OF_PARTS = "c5abf2a1a20805a281d928073bf82786dd8ec75d7583c2bf7be2c4b06dffa5ad"
 """Of the bytes of x_test, y_test and y_train: tells MNIST from other digits in the same layout."""
+PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
 class Digits:
@@ -97,24 +98,26 @@ def load_digits() -> Digits:
     if named == "stand-in":
         return _stand_in("drawn by qkit, as QKIT_MNIST asks")
     if named:
-        return read_digits(checkout() / Path(named).expanduser(), "the file named by QKIT_MNIST")
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        return read_digits(checkout() / os.path.expanduser(named), "the file named by QKIT_MNIST")
+    keras_home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
     for path, source in (
         (data_home() / "mnist.npz", "data/mnist.npz"),
         (keras_home / "datasets" / "mnist.npz", "Keras's cache"),
     ):
-        if path.exists():
-            try:
-                return read_digits(path, source)
-            except ValueError as problem:
-                warnings.warn(f"{problem} Looking elsewhere.", stacklevel=2)
+        try:
+            return _read(path, source)
+        except FileNotFoundError:
+            continue
+        except ValueError as problem:
+            warnings.warn(f"{problem} Looking elsewhere.", stacklevel=2)
     if os.environ.get("QKIT_OFFLINE") == "1":
         return _stand_in("drawn by qkit: no MNIST on this machine, and QKIT_OFFLINE=1 forbids the network")
     try:
         return read_digits(download_mnist(data_home()), "downloaded to data/mnist.npz")
     except (OSError, ValueError, NotImplementedError) as problem:
+        short = f"{type(problem).__name__}: {problem}"[:120]
         warnings.warn(
-            f"MNIST could not be downloaded to {data_home()} ({_short(problem)}). You are working with "
+            f"MNIST could not be downloaded to {data_home()} ({short}). You are working with "
             "STAND-IN digits, drawn by qkit; every result will say so. To use MNIST, put mnist.npz into data/; "
             "QKIT_OFFLINE=1 spares the attempt.",
             stacklevel=2,
@@ -130,14 +133,10 @@ def read_digits(path: Path, source: str) -> Digits:
     ValueError
         If the file is missing, cannot be read, or its arrays are not images and labels of digits.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.")
-    arrays = read_arrays(path)
-    _check_layout(arrays)
-    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in ("x_train", "y_train", "x_test", "y_test")}
-    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
-    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source, file=path)
+    try:
+        return _read(Path(path), source)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.") from None
 
 
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
@@ -167,16 +166,23 @@ def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA25
         return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
 
 
+def _read(path: Path, source: str) -> Digits:
+    arrays = read_arrays(path)
+    _check_layout(arrays)
+    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in PARTS}
+    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
+    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source, file=path)
+
+
 def _stand_in(source: str) -> Digits:
     def draw() -> Arrays:
         print("Drawing the stand-in digits, once (a few seconds).", flush=True)
-        x_train, y_train = draw_digits(60_000, split=0)
-        x_test, y_test = draw_digits(10_000, split=1)
-        return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        return dict(zip(PARTS, draw_digits(60_000, split=0) + draw_digits(10_000, split=1), strict=True))
 
     path = data_home() / f"standin-{VERSION}.npz"
-    arrays = kept_arrays(path, draw, what="the stand-in digits", accept=_check_layout)
-    return Digits(**arrays, name="stand-in digits", source=source, file=path if path.exists() else None)
+    arrays = kept(path, draw, what="the stand-in digits", accept=_check_layout)
+    parts = {name: arrays[name] for name in PARTS}
+    return Digits(**parts, name="stand-in digits", source=source, file=path if os.path.exists(path) else None)
 
 
 def _check_layout(arrays: Arrays) -> None:
@@ -191,10 +197,6 @@ def _check_layout(arrays: Arrays) -> None:
             )
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not np.all((0 <= labels) & (labels <= 9)):
             raise ValueError(f"y_{split} must hold one integer from 0 to 9 for each image.")
-
-
-def _short(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {problem}"[:120]
 
 
 def _sha256(*arrays: np.ndarray) -> str:

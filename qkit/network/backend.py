@@ -8,8 +8,7 @@ one machine; another processor may still differ in the last digits.
 import os
 import warnings
 
-from qkit.network.quiet import quiet
-from qkit.network.recipe import THREADS
+from qkit.network.recipe import THREADS, quiet
 
 __all__ = ["keras", "quiet", "tf"]
 

@@ -1,18 +1,21 @@
-"""The two digit classifiers of the course: built, trained once, kept."""
+"""The two digit classifiers of the course: built, trained once and kept, asked for answers."""
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from qkit.digits import Digits
-from qkit.keeping import Arrays, kept_arrays, progress
+from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
-from qkit.network.images import check_images
-from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES
+from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES, as_input, check_images
 
 
-def build(name: str, seed: int = 0) -> "keras.Sequential":
+def build(name: str, seed: int = 0) -> keras.Sequential:
     """Return an untrained network for images (n, 28, 28, 1) in [0, 1]; it answers probabilities (n, 10).
 
     Raises
@@ -20,26 +23,49 @@ def build(name: str, seed: int = 0) -> "keras.Sequential":
     ValueError
         If ``name`` is neither ``"shallow"`` nor ``"deep"``.
     """
-    layers = [_layer(layer, size, 1000 * seed + place) for place, (layer, size) in enumerate(recipe.layers_of(name))]
-    first_dense = next(place for place, layer in enumerate(layers) if isinstance(layer, keras.layers.Dense))
-    layers.insert(first_dense, keras.layers.Flatten(name="flatten"))
+    layers = [keras.layers.Input((28, 28, 1), name="image")]
+    for place, (layer, size) in enumerate(recipe.layers_of(name)):
+        # Seeds of their own, because a global one would also reset the random numbers of whoever calls this.
+        settings = {"activation": "relu", "kernel_initializer": keras.initializers.GlorotUniform(1000 * seed + place)}
+        if layer.startswith("conv"):
+            layers.append(keras.layers.Conv2D(size, 3, name=layer, **settings))
+        elif layer.startswith("pool"):
+            layers.append(keras.layers.MaxPooling2D(size, name=layer))
+        else:
+            if layer == "dense1":
+                layers.append(keras.layers.Flatten(name="flatten"))
+            layers.append(keras.layers.Dense(size, name=layer, **settings))
     layers[-1].activation = keras.activations.softmax
-    return keras.Sequential([keras.layers.Input((28, 28, 1), name="image"), *layers], name=name)
+    return keras.Sequential(layers, name=name)
 
 
-def as_input(images: np.ndarray) -> np.ndarray:
-    """Turn grey levels (n, 28, 28), 0 to 255, into what the networks take: float32 (n, 28, 28, 1), 0 to 1."""
-    return images[..., None].astype(np.float32) / 255
+def layer_costs(model: keras.Sequential) -> pd.DataFrame:
+    """Return a table with one row per layer of a ``Sequential`` model. Taught in notebook 01, section 3.
+
+    Columns: ``output`` (shape for one image), ``parameters``, ``multiply-accumulates`` (for one image; 0 for
+    layers that only move or compare numbers), ``bytes`` (the parameters as float32).
+    """
+    rows = {}
+    for layer in model.layers:
+        output, kernel = layer.output_shape[1:], getattr(layer, "kernel", None)
+        rows[layer.name] = {
+            "output": " × ".join(f"{side:,}" for side in output),
+            "parameters": layer.count_params(),
+            # Each output number is a dot product with all weights of its channel.
+            "multiply-accumulates": 0 if kernel is None else math.prod(output) * math.prod(kernel.shape[:-1]),
+            "bytes": 4 * layer.count_params(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
 
 
 def train(
-    model: "keras.Sequential",
+    model: keras.Sequential,
     digits: Digits,
     epochs: int = EPOCHS,
     seed: int = 0,
     images: int | None = None,
     learning_rate: float = LEARNING_RATE,
-    callbacks: Sequence["keras.callbacks.Callback"] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
@@ -84,51 +110,25 @@ def train(
     model.curves = model.history.history
 
 
-def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> "keras.Sequential":
+def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> keras.Sequential:
     """Return the network, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
-    What is kept depends on everything that could change it: code, digits, settings, library versions. Two
-    notebooks that ask at the same time train once; a damaged file is said, and the network trained again.
+    What is kept depends on everything that could change it: digits, settings, library versions, and the version
+    of the code (:data:`qkit.network.recipe.VERSION`). Two notebooks that ask at the same time train once; a
+    damaged file is said, and the network trained again. Taught in notebook 01, section 3.
     """
     model = build(name, seed)
 
     def make() -> Arrays:
-        print(f"Training {name} on {digits.name}.", flush=True)
         train(model, digits, epochs, seed)
-        arrays = {f"curve/{curve}": np.array(model.curves[curve]) for curve in recipe.CURVES}
-        for layer in model.layers:
-            if layer.get_weights():
-                arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"] = layer.get_weights()
-        return arrays
+        return arrays_of(model)
 
-    arrays = kept_arrays(
-        recipe.kept_path(name, digits, seed, epochs),
-        make,
-        what=f"the {name} network",
-        accept=lambda arrays: recipe.check_arrays(name, arrays),
-    )
-    for layer, weights in recipe.weights_in(arrays).items():
-        model.get_layer(layer).set_weights(weights)
-    compile_for_digits(model)
-    model.curves = {curve: arrays[f"curve/{curve}"].tolist() for curve in recipe.CURVES}
-    accuracy = model.curves["val_accuracy"][-1]
-    print(f"{name}, trained on {digits.name}: {accuracy:.2%} of {validation_images(digits):,} validation images right")
+    path, what = recipe.kept_path(name, digits, seed, epochs), f"{name}, trained on {digits.name}"
+    kept_model(model, path, make, what=what, digits=digits, epochs=epochs, said=f"Training {name} on {digits.name}.")
     return model
 
 
-def compile_for_digits(model: "keras.Sequential", rate=LEARNING_RATE) -> None:
-    """Give a model its optimizer (Adam), loss (cross-entropy) and metric (accuracy)."""
-    # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
-    optimizer = keras.optimizers.Adam(rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-
-
-def validation_images(digits: Digits) -> int:
-    """Return how many training images are held back: 5,000, or a tenth where that is less."""
-    return min(VALIDATION_IMAGES, len(digits.x_train) // 10)
-
-
-def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
+def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28).
 
     Raises
@@ -141,15 +141,112 @@ def predict(model: "keras.Sequential", images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _layer(name: str, size: int, seed: int) -> "keras.layers.Layer":
-    # Seeds of their own, because a global one would also reset the random numbers of whoever calls this.
-    start = keras.initializers.GlorotUniform(seed)
-    kind = name.rstrip("0123456789")
-    if kind == "conv":
-        return keras.layers.Conv2D(size, 3, activation="relu", kernel_initializer=start, name=name)
-    if kind == "pool":
-        return keras.layers.MaxPooling2D(size, name=name)
-    return keras.layers.Dense(size, activation="relu", kernel_initializer=start, name=name)
+@contextlib.contextmanager
+def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray]) -> Iterator[keras.Sequential]:
+    """Give layers other kernels within a ``with`` block; afterwards they have their own again.
+
+    Taught in notebook 03, section 5.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+    kernels : mapping of layer name to ndarray
+        Of the shapes that the layers' kernels have; typically ``fake_quantize(kernel, params)``.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer of that name, or a kernel has another shape; then nothing is changed.
+    """
+    layers = {name: model.get_layer(name) for name in kernels}
+    for name, kernel in kernels.items():
+        wanted = tuple(layers[name].kernel.shape) if hasattr(layers[name], "kernel") else None
+        if np.shape(kernel) != wanted:
+            raise ValueError(f"the kernel of {name} has shape {wanted}, got {np.shape(kernel)}")
+    before = {name: layer.kernel.numpy() for name, layer in layers.items()}
+    try:
+        for name, layer in layers.items():
+            layer.kernel.assign(kernels[name])
+        yield model
+    finally:
+        for name, layer in layers.items():
+            layer.kernel.assign(before[name])
+
+
+def kept_model(
+    model: keras.Sequential,
+    path: Path,
+    make: Callable[[], Arrays],
+    *,
+    what: str,
+    digits: Digits,
+    epochs: int,
+    also: Arrays | None = None,
+    said: str = "",
+) -> Arrays:
+    """Give a model the weights and curves kept at ``path``; where there are none, make them once and keep them.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        Of the layers whose weights are kept; it gets ``curves`` too, as from :func:`train`.
+    path : Path
+        The ``.npz`` file.
+    make : callable
+        Trains, and returns :func:`arrays_of` the result, and more if need be.
+    what : str
+        The name of the thing, for messages.
+    digits : Digits
+    epochs : int
+        How many numbers each curve has.
+    also : dict of str to ndarray, optional
+        Arrays with the names, shapes and types of what else ``make`` returns; their numbers do not matter.
+    said : str, optional
+        What is said before training, instead of ``Training on MNIST: …``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        All of the file.
+
+    Raises
+    ------
+    ValueError
+        If ``epochs`` is less than 1.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1 for a network to be kept, got {epochs}")
+    like = recipe.arrays_like(model.get_weights(), epochs) | (also or {})
+
+    def say_and_make() -> Arrays:
+        print(said or f"Training on {digits.name}: {what}", flush=True)
+        return make()
+
+    arrays = kept(path, say_and_make, what=what, accept=lambda arrays: check_like(arrays, like, what))
+    model.set_weights([arrays[name] for name in like if name.startswith("weight/")])
+    compile_for_digits(model)
+    model.curves = {curve: arrays[f"curve/{curve}"].tolist() for curve in recipe.CURVES}
+    accuracy = model.curves["val_accuracy"][-1]
+    print(f"{what}: {accuracy:.2%} of {validation_images(digits):,} validation images right")
+    return arrays
+
+
+def arrays_of(model: keras.Sequential) -> Arrays:
+    """Return what :func:`kept_model` keeps of a trained model: ``weight/0``, …, and ``curve/loss``, …."""
+    curves = {f"curve/{curve}": np.array(model.curves[curve]) for curve in recipe.CURVES}
+    return recipe.arrays_like(model.get_weights(), epochs=0) | curves
+
+
+def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE) -> None:
+    """Give a model its optimizer (Adam), loss (cross-entropy) and metric (accuracy)."""
+    # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
+    optimizer = keras.optimizers.Adam(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+
+
+def validation_images(digits: Digits) -> int:
+    """Return how many training images are held back: 5,000, or a tenth where that is less."""
+    return min(VALIDATION_IMAGES, len(digits.x_train) // 10)
 
 
 class _Batches(keras.utils.Sequence):

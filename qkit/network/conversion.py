@@ -24,9 +24,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from qkit.network.backend import keras, quiet, tf
-from qkit.network.cnn import as_input
-from qkit.network.images import check_images
 from qkit.network.litert import LiteModel
+from qkit.network.recipe import as_input, check_images
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
 INTEGERS = {

@@ -12,10 +12,10 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from qkit.network.accuracy import Accuracy
-from qkit.network.images import check_images
+from qkit.network.recipe import check_images
 from qkit.network.runner import Runner
 from qkit.network.tflite import named_tensors, read_operators
+from qkit.numeric import Accuracy
 
 BATCH = 250
 

@@ -7,7 +7,6 @@ The forward pass computes with what will be left after quantization; the backwar
 Whatever it gains is to be compared with :func:`fine_tuned`, the float network that sees the same images again.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,21 +14,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-import qkit.numeric
 from qkit.digits import Digits
-from qkit.keeping import Arrays
-from qkit.network import cnn, recipe
+from qkit.keeping import Arrays, key
+from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras
 from qkit.network.calibrate import calibrated_ranges
 from qkit.network.conversion import convert
-from qkit.network.keep import arrays_of, kept
 from qkit.network.litert import LiteModel
 from qkit.network.quantizers import latent_kernels, read_ranges, with_quantizers, write_ranges
 from qkit.numeric import QuantParams, thresholds
 
+VERSION = 1
+"""Goes up when the same network, digits and settings train other weights."""
 METHODS = ("lsq", "plain", "stock")
-MODULES = ("qat", "quantizers", "calibrate", "simulate", "forward", "observe")
-"""The code, beside that of arrays, that decides what comes out of :func:`train`."""
 CALIBRATION_IMAGES = 1_000
 IMAGES = 12_000
 LEARNING_RATE = 3e-4
@@ -232,10 +229,16 @@ def trained(
 
     def make() -> Arrays:
         network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
-        return arrays_of(network.model) | {f"path/{key}": array for key, array in network.path._asdict().items()}
+        return cnn.arrays_of(network.model) | {f"path/{key}": array for key, array in network.path._asdict().items()}
 
+    steps = epochs * -(-images // recipe.BATCH_SIZE) + 1
+    kernel = next(iter(latent_kernels(model).values()))[0]
+    path = {
+        "path/latent": np.empty((steps, *kernel.shape), np.float32),
+        "path/scale": np.empty((steps, kernel.shape[-1]), np.float32),
+    }
     file, what = _path(name, digits, seed, settings), f"{name}, {settings}"
-    arrays = kept(model, file, make, what=what, digits=digits, epochs=epochs)
+    arrays = cnn.kept_model(model, file, make, what=what, digits=digits, epochs=epochs, also=path)
     return QatNetwork(model, settings, WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields)))
 
 
@@ -250,10 +253,10 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
     def make() -> Arrays:
         network = cnn.trained(name, digits, seed)
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
-        return arrays_of(network)
+        return cnn.arrays_of(network)
 
     file, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
-    kept(model, file, make, what=what, digits=digits, epochs=epochs)
+    cnn.kept_model(model, file, make, what=what, digits=digits, epochs=epochs)
     return model
 
 
@@ -264,12 +267,9 @@ def _with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Se
 
 def _path(name: str, digits: Digits, seed: int, settings: object) -> Path:
     """Name another file for everything that could change the weights: float network, code, settings, tfmot."""
-    base, here = recipe.kept_path(name, digits, seed), Path(__file__)
-    key = hashlib.sha256(repr([base.name, settings, version("tensorflow-model-optimization")]).encode())
-    ours = [here.with_name(f"{module}.py") for module in MODULES]
-    for file in [*ours, *sorted(Path(qkit.numeric.__file__).parent.glob("*.py"))]:
-        key.update(file.read_bytes())
-    return base.with_name(f"{name}-qat-{key.hexdigest()[:12]}.npz")
+    base, tfmot = recipe.kept_path(name, digits, seed), version("tensorflow-model-optimization")
+    made_from = key(VERSION, simulate=simulate.VERSION, network=base.name, settings=repr(settings), tfmot=tfmot)
+    return base.with_name(f"{name}-qat-{made_from}.npz")
 
 
 class _Record(keras.callbacks.Callback):

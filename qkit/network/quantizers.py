@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qkit.network.backend import keras, tf
-from qkit.network.forward import layers_of
+from qkit.network.simulate import plan_of
 from qkit.numeric import QuantParams, QuantSpec, params_from_range
 
 # After the backend, which decides for tf_keras.
@@ -157,7 +157,7 @@ def with_quantizers(
     RuntimeError
         If tfmot left something in float.
     """
-    activations = [layer.activation for layer in layers_of(model) if layer.activation]
+    activations = [layer.activation for layer in plan_of(model) if layer.activation]
     if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
         raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
 

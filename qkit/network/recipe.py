@@ -1,10 +1,16 @@
-"""What the two networks are made of and how they are trained: plain data, read without TensorFlow.
+"""What the two networks are made of, how they are trained, and what else is known of them without TensorFlow.
 
 ``shallow`` is Conv32-Pool-Dense10 and ``deep`` is Conv32-Pool-Conv64-Pool-Dense128-Dense10, as in the articles
 that the course grew from.
 """
 
-import hashlib
+import contextlib
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from qkit.digits import Digits
-from qkit.keeping import Arrays, data_home, read_arrays
+from qkit.keeping import Arrays, check_like, data_home, key, read_arrays
+
+VERSION = 1
+"""Goes up when the same settings train other weights: then all networks are trained again."""
 
 Layers = tuple[tuple[str, int], ...]
 NETWORKS: dict[str, Layers] = {
@@ -27,8 +36,6 @@ LEARNING_RATE = 2e-3
 VALIDATION_IMAGES = 5_000
 THREADS = 2
 """Fixed, because the order in which threads add up changes the last digits."""
-
-
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 """What is recorded after every epoch."""
 
@@ -53,54 +60,99 @@ def layers_of(name: str) -> Layers:
     return NETWORKS[name]
 
 
-def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> Path:
-    """Return where a trained network is kept: another file for everything that could change its weights.
-
-    That includes the code: after an edit of this module or of ``cnn.py`` the networks are trained again.
-    """
-    layers_of(name)
-    here = Path(__file__)
-    key = hashlib.sha256(here.read_bytes() + here.with_name("cnn.py").read_bytes())
-    key.update(repr([epochs, seed, digits.fingerprint, version("tensorflow"), version("tf_keras")]).encode())
-    return data_home() / "networks" / f"{name}-{key.hexdigest()[:12]}.npz"
-
-
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
-    """Return the weights of a trained network by layer.
+    """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer.
 
     Where it has been trained before they are only read, and TensorFlow is not loaded: that saves its seconds
-    and its 500 MB. Else :func:`qkit.network.trained` trains it.
+    and its 500 MB. Else :func:`qkit.network.trained` trains it. Taught in notebook 03, section 2.
     """
-    path = kept_path(name, digits, seed)
+    kernels = _kernel_shapes(name)
+    shapes = [shape for kernel in kernels.values() for shape in (kernel, kernel[-1:])]
     try:
-        arrays = read_arrays(path)
-        check_arrays(name, arrays)
-        return weights_in(arrays)
-    except ValueError:
-        from qkit.network.cnn import trained
+        arrays = read_arrays(kept_path(name, digits, seed))
+        check_like(arrays, arrays_like([np.empty(shape, np.float32) for shape in shapes], EPOCHS), name)
+        weights = [arrays[f"weight/{place}"] for place in range(len(shapes))]
+    except (OSError, ValueError):
+        from qkit.network import trained
 
-        model = trained(name, digits, seed)
-        return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
+        weights = trained(name, digits, seed).get_weights()
+    return dict(zip(kernels, map(Weights, weights[::2], weights[1::2]), strict=True))
 
 
-def check_arrays(name: str, arrays: Arrays) -> None:
-    """Refuse arrays that are not the weights and the curves of this network.
+def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> Path:
+    """Return where a trained network is kept: another file for everything that could change its weights."""
+    settings = layers_of(name), BATCH_SIZE, LEARNING_RATE, VALIDATION_IMAGES, THREADS, seed, epochs
+    libraries = [version(library) for library in ("tensorflow", "tf_keras")]
+    made_from = key(VERSION, settings=settings, digits=digits.fingerprint, libraries=libraries)
+    return data_home() / "networks" / f"{name}-{made_from}.npz"
+
+
+def arrays_like(weights: list[np.ndarray], epochs: int) -> Arrays:
+    """Return arrays with the names, shapes and types of what is kept of a network: these weights, and its curves.
+
+    Weights are named by place: the names that Keras and tfmot give count the models made before.
+    """
+    like = {f"weight/{place}": array for place, array in enumerate(weights)}
+    return like | {f"curve/{curve}": np.empty(epochs) for curve in CURVES}
+
+
+def as_input(images: np.ndarray) -> np.ndarray:
+    """Turn grey levels (n, 28, 28), 0 to 255, into what the networks take: float32 (n, 28, 28, 1), 0 to 1."""
+    return images[..., None].astype(np.float32) / 255
+
+
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Return the images as an array, and refuse what are not grey levels.
 
     Raises
     ------
     ValueError
-        If a layer or a curve is missing, a kernel ends in another number of outputs, or a number is not finite.
+        If there is no image, or they are not uint8 of shape (n, 28, 28).
     """
-    outputs = {layer: size for layer, size in layers_of(name) if not layer.startswith("pool")}
-    weights = weights_in(arrays)
-    fits = {layer: w.kernel.shape[-1:] == w.bias.shape == (outputs.get(layer),) for layer, w in weights.items()}
-    if list(fits) != list(outputs) or not all(fits.values()) or not all(f"curve/{curve}" in arrays for curve in CURVES):
-        raise ValueError(f"The file kept for {name} does not hold its weights.")
-    if not all(np.all(np.isfinite(array)) for array in arrays.values()):
-        raise ValueError(f"The file kept for {name} holds numbers that are not finite.")
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
+        raise ValueError(
+            "images must be grey levels, uint8 of shape (n, 28, 28) with at least one image, "
+            f"got {images.dtype} of shape {images.shape}"
+        )
+    return images
 
 
-def weights_in(arrays: Arrays) -> dict[str, Weights]:
-    """Pick the weights, kept as ``layer/kernel`` and ``layer/bias``, out of the arrays of a file."""
-    layers = [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]
-    return {layer: Weights(arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]) for layer in layers}
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide warnings, log messages, and what C++ code writes to standard error past Python; exceptions pass.
+
+    All of these belong to the whole process, so of several threads that want silence one waits for the other.
+    """
+    with _ONE_AT_A_TIME:
+        sys.stderr.flush()
+        saved, logged = os.dup(2), logging.root.manager.disable
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        logging.disable(logging.WARNING)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logging.disable(logged)
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _kernel_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    side, channels, shapes = 28, 1, {}
+    for layer, size in layers_of(name):
+        if layer.startswith("pool"):
+            side //= size
+        elif layer.startswith("conv"):
+            shapes[layer] = (3, 3, channels, size)
+            side, channels = side - 2, size
+        else:
+            shapes[layer] = (side * side * channels, size)
+            side, channels = 1, size
+    return shapes

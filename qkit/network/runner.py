@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qkit.network.quiet import quiet
+from qkit.network.recipe import quiet
 from qkit.network.tflite import import_litert
 from qkit.numeric.affine import QuantParams, QuantSpec, dequantize, quantize
 

@@ -1,32 +1,52 @@
 """Quantization tried out before conversion: any number of bits, any way to choose scales, layer by layer.
 
 Weights stand on symmetric grids without the lowest integer, activations on asymmetric ones: as in LiteRT's int8 files.
+Between two layers all numbers are on their grids, where halves are rounded up. Within a layer, sums and biases are
+float32; an int8 file has int32 there, which is no coarser.
+
+Everything that quantization changes is an input of one pass through the network: kernels, scales, whether a layer is
+quantized at all. So TensorFlow compiles it once, and a slider can move all of them without compiling again.
 """
 
-import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from qkit.network.backend import keras
-from qkit.network.forward import layers_of, weights_of
-from qkit.network.observe import activation_histograms
-from qkit.network.quantized import QuantizedNetwork
-from qkit.numeric import thresholds
-from qkit.numeric.affine import QuantParams, QuantSpec, params_from_range
-from qkit.numeric.histogram import histogram_of
-from qkit.numeric.thresholds import Threshold
+from qkit.keeping import progress
+from qkit.network.backend import keras, tf
+from qkit.network.recipe import Weights, as_input, check_images
+from qkit.numeric import (
+    Accuracy,
+    Histogram,
+    QuantParams,
+    QuantSpec,
+    Range,
+    fake_quantize,
+    histogram_of,
+    params_from_range,
+    range_of,
+    thresholds,
+)
 
+VERSION = 1
+"""Goes up when the same network, images and settings give other grids or other answers."""
+BATCH = 250
+"""Images at a time: few enough that what one layer writes is still in the cache when the next one reads it."""
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
-Method = Callable[..., Threshold]
+Method = Callable[..., thresholds.Threshold]
 """Chooses a threshold: ``method(histogram_of_magnitudes, bits=8)``; of weights, also ``signed=True``."""
 
 
 class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
+
+    Taught in notebook 05, section 8.
 
     Parameters
     ----------
@@ -49,8 +69,8 @@ class Simulation:
         If there is no image, or a layer that cannot be simulated.
     """
 
-    def __init__(self, model: "keras.Sequential", calibration_images: np.ndarray) -> None:
-        self._plan, self._weights = layers_of(model), weights_of(model)
+    def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
+        self._plan, self._weights = plan_of(model), weights_of(model)
         self.layers = tuple(self._weights)
         twin = keras.models.clone_model(model)
         twin.set_weights(model.get_weights())
@@ -72,7 +92,7 @@ class Simulation:
         in_float: tuple[str, ...] = (),
         input_bits: int = 8,
         logit_bits: int = 8,
-    ) -> QuantizedNetwork:
+    ) -> "QuantizedNetwork":
         """Return the network at these settings.
 
         Parameters
@@ -94,11 +114,6 @@ class Simulation:
         ValueError, TypeError
             If there is no such layer or number of bits, or the method finds no threshold.
         """
-        for name in in_float:
-            if name not in self.histograms:
-                raise ValueError(
-                    f"there is no layer {name!r} to leave in float; there are {', '.join(self.histograms)}"
-                )
         kernels, activations = {}, {}
         if weight_bits is not None:
             kernels = {name: self._kernel_params(name, weight_bits, weight_method, per_channel) for name in self.layers}
@@ -107,6 +122,9 @@ class Simulation:
             chosen |= {"image": (input_bits, thresholds.minmax), self.layers[-1]: (logit_bits, thresholds.minmax)}
             activations = {name: self._activation_params(name, *how) for name, how in chosen.items()}
         for name in in_float:
+            if name not in self.histograms:
+                there_are = ", ".join(self.histograms)
+                raise ValueError(f"there is no layer {name!r} to leave in float; there are {there_are}")
             kernels.pop(name, None)
             activations.pop(name, None)
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
@@ -115,7 +133,7 @@ class Simulation:
         kernel = self._weights[name].kernel
         spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
-        def choose(weights: np.ndarray, bits: int = bits, signed: bool = True) -> Threshold:
+        def choose(weights: np.ndarray, bits: int = bits, signed: bool = True) -> thresholds.Threshold:
             return method(histogram_of(weights, CHANNEL_BINS), bits=bits, signed=signed)
 
         return thresholds.per_channel(choose, kernel, spec) if per_channel else choose(kernel).params(spec)
@@ -125,31 +143,300 @@ class Simulation:
         return params_from_range(max(seen.low, -largest), min(seen.high, largest), QuantSpec(bits, signed=False))
 
 
-@contextlib.contextmanager
-def kernels_replaced(model: "keras.Sequential", kernels: Mapping[str, np.ndarray]) -> Iterator["keras.Sequential"]:
-    """Give layers other kernels within a ``with`` block; afterwards they have their own again.
+@dataclass(frozen=True, eq=False, repr=False)
+class QuantizedNetwork:
+    """A network, and the grids that its numbers stand on.
+
+    ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` hold, by
+    layer, the grids of kernels and of outputs; ``"image"`` has an output too, and that of the last layer is what
+    softmax gets. Whatever has no grid stays in float. A grid of no such layer, or of activations per channel, is a
+    ValueError; so are images that are not uint8 of shape (n, 28, 28), or none.
+    """
+
+    plan: tuple["LayerPlan", ...]
+    weights: Mapping[str, Weights]
+    kernels: Mapping[str, QuantParams]
+    activations: Mapping[str, QuantParams]
+
+    def __post_init__(self) -> None:
+        outputs = "image", *(layer.name for layer in self.plan)
+        for grids, places in ((self.kernels, self.weights), (self.activations, outputs)):
+            for name in grids:
+                if name not in places:
+                    raise ValueError(f"there is no layer {name!r}; there are {', '.join(sorted(places))}")
+        for name, params in self.activations.items():
+            if params.spec.axis is not None:
+                raise ValueError(f"activations are quantized per tensor, got parameters per channel for {name!r}")
+
+    @property
+    def bytes(self) -> int:
+        """What the parameters take: integers packed tightly, and 4 bytes for each scale, bias and float weight."""
+        total = 0
+        for name, (kernel, bias) in self.weights.items():
+            params = self.kernels.get(name)
+            bits, scales = (32, 0) if params is None else (params.spec.bits, np.size(params.scale))
+            total += -(-kernel.size * bits // 8) + 4 * (scales + bias.size)
+        return total
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28)."""
+        last = np.concatenate([batch[-1] for batch in self._passes(images)])
+        return tf.nn.softmax(last).numpy() if self.plan[-1].activation == "softmax" else last
+
+    def measure(self, images: np.ndarray, labels: np.ndarray, in_float: list | None = None) -> "Measured":
+        """Compare the network with the float one on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
+
+        ``in_float`` are the float network's :meth:`outputs` for these images: half of the time, for who measures them
+        often. A ValueError if there are not as many labels, or outputs, as images.
+        """
+        if in_float is None:
+            in_float = QuantizedNetwork(self.plan, self.weights, {}, {})._passes(images)
+        elif sum(len(batch[-1]) for batch in in_float) != len(images):
+            raise ValueError(f"in_float must be the outputs for these {len(images)} images, got those of others")
+        names = "image", *self.weights
+        energies, said, said_in_float = np.zeros((len(names), 2)), [], []
+        for floats, quantized in zip(in_float, self._passes(images), strict=True):
+            pairs = zip(floats, quantized, strict=True)
+            energies += [[float(tf.nn.l2_loss(each)) for each in (x, x - x_hat)] for x, x_hat in pairs]
+            said_in_float.append(np.argmax(floats[-1], axis=1))
+            said.append(np.argmax(quantized[-1], axis=1))
+        said_in_float, said = np.concatenate(said_in_float), np.concatenate(said)
+        return Measured(
+            Accuracy.of(said, labels),
+            Accuracy.of(said_in_float, labels),
+            int(np.sum(said != said_in_float)),
+            {name: tuple(row) for name, row in zip(names, energies.tolist(), strict=True)},
+        )
+
+    def outputs(self, images: np.ndarray) -> list[list[tf.Tensor]]:
+        """Return the images and what each layer with weights hands on, batch by batch: 32 kB an image for ``deep``."""
+        return list(self._passes(images))
+
+    def _passes(self, images: np.ndarray) -> Iterator[list[tf.Tensor]]:
+        images = check_images(images)
+        weights = {}
+        for name, (kernel, bias) in self.weights.items():
+            on_its_grid = fake_quantize(kernel, self.kernels[name]) if name in self.kernels else kernel
+            weights[name] = Weights(tf.constant(on_its_grid), tf.constant(bias))
+        places = "image", *(layer.name for layer in self.plan)
+        grids = tf.constant([grid_row(self.activations.get(name)) for name in places])
+        for start in range(0, len(images), BATCH):
+            yield compiled(self.plan)(tf.constant(as_input(images[start : start + BATCH])), weights, grids)
+
+    def __repr__(self) -> str:
+        lines = [f"QuantizedNetwork: {self.bytes:,} bytes of parameters"]
+        for name in ("image", *self.weights):
+            kernel = f"kernel {_in_words(self.kernels.get(name))}; " if name in self.weights else ""
+            lines.append(f"{name}: {kernel}output {_in_words(self.activations.get(name))}")
+        return "\n  ".join(lines)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantized network beside the float one, on the same images.
+
+    ``changed`` images the two answer differently: a right answer that is now wrong, and a wrong one that is now right,
+    cancel in the accuracy, but not here. ``energies`` are, of the image and of the output of each layer with weights,
+    half the sum of the float numbers' squares, and half that of the differences' squares.
+    """
+
+    accuracy: Accuracy
+    float_accuracy: Accuracy
+    changed: int
+    energies: Mapping[str, tuple[float, float]]
+
+    @property
+    def sqnr(self) -> dict[str, float]:
+        """The SQNR in dB of the image, and of what each layer hands on, errors of the layers before it included.
+
+        After the pool, where there is one; of the last layer, what softmax gets. Infinite where only the rounding of
+        float32 is left.
+        """
+        found = {}
+        for name, (signal, noise) in self.energies.items():
+            exact = noise <= signal * 2.0**-46
+            found[name] = np.inf if exact else float(10 * np.log10(signal / noise)) if signal else -np.inf
+        return found
+
+    def merge(self, other: "Measured") -> "Measured":
+        """Return what both together measure, on other images each."""
+        return Measured(
+            self.accuracy.merge(other.accuracy),
+            self.float_accuracy.merge(other.float_accuracy),
+            self.changed + other.changed,
+            {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()},
+        )
+
+
+def predict_quantized(
+    model: keras.Sequential, images: np.ndarray, activations: Mapping[str, QuantParams]
+) -> np.ndarray:
+    """Return the answers, float32 (n, 10), with the outputs of some layers fake-quantized.
+
+    ``images`` are grey levels (n, 28, 28); ``activations`` hold parameters, per tensor, by layer or for ``"image"``.
+    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
+    numbers, so the largest one stays the largest. A ValueError if there is no such layer, it cannot be simulated, or
+    the parameters are per channel. Taught in notebook 04, section 8.
+    """
+    return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
+
+
+def activation_histograms(
+    model: keras.Sequential, images: np.ndarray, bins: int = 2048, magnitude: bool = False
+) -> dict[str, Histogram]:
+    """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
 
     Parameters
     ----------
     model : keras.Sequential
-    kernels : mapping of layer name to ndarray
-        Of the shapes that the layers' kernels have; typically ``fake_quantize(kernel, params)``.
+    images : ndarray of uint8, shape (n, 28, 28)
+    bins : int
+    magnitude : bool
+        Count the absolute values.
+
+    Returns
+    -------
+    dict of str to Histogram
+        By layer, from ``"image"`` (the input) to the output; ``flatten``, which changes no number, is left out.
+        How the images are cut into batches matters no more than the last digit of a sum does.
 
     Raises
     ------
     ValueError
-        If there is no layer of that name, or a kernel has another shape; then nothing is changed.
+        If there is no image, or they are not uint8 of shape (n, 28, 28).
     """
-    layers = {name: model.get_layer(name) for name in kernels}
-    for name, kernel in kernels.items():
-        wanted = tuple(layers[name].kernel.shape) if hasattr(layers[name], "kernel") else None
-        if np.shape(kernel) != wanted:
-            raise ValueError(f"the kernel of {name} has shape {wanted}, got {np.shape(kernel)}")
-    before = {name: layer.kernel.numpy() for name, layer in layers.items()}
-    try:
-        for name, layer in layers.items():
-            layer.kernel.assign(kernels[name])
-        yield model
-    finally:
-        for name, layer in layers.items():
-            layer.kernel.assign(before[name])
+    ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
+
+    def count(name: str, values: np.ndarray) -> Histogram:
+        within = ranges[name]
+        # Kernels that add up in another order the second time may end a last digit beyond the range.
+        return histogram_of(values.clip(within.low, within.high), bins, magnitude, within)
+
+    return _observed(model, images, "histograms", count, Histogram.merge)
+
+
+def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
+
+    A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it. Taught in notebook 03, section 4.
+    A ValueError if there is no image, or they are not uint8 of shape (n, 28, 28).
+    """
+    return _observed(model, images, "channels", lambda name, x: x.reshape(-1, x.shape[-1]).max(axis=0), np.maximum)
+
+
+class LayerPlan(NamedTuple):
+    """What a layer does, without its numbers."""
+
+    name: str
+    kind: str
+    activation: str
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: str
+
+
+def plan_of(model: keras.Sequential) -> tuple[LayerPlan, ...]:
+    """Return what the layers of a model do; a layer that cannot be simulated is refused by name (ValueError)."""
+    plan = []
+    for layer in model.layers:
+        kind, activation = type(layer).__name__, layer.get_config().get("activation", "")
+        allowed = ("linear", "relu", "softmax") if layer is model.layers[-1] else ("linear", "relu")
+        if kind not in ("Flatten", "MaxPooling2D") and not (
+            kind in ("Conv2D", "Dense")
+            and layer.use_bias
+            and activation in allowed
+            and getattr(layer, "dilation_rate", (1, 1)) == (1, 1)
+        ):
+            raise ValueError(
+                f"layer {layer.name!r} ({kind}) cannot be simulated; what can: Conv2D and Dense with a bias, alone, "
+                "with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
+            )
+        window, strides = getattr(layer, "pool_size", ()), getattr(layer, "strides", ())
+        plan.append(LayerPlan(layer.name, kind, activation, window, strides, getattr(layer, "padding", "").upper()))
+    return tuple(plan)
+
+
+def weights_of(model: keras.Sequential) -> dict[str, Weights]:
+    """Return a copy of the weights, by layer."""
+    return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
+
+
+def grid_row(grid: QuantParams | None) -> np.ndarray:
+    """Return the step of a grid, and its lowest and highest multiple, float32 (3,); zeros where there is none."""
+    if grid is None:
+        return np.zeros(3, np.float32)
+    ends = grid.spec.qmin - grid.zero_point, grid.spec.qmax - grid.zero_point
+    return np.array([grid.scale, *ends], np.float32)
+
+
+def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """Fake-quantize to ``step * k``, with k from ``lowest`` to ``highest``; a step of 0 leaves ``x`` in float.
+
+    Halves are rounded up, as TensorFlow's own op does; that one would have to be compiled for every number of bits.
+    """
+    step, lowest, highest = tf.unstack(row)
+    return tf.cond(step > 0, lambda: step * tf.clip_by_value(tf.floor(x / step + 0.5), lowest, highest), lambda: x)
+
+
+@cache
+def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
+    """Return the pass through these layers, compiled.
+
+    It takes images (n, 28, 28, 1) from 0 to 1, the weights by layer, and the :func:`grid_row` of ``"image"`` and of
+    every layer. It returns the image and the output of every layer with weights: what the next one of them gets, after
+    the pool if one follows; of the last one, what softmax gets.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
+        x, waiting = on_grid(images, grids[0]), []
+        outputs = [x]
+        for place, layer in enumerate(plan, start=1):
+            if layer.name in weights:
+                outputs.append(x)
+            x = _apply(layer, x, weights.get(layer.name))
+            waiting.append(grids[place])
+            # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
+            # pool the result is the same, and there are four times fewer numbers to quantize.
+            if place == len(plan) or plan[place].kind != "MaxPooling2D":
+                for row in waiting:
+                    x = on_grid(x, row)
+                waiting.clear()
+            outputs[-1] = x
+        return outputs
+
+    return forward
+
+
+def _apply(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor:
+    if layer.kind == "Flatten":
+        return tf.reshape(x, (-1, math.prod(x.shape[1:])))
+    if layer.kind == "MaxPooling2D":
+        return tf.nn.max_pool2d(x, layer.window, layer.strides, layer.padding)
+    if layer.kind == "Conv2D":
+        x = tf.nn.conv2d(x, weights.kernel, layer.strides, layer.padding)
+    else:
+        x = x @ weights.kernel
+    x = x + weights.bias
+    return tf.nn.relu(x) if layer.activation == "relu" else x
+
+
+def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
+    """Measure every layer's output batch by batch, and merge what was measured."""
+    images, found = check_images(images), {}
+    layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
+    probe = keras.Model(model.inputs, layers)
+    for start in progress(range(0, len(images), BATCH), description=what, unit=" batches"):
+        batch = as_input(images[start : start + BATCH])
+        outputs = {"image": batch} | probe(batch, training=False)
+        for name in ("image", *layers):
+            here = measure(name, np.asarray(outputs[name]))
+            found[name] = merge(found[name], here) if name in found else here
+    return found
+
+
+def _in_words(grid: QuantParams | None) -> str:
+    if grid is None:
+        return "in float"
+    scales = f", {np.size(grid.scale)} scales" if np.size(grid.scale) > 1 else ""
+    return f"{grid.spec.bits} bits, {np.min(grid.low):.4g} to {np.max(grid.high):.4g}{scales}"

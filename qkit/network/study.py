@@ -6,12 +6,11 @@ images where they differ.
 """
 
 import contextlib
-import hashlib
 import io
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -20,15 +19,23 @@ import numpy as np
 import pandas as pd
 
 from qkit.digits import Digits
-from qkit.keeping import Arrays, data_home, kept_arrays, progress
-from qkit.network import qat
-from qkit.network.accuracy import Accuracy, Paired
+from qkit.keeping import Arrays, check_like, data_home, kept, key, progress
+from qkit.network import qat, recipe, simulate
+from qkit.network.backend import keras
 from qkit.network.cnn import predict, train, trained
-from qkit.network.recipe import layers_of
-from qkit.network.simulate import Simulation
-from qkit.numeric import thresholds
+from qkit.numeric import Accuracy, Paired, holm, thresholds
 
+VERSION = 1
+"""Goes up when cells are measured in another way. They are measured again after recipe's, simulate's and qat's, too."""
 FLOAT_BITS = 32
+PTQ = {"PTQ MinMax": thresholds.minmax, "PTQ MSE": thresholds.mse}
+QAT = {"QAT plain": "plain", "QAT LSQ": "lsq"}
+TRAINING = ("float, tuned", *QAT)
+"""The methods that go on training."""
+METHODS = ("float", "float, tuned", *PTQ, *QAT)
+"""What turns a trained network into answers for the test images. ``float, tuned`` is the control: training goes on
+with the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
+QAT's. (Its learning rate is QAT's at 8 bits; at 4 and fewer QAT has a higher one.)"""
 
 
 @dataclass(frozen=True, order=True)
@@ -44,50 +51,13 @@ class Cell:
     activation_bits: int
     seed: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.network}, {self.how}, seed {self.seed}"
 
-def _as_trained(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
-    return predict(model, digits.x_test)
-
-
-def _tuned(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
-    train(model, digits, epochs=1, seed=cell.seed, images=images, learning_rate=qat.LEARNING_RATE)
-    return predict(model, digits.x_test)
-
-
-def _ptq(method: Callable) -> Callable:
-    def predictions(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
-        simulation = Simulation(model, digits.x_train[: qat.CALIBRATION_IMAGES])
-        network = simulation.quantized(
-            cell.weight_bits, cell.activation_bits, weight_method=method, activation_method=method
-        )
-        return network.predict(digits.x_test)
-
-    return predictions
-
-
-def _qat(method: str) -> Callable:
-    def predictions(cell: Cell, model, digits: Digits, images: int) -> np.ndarray:
-        bits = cell.weight_bits, cell.activation_bits
-        network = qat.train(model, digits, *bits, method, seed=cell.seed, images=images)
-        return network.predict(digits.x_test)
-
-    return predictions
-
-
-METHODS: dict[str, Callable[..., np.ndarray]] = {
-    "float": _as_trained,
-    "float, tuned": _tuned,
-    "PTQ MinMax": _ptq(thresholds.minmax),
-    "PTQ MSE": _ptq(thresholds.mse),
-    "QAT plain": _qat("plain"),
-    "QAT LSQ": _qat("lsq"),
-}
-"""What turns a trained network into answers for the test images. ``float, tuned`` is the control: training goes on
-with the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
-QAT's. (Its learning rate is QAT's at 8 bits; at 4 and fewer QAT has a higher one.) Each gets a cell, the network, the
-digits, and how many images to go on with."""
-TRAINING = ("float, tuned", "QAT plain", "QAT LSQ")
-"""The methods that go on training."""
+    @property
+    def how(self) -> str:
+        """The method and its bits: ``"PTQ MSE W8 A8"``."""
+        return f"{self.method} W{self.weight_bits} A{self.activation_bits}"
 
 
 def cells(
@@ -117,7 +87,7 @@ def cells(
             raise ValueError(f"bits must be integers from 2 to 8, or pairs of them, got {pair}")
     networks = list(networks)
     for network in networks:
-        layers_of(network)
+        recipe.layers_of(network)
     every = [
         Cell(network, method, int(pair[0]), int(pair[1]), seed)
         for network in networks
@@ -167,6 +137,37 @@ class Results:
             )
         return pd.DataFrame(rows)
 
+    def claims(self, pairs: Iterable[tuple[Cell, Cell]], level: float = 0.05) -> pd.DataFrame:
+        """Put many claims to the results at once, each that the second cell of a pair is better than the first.
+
+        Every test has its chance to show a "difference" where there is none; Holm's rule
+        (:func:`qkit.numeric.holm`) says which of all these differences stand. Taught in notebook 08, section 4.
+
+        Returns
+        -------
+        DataFrame
+            A row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``. ``gain``: the
+            accuracy of the second minus that of the first; ``p``: of McNemar's test; ``stands``: bool; ``verdict``:
+            ``"shown"``, ``"not shown"``, or ``"wrong here"`` where the opposite stands; ``in words``.
+        """
+        pairs = list(pairs)
+        compared = [self.paired(*pair) for pair in pairs]
+        rows = []
+        for paired, stands in zip(compared, holm([each.p_value for each in compared], level), strict=True):
+            p = f"p = {paired.p_value:.2g}" if paired.p_value >= 1e-6 else "p < 0.000001"
+            shown = "shown" if paired.gain > 0 else "wrong here"
+            rows.append(
+                {
+                    "gain": paired.gain,
+                    "p": paired.p_value,
+                    "stands": stands,
+                    "verdict": shown if stands else "not shown",
+                    "in words": f"{100 * paired.gain:+.2f} points, {p}: {'stands' if stands else 'not shown'}",
+                }
+            )
+        names = [(first.network, f"{first.how} → {second.how}") for first, second in pairs]
+        return pd.DataFrame(rows, pd.MultiIndex.from_tuples(names, names=(None, None)))
+
 
 def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None, images: int = qat.IMAGES) -> Results:
     """Measure every cell that has not been measured before, and return all.
@@ -190,9 +191,7 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     with contextlib.closing(progress(total=len(cells), description="study", unit=" cells")) as bar:
         if executor is None:
             for cell in cells:
-                bar.set_postfix_str(
-                    f"{cell.network}, {cell.method}, W{cell.weight_bits} A{cell.activation_bits}, seed {cell.seed}"
-                )
+                bar.set_postfix_str(str(cell))
                 found[cell] = measure(cell, digits, images)
                 bar.update(1)
         else:
@@ -222,39 +221,45 @@ def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:
         with contextlib.redirect_stdout(io.StringIO()) if alone else contextlib.nullcontext():
             model = trained(cell.network, digits, cell.seed)
             start = perf_counter()
-            probabilities = METHODS[cell.method](cell, model, digits, images)
-        return {
-            "predicted": probabilities.argmax(axis=1).astype(np.uint8),
-            "seconds": np.array(perf_counter() - start),
-        }
+            predicted = answers(cell, model, digits, images).argmax(axis=1).astype(np.uint8)
+        return {"predicted": predicted, "seconds": np.array(perf_counter() - start)}
 
     return _kept(cell, digits, images, make)
 
 
-def _kept(cell: Cell, digits: Digits, images: int, make: Callable[[], Arrays]) -> Arrays:
-    def check(arrays: Arrays) -> None:
-        if arrays.keys() != {"predicted", "seconds"} or arrays["predicted"].shape != digits.y_test.shape:
-            raise ValueError(f"The file kept for {cell} does not hold its answers.")
+def answers(cell: Cell, model: keras.Sequential, digits: Digits, images: int) -> np.ndarray:
+    """Turn a trained network into probabilities for the test images, float32 (n, 10), by the method of a cell.
 
-    return kept_arrays(kept_path(cell, digits, images), make, what=f"{cell}", accept=check)
+    Methods that train go on with so many training ``images``. A ValueError if there is no such method.
+    """
+    bits = cell.weight_bits, cell.activation_bits
+    if cell.method in PTQ:
+        simulation = simulate.Simulation(model, digits.x_train[: qat.CALIBRATION_IMAGES])
+        how = dict.fromkeys(("weight_method", "activation_method"), PTQ[cell.method])
+        return simulation.quantized(*bits, **how).predict(digits.x_test)
+    if cell.method in QAT:
+        network = qat.train(model, digits, *bits, QAT[cell.method], seed=cell.seed, images=images)
+        return network.predict(digits.x_test)
+    if cell.method == "float, tuned":
+        train(model, digits, epochs=1, seed=cell.seed, images=images, learning_rate=qat.LEARNING_RATE)
+    elif cell.method != "float":
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {cell.method!r}")
+    return predict(model, digits.x_test)
 
 
 def kept_path(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Path:
-    """Return where a cell is kept: another file for everything that could change it, any line of code included."""
-    trained_on = int(images) if cell.method in TRAINING else 0
-    key = hashlib.sha256(repr([_CODE, cell, digits.fingerprint, trained_on]).encode())
-    return data_home() / "study" / f"{key.hexdigest()[:16]}.npz"
+    """Return where a cell is kept: another file for everything that could change it."""
+    made_from = key(
+        VERSION,
+        others=(simulate.VERSION, qat.VERSION, version("tensorflow-model-optimization")),
+        network=recipe.kept_path(cell.network, digits, cell.seed).name,
+        cell=astuple(cell),
+        images=int(images) if cell.method in TRAINING else 0,
+    )
+    return data_home() / "study" / f"{made_from}.npz"
 
 
-def _code() -> str:
-    """Return what tells this code and these libraries from others."""
-    here, key = Path(__file__).parent, hashlib.sha256()
-    for module in sorted([*here.glob("*.py"), *here.with_name("numeric").glob("*.py")]):
-        key.update(module.read_bytes())
-    for library in ("tensorflow", "tf_keras", "tensorflow-model-optimization"):
-        key.update(version(library).encode())
-    return key.hexdigest()
-
-
-_CODE = _code()
-"""As it was when it was loaded: what is measured after an edit, by the code from before it, is the old code's."""
+def _kept(cell: Cell, digits: Digits, images: int, make) -> Arrays:
+    like = {"predicted": np.empty(len(digits.y_test), np.uint8), "seconds": np.empty(())}
+    path = kept_path(cell, digits, images)
+    return kept(path, make, what=str(cell), accept=lambda arrays: check_like(arrays, like, str(cell)))

@@ -2,20 +2,28 @@
 
 import hashlib
 import http.server
+import os
 import pickle
 import threading
 
 import numpy as np
 import pytest
 
-from qkit.digits import Digits, download_mnist, draw_digits, load, load_digits, read_digits
+from qkit.digits import Digits, download_mnist, load, load_digits, read_digits
+from tests.rights import nobody_may_enter
 
 
 @pytest.fixture(autouse=True)
-def draw_little(request, monkeypatch):
-    """Draw few stand-in digits, except in the test that counts them."""
-    if "all_of_the_stand_in" not in request.keywords:
-        monkeypatch.setattr(load, "draw_digits", lambda count, split: draw_digits(20, split))
+def drawn(monkeypatch):
+    """Draw black images, and list how many were asked for."""
+    asked = []
+
+    def draw(count, split):
+        asked.append((count, split))
+        return np.full((20 + split, 28, 28), 255, np.uint8), np.arange(20 + split, dtype=np.uint8) % 10
+
+    monkeypatch.setattr(load, "draw_digits", draw)
+    return asked
 
 
 def save(path, arrays):
@@ -42,18 +50,24 @@ def test_data_folder_comes_before_the_cache_of_keras(tmp_path, data_home, mnist_
 def test_only_mnist_is_called_mnist(data_home, mnist_like, monkeypatch):
     save(data_home / "mnist.npz", mnist_like)
     assert load_digits().name == "your digits"
-    parts = [mnist_like[name] for name in ("x_test", "y_test", "y_train")]
-    monkeypatch.setattr(load, "MNIST_SHA256_OF_PARTS", load._sha256(*parts))
+    parts = hashlib.sha256(b"".join(mnist_like[name].tobytes() for name in ("x_test", "y_test", "y_train")))
+    monkeypatch.setattr(load, "MNIST_SHA256_OF_PARTS", parts.hexdigest())
     assert load_digits().name == "MNIST"
 
 
-@pytest.mark.all_of_the_stand_in
-def test_without_network_the_stand_in_is_used_and_named():
-    digits = load_digits()
-    assert digits.name == "stand-in digits"
-    assert digits.x_train.shape == (60_000, 28, 28)
-    assert digits.x_test.shape == (10_000, 28, 28)
-    assert repr(digits).startswith("stand-in digits (drawn by qkit: no MNIST on this machine")
+def test_without_network_the_stand_in_is_drawn_once_and_named(drawn, data_home):
+    for _ in range(2):
+        digits = load_digits()
+        assert (digits.name, digits.x_train.shape, digits.x_test.shape) == (
+            "stand-in digits",
+            (20, 28, 28),
+            (21, 28, 28),
+        )
+        assert repr(digits).startswith("stand-in digits (drawn by qkit: no MNIST on this machine")
+    assert drawn == [(60_000, 0), (10_000, 1)]
+    (path,) = data_home.glob("standin-*.npz")
+    np.savez(path, **dict(np.load(path)) | {"more": np.zeros(3)})
+    assert load_digits().fingerprint == digits.fingerprint
 
 
 def test_a_failed_download_is_said_loudly(monkeypatch):
@@ -78,17 +92,39 @@ def test_stand_in_by_name(data_home, mnist_like, monkeypatch):
     assert load_digits().name == "stand-in digits"
 
 
-def test_a_missing_named_file_is_an_error(monkeypatch):
-    monkeypatch.setenv("QKIT_MNIST", "/no/such/mnist.npz")
-    with pytest.raises(ValueError, match=r"mnist\.npz does not exist\. Name an mnist\.npz"):
+def test_a_named_file_that_cannot_be_had_is_an_error(monkeypatch, tmp_path):
+    for named, message in (
+        ("/no/such/mnist.npz", r"mnist\.npz does not exist\. Name an mnist\.npz"),
+        ("~nosuchuser/mnist.npz", r"mnist\.npz does not exist\. Name an mnist\.npz"),
+        (f"/{'x' * 300}.npz", r"xxx\.npz cannot be read \(.*File name too long"),
+        (str(tmp_path), "cannot be read"),
+    ):
+        monkeypatch.setenv("QKIT_MNIST", named)
+        with pytest.raises(ValueError, match=message if os.name == "posix" else None):
+            load_digits()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_folders_that_may_not_be_entered(monkeypatch, tmp_path, data_home, mnist_like):
+    cache = save(tmp_path / "keras" / "datasets" / "mnist.npz", mnist_like).parent
+    with nobody_may_enter(cache), pytest.warns(UserWarning, match=r"mnist\.npz cannot be read .*Permission denied"):
+        assert load_digits().name == "stand-in digits"
+    data_home.mkdir(exist_ok=True)
+    with nobody_may_enter(data_home), pytest.warns(UserWarning, match="the stand-in digits cannot be kept in .*data"):
+        load_digits()
+    monkeypatch.setenv("QKIT_MNIST", str(cache / "mnist.npz"))
+    with nobody_may_enter(cache), pytest.raises(ValueError, match=r"mnist\.npz cannot be read .*Permission denied"):
         load_digits()
 
 
-def test_a_truncated_file_is_skipped_with_a_warning(data_home, mnist_like):
+def test_a_file_that_is_no_npz_is_skipped_with_a_warning(data_home, mnist_like):
     path = save(data_home / "mnist.npz", mnist_like)
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.warns(UserWarning, match=r"mnist\.npz cannot be read .* Looking elsewhere"):
-        assert load_digits().name == "stand-in digits"
+    whole = path.read_bytes()
+    np.save(data_home / "one.npy", mnist_like["x_test"])
+    for content in (whole[:-500], b"<!DOCTYPE html>", (data_home / "one.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match=r"mnist\.npz cannot be read .* Looking elsewhere"):
+            assert load_digits().name == "stand-in digits"
 
 
 def test_a_flipped_bit_is_noticed(tmp_path, mnist_like):
@@ -98,14 +134,6 @@ def test_a_flipped_bit_is_noticed(tmp_path, mnist_like):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="cannot be read"):
         read_digits(path, "a test")
-
-
-def test_an_npy_file_is_not_digits(data_home):
-    data_home.mkdir()
-    with open(data_home / "mnist.npz", "wb") as file:
-        np.save(file, np.zeros((3, 28, 28), np.uint8))
-    with pytest.warns(UserWarning, match=r"mnist\.npz cannot be read"):
-        assert load_digits().name == "stand-in digits"
 
 
 def test_labels_of_another_type_become_uint8(tmp_path, mnist_like):
@@ -126,25 +154,21 @@ def test_pickles_are_refused(tmp_path, mnist_like):
         read_digits(path, "a test")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_other_arrays_are_not_digits(tmp_path, mnist_like):
+    no_images = {"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, np.uint8)}
+    for change, message in (
         ({"x_train": np.zeros((60, 28, 27), np.uint8)}, "x_train must be uint8 images of shape"),
+        ({"x_train": np.uint8(3)}, "x_train must be uint8 images of shape"),
         ({"x_test": np.zeros((10, 28, 28), np.float32)}, "x_test must be uint8 images .* got float32"),
-        ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, np.uint8)}, "x_train must be"),
+        (no_images, "x_train must be"),
         ({"y_train": np.zeros(59, np.uint8)}, "y_train must hold one integer"),
         ({"y_test": np.full(10, 10, np.uint8)}, "y_test must hold one integer from 0 to 9"),
         ({"y_test": np.full(10, -1)}, "y_test must hold one integer from 0 to 9"),
         ({"y_test": np.zeros(10)}, "y_test must hold one integer"),
-    ],
-)
-def test_other_arrays_are_not_digits(tmp_path, mnist_like, change, message):
-    path = save(tmp_path / "other.npz", mnist_like | change)
-    with pytest.raises(ValueError, match=message):
-        read_digits(path, "a test")
-
-
-def test_missing_arrays_are_named(tmp_path, mnist_like):
+    ):
+        path = save(tmp_path / "other.npz", mnist_like | change)
+        with pytest.raises(ValueError, match=message):
+            read_digits(path, "a test")
     del mnist_like["y_test"]
     with pytest.raises(ValueError, match="no array named 'y_test'"):
         read_digits(save(tmp_path / "part.npz", mnist_like), "a test")
@@ -153,10 +177,10 @@ def test_missing_arrays_are_named(tmp_path, mnist_like):
 def test_training_images_are_read_when_they_are_asked_for(tmp_path, mnist_like):
     path = save(tmp_path / "a.npz", mnist_like)
     digits = read_digits(path, "a test")
-    assert digits._x_train is None
-    np.testing.assert_array_equal(digits.x_train, mnist_like["x_train"])
+    save(path, mnist_like | {"x_train": 255 - mnist_like["x_train"]})
+    np.testing.assert_array_equal(digits.x_train, 255 - mnist_like["x_train"])
     path.unlink()
-    np.testing.assert_array_equal(digits.x_train, mnist_like["x_train"])
+    np.testing.assert_array_equal(digits.x_train, 255 - mnist_like["x_train"])
     kept_in_memory = Digits(*mnist_like.values(), name="your digits", source="a test")
     assert kept_in_memory.x_train is mnist_like["x_train"]
     assert kept_in_memory.fingerprint == digits.fingerprint
@@ -169,8 +193,9 @@ def test_fingerprint_sees_one_label(tmp_path, mnist_like):
 
 
 @pytest.fixture
-def server(tmp_path, mnist_like):
+def server(tmp_path, mnist_like, monkeypatch):
     """A web server that serves, in turn, the answers put into its ``answers``: (bytes, announced length)."""
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     payload = save(tmp_path / "served.npz", mnist_like).read_bytes()
 
     class Handler(http.server.BaseHTTPRequestHandler):
