@@ -8,11 +8,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "accuracy": ["Accuracy", "Paired"],
         "cnn": ["build", "predict", "train", "trained"],
-        "conversion": ["convert"],
         "cost": ["layer_costs"],
-        "deployment": ["deploy"],
         "integer": ["IntegerNetwork"],
-        "litert": ["Latency", "LiteModel"],
+        "litert": ["convert", "deploy", "Latency", "LiteModel"],
         "measured": ["Measured"],
         "observe": ["activation_histograms", "channel_peaks"],
         "quantized": ["QuantizedNetwork", "predict_quantized"],
