@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.network import IntegerNetwork
-from qkit.network.runner import RUNTIMES as LITERT
+from qkit.network.litert import RESOLVERS as LITERT
 from qkit.numeric import RUNTIMES
 from tests.network.int8_files import litert_outputs, post_training, quantization_aware
 

@@ -7,10 +7,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["qat"],
     submod_attrs={
         "cnn": ["build", "kernels_replaced", "layer_costs", "predict", "train", "trained"],
-        "conversion": ["convert"],
-        "deployment": ["deploy"],
         "integer": ["IntegerNetwork"],
-        "litert": ["Latency", "LiteModel"],
+        "litert": ["convert", "deploy", "Latency", "LiteModel"],
         "recipe": ["NETWORKS", "trained_weights"],
         "simulate": [
             "Measured",

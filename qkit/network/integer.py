@@ -1,28 +1,44 @@
 """A full-int8 .tflite file, run in NumPy as integer hardware runs it, and equal to LiteRT bit for bit.
 
 The file says which layers there are, with which integers, scales and zero-points; :mod:`qkit.numeric.integer_layers`
-and :mod:`qkit.numeric.integer_layers` compute them, :mod:`qkit.numeric.fixed_point` names the kernels whose rounding is
-followed. TensorFlow is not needed.
+computes them, :mod:`qkit.numeric.fixed_point` names the runtimes whose rounding is followed. TensorFlow is not needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qkit.network.int8_file import read_layers
-from qkit.numeric.affine import QuantParams, quantize, reals
+from qkit.network.tflite import FAULTS, Operator, Tensor, on_input_grid, read_operators
+from qkit.numeric import QuantParams, QuantSpec
 from qkit.numeric.fixed_point import Runtime, check_runtime
-from qkit.numeric.integer_layers import Dense, Layer, Trace
+from qkit.numeric.integer_layers import (
+    Convolution,
+    Dense,
+    Dequantize,
+    Layer,
+    MaxPool,
+    Quantize,
+    Reshape,
+    Shift,
+    Softmax,
+    Trace,
+)
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
+OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"
+"""What is known here."""
+SAME = 0
+"""What the schema calls the padding that keeps the size."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IntegerNetwork:
     """An int8 network: layers one after the other, from an image to an answer.
+
+    Taught in notebook 06.
 
     Attributes
     ----------
@@ -53,11 +69,18 @@ class IntegerNetwork:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is not a .tflite file, is cut off, holds a network of floats, or has a layer that is not known
-            here. Known are convolutions, max pooling, reshaping, dense layers, softmax, quantizing, dequantizing.
+            If it is not a .tflite file, is damaged or cut off, holds a network of floats, or has a layer that is not
+            known here. Known are convolutions, max pooling, reshaping, dense layers, softmax, quantizing, dequantizing.
         """
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
-        return cls(*read_layers(content))
+        operators = read_operators(content)
+        try:
+            image = operators[0].inputs[0]
+            return cls(image.shape[1:], image.grid, _layers(image, operators))
+        except _NotKnownError:
+            raise
+        except FAULTS as problem:
+            raise ValueError(f"this .tflite file of {len(content):,} bytes is damaged ({problem})") from problem
 
     def predict(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return the output of the last layer.
@@ -145,18 +168,107 @@ class IntegerNetwork:
         for start in range(0, len(x), BATCH):
             outputs = {"image": x[start : start + BATCH]}
             for layer in self.layers:
-                outputs[layer.name] = layer.run(outputs[layer.source], runtime)
+                try:
+                    outputs[layer.name] = layer.run(outputs[layer.source], runtime)
+                except OverflowError as problem:
+                    raise ValueError(f"the scales of {layer.name} do not fit together ({problem})") from problem
             yield outputs
 
     def _input(self, images: np.ndarray) -> np.ndarray:
         """Return images as the network takes them."""
         dtype = np.dtype(np.float32) if self.image is None else self.image.spec.dtype
         if images.size and images.dtype == dtype and images.shape[1:] == self.shape:
-            return reals(images, "images")
+            if not np.all(np.isfinite(images)):
+                raise ValueError("images must hold finite numbers, got NaN or infinity")
+            return images
         if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
-            levels = np.arange(256, dtype=np.float32) / 255
-            return (levels if self.image is None else quantize(levels, self.image))[images[..., None]]
+            return on_input_grid(images, self.image)
         raise ValueError(
             f"images must be grey levels, uint8 of shape (n, {', '.join(map(str, self.shape[:-1]))}), or {dtype} of "
             f"shape (n, {', '.join(map(str, self.shape))}), at least one; got {images.dtype} of shape {images.shape}"
         )
+
+
+class _NotKnownError(ValueError):
+    """The file is whole, but has something that is not known here."""
+
+
+def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
+    names, layers = {image.index: "image"}, []
+    for step in operators:
+        name = _short_name(step, names.values())
+        if step.kind not in OPERATORS:
+            raise _NotKnownError(f"{name} is a {step.kind}; known here are {', '.join(OPERATORS)}")
+        x = step.inputs[0]
+        if x.index not in names:
+            raise _NotKnownError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
+        layers.append(_layer(step, name, names[x.index]))
+        names[step.output.index] = name
+    return tuple(layers)
+
+
+def _short_name(step: Operator, taken: Collection[str]) -> str:
+    """Return what Keras calls the layer; what Keras has no layer for, and what comes twice, gets a name of its own."""
+    name = step.kind.lower() if step.kind in ("SOFTMAX", "QUANTIZE", "DEQUANTIZE") else step.layer
+    count = 1 + sum(other.partition(" ")[0] == name for other in taken)
+    return name if count == 1 else f"{name} {count}"
+
+
+def _layer(step: Operator, name: str, source: str) -> Layer:
+    kind, (x, *constants), y = step.kind, step.inputs, step.output
+    if step.activation != "NONE" and (step.activation != "RELU" or kind == "MAX_POOL_2D"):
+        raise _NotKnownError(f"{name}, a {kind}, ends with {step.activation}, which is not known here")
+    common = {"name": name, "source": source, "x": x.grid, "y": y.grid, "shape": y.shape[1:]}
+    types = [tensor.dtype for tensor in (x, y, *constants)]
+    match kind, types:
+        case "QUANTIZE", ["float32", "int8"]:
+            return Quantize(**common)
+        case "QUANTIZE", ["int8", "uint8"] | ["uint8", "int8"] if x.scale == y.scale:
+            return Shift(**common)
+        case "DEQUANTIZE", ["int8", "float32"]:
+            return Dequantize(**common)
+        case "RESHAPE", ["int8", "int8", *_]:
+            return Reshape(**common)
+        case "SOFTMAX", ["int8", "int8"]:
+            if (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
+                raise _NotKnownError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
+            return Softmax(**common)
+        case "MAX_POOL_2D", ["int8", "int8"]:
+            return MaxPool(**common, **_window(step, (step.options.filterHeight, step.options.filterWidth)))
+        case "FULLY_CONNECTED", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"]:
+            return Dense(**common, **_weights(step))
+        case "CONV_2D", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"]:
+            if (step.options.dilationHFactor, step.options.dilationWFactor) != (1, 1):
+                raise _NotKnownError(f"{name} is dilated; only convolutions without gaps are known here")
+            return Convolution(**common, **_weights(step), **_window(step, constants[0].shape[1:3]))
+    raise _NotKnownError(
+        f"{name}, a {kind}, has {', '.join(types)}; only networks of int8, with biases of int32, can be run here: "
+        "convert with optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
+        "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
+    )
+
+
+def _weights(step: Operator) -> dict:
+    weights, *bias = step.inputs[1:]
+    per_channel = weights.scale.size > 1
+    scale, zero_point = weights.scale, weights.zero_point
+    if not per_channel:
+        scale, zero_point = scale.item(), zero_point.item()
+    spec = QuantSpec(symmetric=True, narrow_range=True, axis=0 if per_channel else None)
+    return {
+        "q_weights": weights.values,
+        "q_bias": bias[0].values if bias else np.zeros(weights.shape[0], np.int32),
+        "w": QuantParams(scale, zero_point, spec),
+        "relu": step.activation == "RELU",
+    }
+
+
+def _window(step: Operator, size: tuple[int, int]) -> dict:
+    strides, same = (step.options.strideH, step.options.strideW), step.options.padding == SAME
+    sides, found = step.inputs[0].shape[1:3], step.output.shape[1:3]
+    if min(size + strides) < 1 or found != tuple(
+        -(-(side if same else side - length + 1) // stride)
+        for side, length, stride in zip(sides, size, strides, strict=True)
+    ):
+        raise ValueError(f"windows of {size} every {strides} do not lead from {sides} to {found}")
+    return {"size": size, "strides": strides, "same": same}

@@ -2,11 +2,16 @@
 
     latent float weights → quantizer → layer → quantizer → next layer
 
-The forward pass computes with what will be left after quantization; the backward pass moves the latent weights
-(:mod:`qkit.network.quantizers`). It starts where post-training quantization ends: ranges are calibrated first.
-Whatever it gains is to be compared with :func:`fine_tuned`, the float network that sees the same images again.
+Every kernel, every activation, the image and the logits go through a quantizer, which tensorflow-model-optimization
+(tfmot) puts there: float numbers in, float numbers on a grid out. Rounding has no useful derivative, so the gradient
+passes straight through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay
+float, and are called latent.
+
+It starts where post-training quantization ends: ranges are calibrated first. Whatever it gains is to be compared with
+:func:`fine_tuned`, the float network that sees the same images again.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,32 +22,29 @@ import numpy as np
 from qkit.digits import Digits
 from qkit.keeping import Arrays, key
 from qkit.network import cnn, recipe, simulate
-from qkit.network.backend import keras
-from qkit.network.calibrate import calibrated_ranges
-from qkit.network.conversion import convert
-from qkit.network.litert import LiteModel
-from qkit.network.quantizers import latent_kernels, read_ranges, with_quantizers, write_ranges
-from qkit.numeric import QuantParams, thresholds
+from qkit.network.backend import keras, tf
+from qkit.network.litert import LiteModel, convert
+from qkit.network.simulate import Simulation, plan_of
+from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
+
+# After the backend, which decides for tf_keras.
+from tensorflow_model_optimization.quantization import keras as tfmot  # isort: skip
 
 VERSION = 1
-"""Goes up when the same network, digits and settings train other weights."""
+"""Goes up when the same network, digits and settings give other weights than before: a test says so."""
 METHODS = ("lsq", "plain", "stock")
 CALIBRATION_IMAGES = 1_000
 IMAGES = 12_000
 LEARNING_RATE = 3e-4
 LEARNING_RATES = {2: 2e-3, 3: 1e-3, 4: 1e-3}
 """By the fewest bits in the network. Where there are few levels, a weight has far to go to the next one."""
+RATE = 10.0
+"""How much faster than the optimizer's learning rate the logarithm of a learned step moves."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained with quantization; :func:`train` says what it all means.
-
-    Raises
-    ------
-    ValueError
-        If bits are not integers from 2 to 8, the method is unknown, or ``epochs`` not from 0 to 9,999.
-    """
+    """How a network is trained with quantization; :func:`train` says what it all means, and what is refused."""
 
     weight_bits: int = 8
     activation_bits: int = 8
@@ -65,11 +67,6 @@ class Settings:
     def runs_in_litert(self) -> bool:
         """Whether the network can be converted: LiteRT has weights of 4 and 8 bits, activations of 8."""
         return self.weight_bits in (4, 8) and self.activation_bits == 8
-
-    @property
-    def learning_rate(self) -> float:
-        """Where the cosine starts."""
-        return LEARNING_RATES.get(min(self.weight_bits, self.activation_bits), LEARNING_RATE)
 
     def __str__(self) -> str:
         return f"{self.weight_bits}-bit weights, {self.activation_bits}-bit activations, {self.method}"
@@ -119,12 +116,12 @@ class QatNetwork:
         The network computes with ``fake_quantize(kernel, ranges["conv1/kernel"], "half_up")``, but for a few numbers
         in a million so close to the middle of two steps that float32 rounds them the other way.
         """
-        return {layer: kernel.numpy() for layer, (kernel, _) in latent_kernels(self.model).items()}
+        return {layer: kernel.numpy() for layer, (kernel, _) in latent_weights(self.model).items()}
 
     def to_litert(self) -> LiteModel:
-        """Convert to a file that takes and returns int8.
+        """Convert to a file that takes and returns int8. Weights of 4 bits take half a byte each.
 
-        Weights of 4 bits take half a byte each.
+        Taught in notebook 07, sections 4 and 7.
 
         Raises
         ------
@@ -153,8 +150,8 @@ def train(
 
     Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel. But each
     dense layer has a single one where LiteRT could run the network (4- or 8-bit weights, 8-bit activations): the
-    converter fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits,
-    and biases stay float.
+    converter fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits
+    (with few levels, the logits of two digits are too often equal), and biases stay float.
 
     Parameters
     ----------
@@ -166,10 +163,10 @@ def train(
         From 2 to 8.
     method : {"lsq", "plain", "stock"}
         ``"lsq"`` learns the steps of kernels and activations, starting from those of the least squared error
-        (:class:`qkit.network.quantizers.LearnedStep`). ``"plain"`` takes tfmot's own quantizers: the range of a
-        kernel is that of its weights, the range of an activation a moving average, starting from the least squared
-        error. ``"stock"`` is the same without calibration, as in tfmot's guide: averages start at -6 to 6, and
-        after 100 steps 90 % of that is still there.
+        (:class:`LearnedStep`). ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its
+        weights, the range of an activation a moving average, starting from the least squared error. ``"stock"`` is
+        the same without calibration, as in tfmot's guide: averages start at -6 to 6, and after 100 steps 90 % of
+        that is still there.
     seed : int
         Decides the order of the images.
     images, epochs : int
@@ -181,20 +178,38 @@ def train(
     ------
     ValueError
         If bits are not integers from 2 to 8, the method is unknown, ``epochs`` not from 0 to 9,999, there are not so
-        many images, or the network has other layers or activations.
+        many images, or the network has other layers or activations, takes other images, or has too few outputs.
+
+    Taught in notebook 07, sections 2 to 5.
+
+    Examples
+    --------
+    >>> network = train(trained("deep", digits), digits, weight_bits=2, activation_bits=2)  # doctest: +SKIP
+    >>> network.predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
-    quantized = _with_quantizers(model, settings)
+    image, outputs = (*digits.x_train.shape[1:], 1), int(digits.y_train.max()) + 1
+    if model.input_shape[1:] != image or model.output_shape[-1] < outputs:
+        raise ValueError(
+            f"the network must turn the images of {digits.name}, {image}, into {outputs} probabilities; it turns "
+            f"{model.input_shape[1:]} into {model.output_shape[-1]}"
+        )
+    quantized = with_quantizers(model, settings)
     if method != "stock":
-        kernel_method = thresholds.mse if method == "lsq" else thresholds.minmax
-        some = digits.x_train[:CALIBRATION_IMAGES]
-        dense_per_channel = not settings.runs_in_litert
-        ranges = calibrated_ranges(model, some, weight_bits, activation_bits, kernel_method, dense_per_channel)
-        write_ranges(quantized, ranges)
-    record = _Record(quantized)
+        write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
+    latent, scale = [], []
+
+    def follow(*_) -> None:
+        layer, kernel = next(iter(QatNetwork(quantized, settings, None).kernels.items()))
+        latent.append(kernel)
+        scale.append(read_ranges(quantized)[f"{layer}/kernel"].scale)
+
+    follow()
     if epochs > 0:
-        cnn.train(quantized, digits, epochs, seed, images, settings.learning_rate, [record])
-    return QatNetwork(quantized, settings, record.path())
+        rate = LEARNING_RATES.get(min(settings.weight_bits, settings.activation_bits), LEARNING_RATE)
+        each_step = keras.callbacks.LambdaCallback(on_train_batch_end=follow)
+        cnn.train(quantized, digits, epochs, seed, images, rate, [each_step])
+    return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 
 def trained(
@@ -207,39 +222,27 @@ def trained(
     images: int = IMAGES,
     epochs: int = 1,
 ) -> QatNetwork:
-    """Return what :func:`train` makes of the trained network: kept in ``data/networks/``, or trained now.
+    """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Parameters
-    ----------
-    name : {"shallow", "deep"}
-    digits, weight_bits, activation_bits, method, images
-        As for :func:`train`.
-    seed : int
-        Another seed is also another float network.
-    epochs : int
-        At least 1.
-
-    Raises
-    ------
-    ValueError
-        As :func:`train`, and if ``name`` is unknown.
+    Parameters and errors are those of :func:`train`; also refused are other names than ``"shallow"`` and ``"deep"``,
+    and ``epochs`` below 1. Another ``seed`` is also another float network.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
-    model = _with_quantizers(cnn.build(name, seed), settings)
+    model = with_quantizers(cnn.build(name, seed), settings)
 
     def make() -> Arrays:
         network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
-        return cnn.arrays_of(network.model) | {f"path/{key}": array for key, array in network.path._asdict().items()}
+        return cnn.arrays_of(network.model) | {f"path/{part}": array for part, array in network.path._asdict().items()}
 
     steps = epochs * -(-images // recipe.BATCH_SIZE) + 1
-    kernel = next(iter(latent_kernels(model).values()))[0]
-    path = {
+    kernel = next(iter(latent_weights(model).values()))[0]
+    also = {
         "path/latent": np.empty((steps, *kernel.shape), np.float32),
         "path/scale": np.empty((steps, kernel.shape[-1]), np.float32),
     }
-    file, what = _path(name, digits, seed, settings), f"{name}, {settings}"
-    arrays = cnn.kept_model(model, file, make, what=what, digits=digits, epochs=epochs, also=path)
-    return QatNetwork(model, settings, WeightPath(*(arrays[f"path/{key}"] for key in WeightPath._fields)))
+    path = _kept_path(name, digits, settings)
+    arrays = cnn.kept_model(model, path, make, what=f"{name}, {settings}", digits=digits, epochs=epochs, also=also)
+    return QatNetwork(model, settings, WeightPath(arrays["path/latent"], arrays["path/scale"]))
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
@@ -255,35 +258,229 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
         return cnn.arrays_of(network)
 
-    file, what = _path(name, digits, seed, ("float", images, epochs)), f"{name}, trained on in float"
-    cnn.kept_model(model, file, make, what=what, digits=digits, epochs=epochs)
+    path = _kept_path(name, digits, Settings(seed=seed, images=images, epochs=epochs), training="float")
+    cnn.kept_model(model, path, make, what=f"{name}, trained on in float", digits=digits, epochs=epochs)
     return model
 
 
-def _with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
-    bits = settings.weight_bits, settings.activation_bits
-    return with_quantizers(model, *bits, settings.method == "lsq", dense_per_channel=not settings.runs_in_litert)
+class LearnedStep(tfmot.quantizers.Quantizer):
+    """A quantizer whose step is trained like a weight (LSQ, learned step size quantization).
+
+        x̂ = step * clip(round(x / step), qmin, qmax)
+
+        ∂x̂ / ∂x    = 1 where qmin ≤ x / step ≤ qmax, else 0
+        ∂x̂ / ∂step = round(x / step) - x / step there, else qmin or qmax,     times 1 / sqrt(n * qmax)
+
+    where n weights, or n activations of an image, share the step.
+
+    The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
+    however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
+    which the accuracy hardly shows. With the logarithm a step stays positive, and changes by as large a share of
+    itself as weights around 1 / RATE do. (Adam also undoes constant factors of a gradient: the one above matters
+    to other optimizers.)
+
+    Parameters
+    ----------
+    bits : int
+    signed : bool
+        For kernels; else for what ReLU returns.
+    per_channel : bool
+        One step for each index of the last axis.
+
+    Taught in notebook 07, sections 3, 5 and 6.
+
+    References
+    ----------
+    Esser et al. 2020, "Learned Step Size Quantization", arXiv:1902.08153; for the logarithm, Jain et al. 2020,
+    "Trained Quantization Thresholds", arXiv:1903.08066.
+    """
+
+    def __init__(self, bits: int, signed: bool, per_channel: bool):
+        self.bits, self.signed, self.per_channel = bits, signed, per_channel
+
+    def build(self, tensor_shape, name: str, layer) -> dict[str, tf.Variable]:
+        """Add the trained variable to ``layer``; :func:`write_ranges` sets it."""
+        shape = tensor_shape[-1:] if self.per_channel else ()
+        return {"log": layer.add_weight(name=f"{name}_log", shape=shape, initializer="zeros")}
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        """Return the inputs on the grid."""
+        spec = _step_spec(self.bits, self.signed, self.per_channel)
+        sharing = inputs.shape[-1] if self.per_channel else 1 if self.signed else tf.shape(inputs)[0]
+        n = tf.cast(tf.size(inputs) // sharing, tf.float32)
+        fake_quantize = tf.quantization.fake_quant_with_min_max_vars
+        if self.per_channel:
+            fake_quantize = tf.quantization.fake_quant_with_min_max_vars_per_channel
+
+        @tf.custom_gradient
+        def on_grid(x, step):
+            x_hat = fake_quantize(x, spec.qmin * step, spec.qmax * step, self.bits, spec.narrow_range)
+
+            def gradient(upstream):
+                inside = (x >= spec.qmin * step) & (x <= spec.qmax * step)
+                by_step = upstream * (x_hat - tf.where(inside, x, 0.0)) / step
+                by_step = tf.reduce_sum(by_step, tf.range(tf.rank(x) - len(step.shape)))
+                return tf.where(inside, upstream, 0.0), by_step / tf.sqrt(n * spec.qmax)
+
+            return x_hat, gradient
+
+        return on_grid(inputs, tf.exp(RATE * weights["log"]))
+
+    def get_config(self) -> dict:
+        return dict(vars(self))
 
 
-def _path(name: str, digits: Digits, seed: int, settings: object) -> Path:
-    """Name another file for everything that could change the weights: float network, code, settings, tfmot."""
-    base, tfmot = recipe.kept_path(name, digits, seed), version("tensorflow-model-optimization")
-    made_from = key(VERSION, simulate=simulate.VERSION, network=base.name, settings=repr(settings), tfmot=tfmot)
+class LayerConfig(tfmot.QuantizeConfig):
+    """Which quantizers a layer gets: one for its kernel, one for what ReLU returns or softmax takes (the logits).
+
+    tfmot rebuilds configs from ``get_config()``. One that forgets something there trains in float, silently:
+    so nothing here has a default, and all of it is plain numbers.
+    """
+
+    def __init__(self, weight_bits: int, activation_bits: int, learned: bool, per_channel: bool):
+        self.weight_bits, self.activation_bits = weight_bits, activation_bits
+        self.learned, self.per_channel = learned, per_channel
+
+    def get_weights_and_quantizers(self, layer) -> list:
+        if self.learned:
+            return [(layer.kernel, LearnedStep(self.weight_bits, True, self.per_channel))]
+        quantizer = tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True)
+        return [(layer.kernel, quantizer)]
+
+    def get_activations_and_quantizers(self, layer) -> list:
+        is_last = layer.activation is keras.activations.softmax
+        if self.learned and not is_last:
+            return [(layer.activation, LearnedStep(self.activation_bits, False, False))]
+        bits = 8 if is_last else self.activation_bits
+        return [(layer.activation, tfmot.quantizers.MovingAverageQuantizer(bits, False, False, False))]
+
+    def set_quantize_weights(self, layer, quantize_weights) -> None:
+        layer.kernel = quantize_weights[0]
+
+    def set_quantize_activations(self, layer, quantize_activations) -> None:
+        layer.activation = quantize_activations[0]
+
+    def get_output_quantizers(self, layer) -> list:
+        return []
+
+    def get_config(self) -> dict:
+        return dict(vars(self))
+
+
+def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
+    """Return a copy of a float network with quantizers around its layers, and the same weights.
+
+    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: the copy is of little use
+    before :func:`write_ranges` or some training. Raises ``ValueError`` as :func:`train`, and ``RuntimeError`` if tfmot
+    left something in float.
+    """
+    activations = [layer.activation for layer in plan_of(model) if layer.activation]
+    if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
+        raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
+
+    def annotated(layer):
+        copy = type(layer).from_config(layer.get_config())
+        if layer.weights:
+            per_channel = isinstance(layer, keras.layers.Conv2D) or not settings.runs_in_litert
+            bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
+            return tfmot.quantize_annotate_layer(copy, LayerConfig(*bits, learned, per_channel))
+        # tfmot leaves an image in float that goes to a layer without quantizers.
+        return tfmot.quantize_annotate_layer(copy) if layer is model.layers[0] else copy
+
+    with tfmot.quantize_scope({"LayerConfig": LayerConfig}):
+        copy = tfmot.quantize_apply(keras.models.clone_model(model, clone_function=annotated))
+    layers = [layer.name for layer in model.layers if layer.weights]
+    wanted = {"image", *(f"{layer}/kernel" for layer in layers), *layers[:-1], "logits"}
+    if missing := wanted - set(_quantizers(copy)):
+        raise RuntimeError(f"tfmot left these in float: {', '.join(sorted(missing))}")
+    for layer, weights in latent_weights(copy).items():
+        for latent, weight in zip(weights, model.get_layer(layer).weights, strict=True):
+            latent.assign(weight)
+    return copy
+
+
+def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf.Variable]]:
+    """Return the variables that an optimizer moves, by layer: kernel and bias, both in float."""
+    layers = {layer.name.removeprefix("quant_"): layer.weights for layer in model.layers}
+    return {name: tuple(weights[:2]) for name, weights in layers.items() if weights and _stem(weights[0]) == "kernel"}
+
+
+def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
+    """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
+    simulation, bits = Simulation(model, images), (settings.weight_bits, settings.activation_bits)
+    method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
+    per_tensor, per_channel = (
+        simulation.quantized(*bits, per_channel=each, weight_method=method) for each in (False, True)
+    )
+    ranges = dict(per_channel.activations)
+    ranges["logits"] = ranges.pop(simulation.layers[-1])
+    for layer in simulation.layers:
+        is_coarse = settings.runs_in_litert and isinstance(model.get_layer(layer), keras.layers.Dense)
+        ranges[f"{layer}/kernel"] = (per_tensor if is_coarse else per_channel).kernels[layer]
+    return ranges
+
+
+def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
+    """Return the grids of a network with quantizers, by tensor: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``.
+
+    They are those that an evaluation would use now. (tfmot's ``LastValueQuantizer`` takes the range of a kernel when
+    a training step begins, and the step moves the weights.)
+    """
+    ranges = {}
+    for tensor, (bits, variables) in _quantizers(model).items():
+        is_kernel, values = tensor.endswith("/kernel"), {name: v.numpy() for name, v in variables.items()}
+        if "log" in values:
+            step = np.exp(RATE * values["log"])
+            spec = _step_spec(bits, is_kernel, step.ndim == 1)
+            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), spec)
+        else:
+            per_channel = values["max"].ndim == 1
+            spec = _step_spec(bits, True, per_channel) if is_kernel else QuantSpec(bits, signed=False)
+            ranges[tensor] = params_from_range(values["min"], values["max"], spec)
+    return ranges
+
+
+def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -> None:
+    """Let a network with quantizers use these grids; learned steps and moving averages go on from there."""
+    quantizers = _quantizers(model)
+    for tensor, params in ranges.items():
+        values = {"log": np.log(params.scale) / RATE, "min": params.low, "max": params.high}
+        for name, variable in quantizers[tensor][1].items():
+            variable.assign(values[name])
+
+
+def _quantizers(model: "keras.Sequential") -> dict[str, tuple[int, dict[str, tf.Variable]]]:
+    """Return for every tensor its bits, and ``log`` of its learned step, or ``min`` and ``max`` of its range."""
+    found = {}
+    for layer in model.layers:
+        name, config = layer.name.removeprefix("quant_"), getattr(layer, "quantize_config", None)
+        if isinstance(config, LayerConfig):
+            tensors = {
+                "kernel": (f"{name}/kernel", config.weight_bits),
+                "post_activation": (name, config.activation_bits),
+                "pre_activation": ("logits", 8),
+            }
+        else:
+            tensors = {layer.name: ("image", 8)}
+        for variable in layer.weights:
+            part, _, what = _stem(variable).rpartition("_")
+            if part in tensors:
+                tensor, bits = tensors[part]
+                found.setdefault(tensor, (bits, {}))[1][what] = variable
+    return found
+
+
+def _stem(variable: tf.Variable) -> str:
+    return variable.name.split("/")[-1].removesuffix(":0")
+
+
+def _step_spec(bits: int, signed: bool, per_channel: bool) -> QuantSpec:
+    """Return the grid of a kernel, as LiteRT has it, or of what ReLU returns."""
+    return QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
+
+
+def _kept_path(name: str, digits: Digits, settings: Settings, training: str = "quantized") -> Path:
+    """Return where the result is kept: another file for everything that could change it."""
+    base, tfmot_version = recipe.kept_path(name, digits, settings.seed), version("tensorflow-model-optimization")
+    made_from = key(VERSION, network=base.name, training=training, settings=asdict(settings), tfmot=tfmot_version)
     return base.with_name(f"{name}-qat-{made_from}.npz")
-
-
-class _Record(keras.callbacks.Callback):
-    """Follow the kernel of the first layer, step by step."""
-
-    def __init__(self, network: "keras.Sequential"):
-        super().__init__()
-        self.network, self.latent, self.scale = network, [], []
-        self.on_train_batch_end()
-
-    def on_train_batch_end(self, batch: int = 0, logs: dict | None = None) -> None:
-        layer, (kernel, _) = next(iter(latent_kernels(self.network).items()))
-        self.latent.append(kernel.numpy())
-        self.scale.append(read_ranges(self.network)[f"{layer}/kernel"].scale)
-
-    def path(self) -> WeightPath:
-        return WeightPath(np.array(self.latent, np.float32), np.array(self.scale, np.float32))

@@ -4,7 +4,7 @@ import numpy as np
 
 from qkit.network.backend import keras, quiet, tf
 from qkit.network.cnn import as_input
-from qkit.network.runner import Runner
+from qkit.network.litert import Runner
 from qkit.network.tflite import read_operators
 
 

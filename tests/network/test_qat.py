@@ -1,31 +1,186 @@
-"""Quantization-aware training: what is trained, what is kept, what is converted."""
+"""Quantization-aware training: quantizers and their gradients, what is trained, what is kept, what is converted."""
+
+from functools import cache
 
 import numpy as np
 import pytest
+from tensorflow_model_optimization.quantization import keras as tfmot
 
-from qkit import fake_quantize
-from qkit.network import Simulation, kernels_replaced, predict, predict_quantized, qat, recipe, train, trained
+from qkit import QuantSpec, fake_quantize, params_from_range
+from qkit.network import (
+    Simulation,
+    activation_histograms,
+    build,
+    kernels_replaced,
+    predict,
+    predict_quantized,
+    qat,
+    recipe,
+    train,
+    trained,
+)
 from qkit.network.backend import keras, tf
+from qkit.network.cnn import as_input
+from qkit.network.qat import RATE, LayerConfig, LearnedStep, Settings, read_ranges, with_quantizers, write_ranges
+from qkit.numeric import thresholds
 
 FEW = {"images": 256}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A data folder for the whole module: the float network is trained once."""
-    return tmp_path_factory.mktemp("kept")
+def model(shallow):
+    return shallow
 
 
 @pytest.fixture(scope="module")
-def model(few_digits, folder):
-    """The shallow network, trained in float."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QKIT_DATA", str(folder))
-        return trained("shallow", few_digits)
+def network_of(model, few_digits):
+    """Train with quantization on a few images, once for all tests of these settings."""
+    return cache(lambda *bits_and_method, **more: qat.train(model, few_digits, *bits_and_method, **FEW | more))
 
 
 def right(probabilities, digits):
     return np.mean(probabilities.argmax(axis=1) == digits.y_test)
+
+
+# The learned step
+
+CASES = [
+    (bits, signed, per_channel)
+    for bits in (2, 5, 8)
+    for signed, per_channel in ((True, True), (True, False), (False, False))
+]
+
+
+def step_and_data(bits, signed, per_channel):
+    rng = np.random.default_rng(bits)
+    x = rng.normal(size=(6, 5, 4)).astype(np.float32)
+    step = np.float32(1.7 / 2 ** (bits - 1)) * (np.float32([0.5, 1, 1.5, 2]) if per_channel else np.float32(1))
+    return (x if signed else x.clip(0)), step
+
+
+def learned(x, step, bits, signed, per_channel):
+    return LearnedStep(bits, signed, per_channel)(x, True, {"log": tf.math.log(step) / RATE})
+
+
+def test_learned_steps_quantize_as_numpy_does():
+    for bits, signed, per_channel in CASES:
+        x, step = step_and_data(bits, signed, per_channel)
+        spec = QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
+        params = params_from_range(step * spec.qmin, step * spec.qmax, spec)
+        found = learned(tf.constant(x), tf.constant(step), bits, signed, per_channel)
+        np.testing.assert_allclose(found, fake_quantize(x, params, "half_up"), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_are_those_that_differentiation_finds_when_rounding_is_skipped():
+    """The formulas of the paper, against TensorFlow's own derivative of clipping, rounding passed straight through."""
+    for bits, signed, per_channel in CASES:
+        x, step = (tf.Variable(value) for value in step_and_data(bits, signed, per_channel))
+        qmax = 2.0 ** (bits - signed) - 1
+        qmin = -qmax if signed else 0.0
+        upstream = tf.constant(np.random.default_rng(1).normal(size=x.shape).astype(np.float32))
+        with tf.GradientTape(persistent=True) as tape:
+            steps = tf.clip_by_value(x / step, qmin, qmax)
+            passed = steps + tf.stop_gradient(tf.floor(steps + 0.5) - steps)
+            expected = tape.gradient(passed * step, [x, step], upstream)
+            found = tape.gradient(learned(x, step, bits, signed, per_channel), [x, step], upstream)
+        sharing = 4 if per_channel else 1 if signed else 6
+        factor = 1 / np.sqrt(6 * 5 * 4 / sharing * qmax)
+        np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
+        np.testing.assert_allclose(found[1], expected[1] * factor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_of_adam_changes_no_learned_step_by_more_than_its_share(model, few_digits):
+    """Were the step itself the variable, 8-bit steps of 0.001 would change by the whole learning rate, below 0."""
+    before = qat.train(model, few_digits, 8, 8, "lsq", epochs=0)
+    network, before = before.model, before.ranges
+    network.compile(keras.optimizers.Adam(0.002), "sparse_categorical_crossentropy")
+    network.train_on_batch(as_input(few_digits.x_train[:64]), few_digits.y_train[:64])
+    after = read_ranges(network)
+    for tensor in ("conv1/kernel", "conv1", "dense1/kernel"):
+        change = np.abs(np.log(after[tensor].scale / before[tensor].scale))
+        assert np.max(change) < 1.001 * RATE * 0.002
+        assert np.max(change) > 0.5 * RATE * 0.002
+
+
+# Quantizers in a network
+
+
+def test_ranges_are_read_as_they_were_written(model, few_digits):
+    for settings in (Settings(3, 4, "lsq"), Settings(3, 4, "plain"), Settings(4, 8, "lsq"), Settings(8, 8, "plain")):
+        network = with_quantizers(model, settings)
+        params = params_from_range(-1.0, 2.0, QuantSpec(8, signed=False))
+        kernel = QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True)
+        channels = QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=-1)
+        ends = np.linspace(0.5, 1.5, 32)
+        dense = params_from_range(-ends[:10], ends[:10], channels)
+        ranges = {
+            "image": params,
+            "conv1/kernel": params_from_range(-ends, ends, channels),
+            "conv1": params_from_range(0.0, 3.0, QuantSpec(settings.activation_bits, signed=False)),
+            "dense1/kernel": params_from_range(-2.0, 2.0, kernel) if settings.runs_in_litert else dense,
+            "logits": params,
+        }
+        write_ranges(network, ranges)
+        found = read_ranges(network)
+        assert set(found) == set(ranges)
+        for tensor, params in ranges.items():
+            np.testing.assert_allclose(found[tensor].scale, params.scale, rtol=1e-5)
+            np.testing.assert_array_equal(found[tensor].zero_point, params.zero_point)
+            assert (found[tensor].spec.bits, found[tensor].spec.axis) == (params.spec.bits, params.spec.axis)
+
+
+def test_calibration_takes_its_method_for_kernels_and_the_least_squared_error_for_activations(model, few_digits):
+    simulation = Simulation(model, few_digits.x_train[: qat.CALIBRATION_IMAGES])
+    for name, method in (("plain", thresholds.minmax), ("lsq", thresholds.mse)):
+        ranges = qat.train(model, few_digits, 2, 3, name, epochs=0).ranges
+        chosen = simulation.quantized(2, 3, weight_method=method)
+        for tensor, params in (("conv1/kernel", chosen.kernels["conv1"]), ("conv1", chosen.activations["conv1"])):
+            np.testing.assert_allclose(ranges[tensor].scale, params.scale, rtol=1e-5)
+
+
+def test_without_learned_steps_it_is_what_tfmot_makes(model, few_digits):
+    """At 8 bits, dense layers per tensor: the same numbers as ``quantize_model``, also after some training."""
+    ours, theirs = with_quantizers(model, Settings(8, 8, "stock")), tfmot.quantize_model(model)
+    for network in (ours, theirs):
+        network.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy")
+        for start in (0, 100):
+            batch = slice(start, start + 100)
+            network.train_on_batch(as_input(few_digits.x_train[batch]), few_digits.y_train[batch])
+    np.testing.assert_array_equal(predict(ours, few_digits.x_test), predict(theirs, few_digits.x_test))
+
+
+def test_the_float_network_stays_as_it_is(model, few_digits):
+    before = model.get_weights()
+    network = with_quantizers(model, Settings(2, 2))
+    network.get_layer("quant_conv1").weights[0].assign_add(tf.ones((3, 3, 1, 32)))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert "pool1" in activation_histograms(model, few_digits.x_train[:10])  # its layers are in no other network
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "message"),
+    [
+        ("get_weights_and_quantizers", "left these in float: conv1/kernel, dense1/kernel"),
+        ("get_activations_and_quantizers", "left these in float: conv1, logits"),
+    ],
+)
+def test_what_stays_in_float_is_said(model, monkeypatch, forgotten, message):
+    monkeypatch.setattr(LayerConfig, forgotten, lambda self, layer: [])
+    monkeypatch.setattr(LayerConfig, "set_quantize_weights", lambda self, layer, weights: None)
+    monkeypatch.setattr(LayerConfig, "set_quantize_activations", lambda self, layer, activations: None)
+    with pytest.raises(RuntimeError, match=message):
+        with_quantizers(model, Settings(4, 4))
+
+
+def test_a_config_survives_being_rebuilt_or_fails():
+    config = LayerConfig(3, 4, True, False)
+    assert vars(LayerConfig.from_config(config.get_config())) == vars(config)
+    with pytest.raises(TypeError, match="per_channel"):
+        LayerConfig.from_config({"weight_bits": 3, "activation_bits": 4, "learned": True})
+
+
+# Training
 
 
 def by_hand(model, network, images):
@@ -33,7 +188,7 @@ def by_hand(model, network, images):
     linear = keras.models.clone_model(model)
     linear.layers[-1].activation = keras.activations.linear
     ranges, kernels = network.ranges, network.kernels
-    for layer, (_, bias) in qat.latent_kernels(network.model).items():
+    for layer, (_, bias) in qat.latent_weights(network.model).items():
         linear.get_layer(layer).bias.assign(bias)
     quantized = {name: fake_quantize(kernel, ranges[f"{name}/kernel"], "half_up") for name, kernel in kernels.items()}
     activations = {"image": ranges["image"], "conv1": ranges["conv1"], "dense1": ranges["logits"]}
@@ -41,11 +196,9 @@ def by_hand(model, network, images):
         return tf.nn.softmax(predict_quantized(linear, images, activations)).numpy()
 
 
-@pytest.mark.parametrize(
-    ("weight_bits", "activation_bits", "method"), [(2, 2, "lsq"), (4, 8, "lsq"), (3, 4, "plain"), (8, 8, "stock")]
-)
-def test_it_computes_with_quantized_numbers(model, few_digits, weight_bits, activation_bits, method):
-    network = qat.train(model, few_digits, weight_bits, activation_bits, method, **FEW)
+@pytest.mark.parametrize("settings", [(2, 2, "lsq"), (4, 8, "lsq"), (3, 4, "plain"), (8, 8, "stock")], ids=str)
+def test_it_computes_with_quantized_numbers(model, network_of, few_digits, settings):
+    network, (weight_bits, activation_bits, _) = network_of(*settings), settings
     expected = by_hand(model, network, few_digits.x_test)
     found = network.predict(few_digits.x_test)
     # A sum may end beside the middle of two steps here and there.
@@ -62,32 +215,32 @@ def test_it_computes_with_quantized_numbers(model, few_digits, weight_bits, acti
     assert network.model.jit_compile is False  # XLA's fake quantization is wrong
 
 
-def test_training_recovers_what_two_bits_cost(model, few_digits):
-    before = qat.train(model, few_digits, 2, 2, "plain", epochs=0).predict(few_digits.x_test)
-    after = qat.train(model, few_digits, 2, 2, "plain", images=5_000).predict(few_digits.x_test)
+def test_training_recovers_what_two_bits_cost(network_of, few_digits):
+    before = network_of(2, 2, "plain", epochs=0).predict(few_digits.x_test)
+    after = network_of(2, 2, "plain", images=5_000).predict(few_digits.x_test)
     assert right(after, few_digits) > right(before, few_digits) + 0.05
 
 
 @pytest.mark.parametrize("method", ["lsq", "plain"])
-def test_calibrated_networks_are_good_before_the_first_step(model, few_digits, method):
-    network = qat.train(model, few_digits, method=method, epochs=0)
+def test_calibrated_networks_are_good_before_the_first_step(model, network_of, few_digits, method):
+    network = network_of(8, 8, method, epochs=0)
     agree = network.predict(few_digits.x_test).argmax(axis=1) == predict(model, few_digits.x_test).argmax(axis=1)
     assert agree.mean() > 0.98
     assert network.path.latent.shape == (1, 3, 3, 1, 32)
 
 
-def test_stock_ranges_start_far_off_and_stay_there(model, few_digits):
+def test_stock_ranges_start_far_off_and_stay_there(network_of, few_digits):
     """The start that tfmot chooses: the image has no range at all, and activations have -6 to 6."""
-    before = qat.train(model, few_digits, method="stock", epochs=0)
+    before = network_of(8, 8, "stock", epochs=0)
     assert len(set(before.predict(few_digits.x_test).argmax(axis=1))) == 1
-    after = qat.train(model, few_digits, method="stock", **FEW).ranges["conv1"]
+    after = network_of(8, 8, "stock").ranges["conv1"]
     assert after.low < -5.9 and after.high > 5.9
-    calibrated = qat.train(model, few_digits, method="plain", **FEW).ranges["conv1"]
+    calibrated = network_of(3, 4, "plain").ranges["conv1"]
     assert calibrated.low == 0 and calibrated.high < 5
 
 
-def test_the_path_goes_from_the_float_kernel_to_the_trained_one(model, few_digits):
-    network = qat.train(model, few_digits, 2, 2, **FEW)
+def test_the_path_goes_from_the_float_kernel_to_the_trained_one(model, network_of):
+    network = network_of(2, 2, "lsq")
     latent, scale = network.path
     assert latent.shape == (3, 3, 3, 1, 32) and scale.shape == (3, 32)
     np.testing.assert_array_equal(latent[0], model.get_layer("conv1").kernel)
@@ -96,16 +249,16 @@ def test_the_path_goes_from_the_float_kernel_to_the_trained_one(model, few_digit
     assert np.any(latent[0] != latent[1]) and np.any(latent[1] != latent[2])
 
 
-def test_same_seed_same_network(model, few_digits):
-    first, second, other = (qat.train(model, few_digits, 4, 4, seed=seed, **FEW) for seed in (0, 0, 1))
+def test_same_seed_same_network(model, network_of, few_digits):
+    first, other = network_of(2, 2, "lsq"), network_of(2, 2, "lsq", seed=1)
+    second = qat.train(model, few_digits, 2, 2, "lsq", **FEW)
     for one, two in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first.kernels["conv1"], other.kernels["conv1"])
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_settings_that_cannot_be(model, few_digits):
+    for settings, message in (
         ({"weight_bits": 1}, "weight_bits must be an integer from 2 to 8, got 1"),
         ({"activation_bits": 9}, "activation_bits must be an integer from 2 to 8, got 9"),
         ({"activation_bits": 2.5}, "got 2.5"),
@@ -113,58 +266,70 @@ def test_same_seed_same_network(model, few_digits):
         ({"weight_bits": "8"}, "got '8'"),
         ({"method": "LSQ"}, "method must be one of lsq, plain, stock, got 'LSQ'"),
         ({"epochs": -1}, "epochs must be an integer from 0 to 9,999, got -1"),
-        ({"images": 0}, "images must be from 1 to the 5,850 training images"),
         ({"images": 6_000}, "images must be from 1 to the 5,850 training images of stand-in digits, got 6,000"),
-    ],
-)
-def test_settings_that_cannot_be(model, few_digits, settings, message):
-    with pytest.raises(ValueError, match=message):
-        qat.train(model, few_digits, **settings)
+    ):
+        with pytest.raises(ValueError, match=message):
+            qat.train(model, few_digits, **settings)
 
 
-@pytest.mark.parametrize(
-    ("layer", "last", "message"),
-    [
-        (keras.layers.BatchNormalization(name="norm"), "softmax", "'norm' .* cannot be simulated"),
-        (keras.layers.Conv2D(2, 3), "softmax", "need ReLU, .* got linear, softmax"),
-        (keras.layers.Conv2D(2, 3, activation="relu"), "linear", "the last one softmax, .* got relu, linear"),
-    ],
-)
-@pytest.mark.parametrize("method", ["plain", "stock"])
-def test_networks_that_cannot_be(few_digits, layer, last, message, method):
-    layers = [type(layer).from_config(layer.get_config()), keras.layers.Flatten(), keras.layers.Dense(10, last)]
+def test_networks_that_cannot_be(few_digits):
+    conv, dense = keras.layers.Conv2D, keras.layers.Dense
+    for shape, layer, last, message in (
+        ((28, 28, 1), keras.layers.BatchNormalization(name="norm"), dense(10, "softmax"), "'norm' .* cannot be simul"),
+        ((28, 28, 1), conv(2, 3), dense(10, "softmax"), "need ReLU, .* got linear, softmax"),
+        ((28, 28, 1), conv(2, 3, activation="relu"), dense(10), "the last one softmax, .* got relu, linear"),
+        ((28, 28, 1), conv(2, 3, activation="relu"), dense(5, "softmax"), r"into 10 probabilities; it turns .* into 5"),
+        ((32, 32, 3), conv(2, 3, activation="relu"), dense(10, "softmax"), r"\(28, 28, 1\), .* it turns \(32, 32, 3\)"),
+    ):
+        model = keras.Sequential([keras.layers.Input(shape), layer, keras.layers.Flatten(), last])
+        for method in ("plain", "stock"):
+            with pytest.raises(ValueError, match=message):
+                qat.train(model, few_digits, method=method, epochs=0)
+
+
+def test_dense_layers_alone(few_digits):
+    """Nothing stands between their image and the Flatten, where tfmot puts no quantizer by itself."""
+    rng = np.random.default_rng(0)
+    layers = [
+        keras.layers.Flatten(),
+        keras.layers.Dense(20, "relu", name="dense1"),
+        keras.layers.Dense(10, "softmax", name="dense2"),
+    ]
     model = keras.Sequential([keras.layers.Input((28, 28, 1)), *layers])
-    with pytest.raises(ValueError, match=message):
-        qat.train(model, few_digits, method=method, epochs=0)
+    model.set_weights([rng.normal(scale=0.1, size=weights.shape) for weights in model.get_weights()])
+    network = qat.train(model, few_digits, **FEW)
+    assert set(network.ranges) == {"image", "dense1/kernel", "dense1", "dense2/kernel", "logits"}
+    assert network.ranges["image"].high == pytest.approx(1, abs=0.01)
+    theirs, ours = (each.predict(few_digits.x_test) for each in (network.to_litert(), network))
+    np.testing.assert_allclose(theirs, ours, atol=0.03)
 
 
-def test_without_training_it_is_post_training_quantization(model, few_digits):
-    network = qat.train(model, few_digits, 4, 4, epochs=0)
+def test_without_training_it_is_post_training_quantization(model, few_digits, network_of):
+    network = network_of(4, 4, "lsq", epochs=0)
     simulated = Simulation(model, few_digits.x_train[: qat.CALIBRATION_IMAGES]).quantized(4, 4)
     apart = np.abs(network.predict(few_digits.x_test) - simulated.predict(few_digits.x_test)).max(axis=1)
     assert np.mean(apart < 1e-3) > 0.98  # as in test_it_computes_with_quantized_numbers
 
 
-@pytest.mark.parametrize(
-    ("bits", "rate"), [((8, 8), 3e-4), ((5, 8), 3e-4), ((4, 8), 1e-3), ((8, 3), 1e-3), ((2, 4), 2e-3), ((8, 2), 2e-3)]
-)
-def test_fewer_bits_learn_faster(model, few_digits, monkeypatch, bits, rate):
+def test_fewer_bits_learn_faster(model, few_digits, monkeypatch):
     seen = []
     monkeypatch.setattr("qkit.network.cnn.train", lambda *arguments: seen.append(arguments[5]))
-    qat.train(model, few_digits, *bits)
-    assert seen == [rate]
+    monkeypatch.setattr("qkit.network.qat.CALIBRATION_IMAGES", 10)
+    for bits, rate in (((5, 8), 3e-4), ((4, 8), 1e-3), ((8, 3), 1e-3), ((2, 4), 2e-3)):
+        qat.train(model, few_digits, *bits)
+        assert seen.pop() == rate
 
 
 # What LiteRT runs
 
 
-@pytest.mark.parametrize(("weight_bits", "method"), [(4, "lsq"), (8, "lsq"), (8, "stock")])
-def test_the_file_answers_what_the_simulation_answers(model, few_digits, weight_bits, method, capfd, recwarn):
-    network = qat.train(model, few_digits, weight_bits, 8, method, images=2_000)
+@pytest.mark.parametrize("settings", [(4, 8, "lsq"), (8, 8, "lsq"), (8, 8, "stock")], ids=str)
+def test_the_file_answers_what_the_simulation_answers(network_of, few_digits, settings, capfd, recwarn):
+    network = network_of(*settings)
     before = network.model.get_weights()
     capfd.readouterr()
     file = network.to_litert()
-    assert capfd.readouterr() == ("", "") and not recwarn.list
+    assert capfd.readouterr() == ("", "") and not [w for w in recwarn if "litert" in str(w.filename)]
     for old, new in zip(before, network.model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     dtypes = file.tensors()["dtype"]
@@ -172,16 +337,16 @@ def test_the_file_answers_what_the_simulation_answers(model, few_digits, weight_
     theirs, ours = file.predict(few_digits.x_test), network.predict(few_digits.x_test)
     assert np.mean(theirs.argmax(axis=1) == ours.argmax(axis=1)) >= 0.998
     assert np.mean(np.abs(theirs - ours) < 0.01) > 0.98
-    assert file.size / 54_080 == pytest.approx(0.5 if weight_bits <= 4 else 1, abs=0.1)  # bytes a dense weight
+    assert file.size / 54_080 == pytest.approx(0.5 if settings[0] <= 4 else 1, abs=0.1)  # bytes a dense weight
 
 
-@pytest.mark.parametrize("bits", [(4, 4), (3, 8)])
-def test_what_litert_cannot_run_is_only_simulated(model, few_digits, bits):
-    network = qat.train(model, few_digits, *bits, epochs=0)
-    with pytest.raises(
-        ValueError, match=f"{bits[0]}-bit weights, {bits[1]}-bit .* can only be simulated; train it with"
-    ):
-        network.to_litert()
+def test_what_litert_cannot_run_is_only_simulated(network_of):
+    for bits in ((4, 4), (3, 8)):
+        network = network_of(*bits, "lsq", epochs=0)
+        with pytest.raises(
+            ValueError, match=f"{bits[0]}-bit weights, {bits[1]}-bit .* can only be simulated; train it with"
+        ):
+            network.to_litert()
 
 
 # What is kept
@@ -195,9 +360,9 @@ def kept(folder):
     return list((folder / "networks").glob("*-qat-*.npz"))
 
 
-def test_the_second_time_it_is_read(model, few_digits, folder, monkeypatch):
+def test_the_second_time_it_is_read(few_digits, shallow, kept_folder, monkeypatch):
     """Not with Keras: tfmot cannot read the ``.keras`` file of a network that it made."""
-    monkeypatch.setenv("QKIT_DATA", str(folder))
+    monkeypatch.setenv("QKIT_DATA", str(kept_folder))
     first = qat.trained("shallow", few_digits, 2, 4, images=128)
     monkeypatch.setattr("qkit.network.cnn.train", lambda *args: pytest.fail("trained again"))
     again = qat.trained("shallow", few_digits, 2, 4, images=128)
@@ -209,17 +374,44 @@ def test_the_second_time_it_is_read(model, few_digits, folder, monkeypatch):
     assert accuracy == pytest.approx(right(first.predict(few_digits.x_test), few_digits), abs=0.005)
 
 
-def test_everything_that_matters_is_another_file(few_digits, monkeypatch):
-    settings = {"weight_bits": 4, "activation_bits": 4, "method": "lsq", "seed": 0, "images": 128, "epochs": 1}
+def test_everything_that_matters_is_another_file(few_digits, data_home, monkeypatch):
+    monkeypatch.setattr("qkit.network.cnn.train", fake_training)
+    settings = {"weight_bits": 4, "activation_bits": 4, "method": "stock", "seed": 0, "images": 128, "epochs": 1}
     changes = [{}, *({name: value} for name, value in zip(settings, (3, 3, "plain", 1, 9, 2), strict=True))]
-    paths = {qat._path("shallow", few_digits, 0, qat.Settings(**settings | change)) for change in changes}
-    paths.add(qat._path("deep", few_digits, 0, qat.Settings(**settings)))
-    paths.add(qat._path("shallow", few_digits, 1, qat.Settings(**settings)))
-    code, read = ["qat", "quantizers", "calibrate", "simulate", "forward", "thresholds", "affine"], qat.Path.read_bytes
-    for module in code:
-        monkeypatch.setattr(qat.Path, "read_bytes", lambda path: b"edited" if path.stem == module else read(path))  # noqa: B023
-        paths.add(qat._path("shallow", few_digits, 0, qat.Settings(**settings)))
-    assert len(paths) == len(changes) + 2 + len(code)
+    for count, change in enumerate(changes, start=1):
+        qat.trained("shallow", few_digits, **settings | change)
+        assert len(kept(data_home)) == count
+    qat.fine_tuned("shallow", few_digits, images=128)
+    monkeypatch.setattr(qat, "VERSION", qat.VERSION + 1)
+    qat.trained("shallow", few_digits, **settings)
+    assert len(kept(data_home)) == len(changes) + 2
+    qat.trained("shallow", few_digits, **settings)
+    assert len(kept(data_home)) == len(changes) + 2
+
+
+STORED = {}
+"""Mean step of conv1's kernels, end of conv1's range, mean way of conv1's weights, validation loss: of three steps."""
+
+
+def test_what_was_kept_is_still_what_would_be_trained(few_digits):
+    """If this fails, then kept networks are not those that the code of today would train."""
+    rng = np.random.default_rng(0)
+    model = build("shallow")
+    model.set_weights([rng.normal(scale=0.1, size=weights.shape) for weights in model.get_weights()])
+    found = {}
+    for weight_bits, activation_bits, method in ((2, 2, "lsq"), (4, 8, "lsq"), (3, 3, "plain"), (8, 8, "stock")):
+        network = qat.train(model, few_digits, weight_bits, activation_bits, method, images=384)
+        latent, scale = network.path
+        found[weight_bits, activation_bits, method] = [
+            float(np.mean(scale[-1])),
+            float(network.ranges["conv1"].high),
+            float(np.mean(np.abs(latent[-1] - latent[0]))),
+            network.model.curves["val_loss"][0],
+        ]
+    print(found)
+    assert found == {settings: pytest.approx(numbers, rel=0.01) for settings, numbers in STORED.items()}, (
+        "raise VERSION in qkit/network/qat.py and store these numbers"
+    )
 
 
 @pytest.mark.parametrize("damage", [b"half a file", {"weight/0": np.zeros(3)}, {"weight/1": np.float32(np.nan)}])
@@ -246,13 +438,10 @@ def test_nothing_is_kept_of_a_training_that_was_stopped(few_digits, data_home, m
     with pytest.raises(KeyboardInterrupt):
         qat.trained("shallow", few_digits, 4, 4, "stock")
     assert not kept(data_home)
-    monkeypatch.setattr("qkit.network.cnn.train", fake_training)
-    qat.trained("shallow", few_digits, 4, 4, "stock")
-    assert len(kept(data_home)) == 1
 
 
-def test_the_control_sees_the_same_images_in_float(model, few_digits, folder, monkeypatch):
-    monkeypatch.setenv("QKIT_DATA", str(folder))
+def test_the_control_sees_the_same_images_in_float(few_digits, shallow, kept_folder, monkeypatch):
+    monkeypatch.setenv("QKIT_DATA", str(kept_folder))
     control = qat.fine_tuned("shallow", few_digits, **FEW)
     expected = trained("shallow", few_digits)
     train(expected, few_digits, 1, 0, 256, qat.LEARNING_RATE)

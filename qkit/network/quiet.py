@@ -1,5 +1,0 @@
-"""Moved to :mod:`qkit.network.recipe`."""
-
-from qkit.network.recipe import quiet
-
-__all__ = ["quiet"]
