@@ -21,7 +21,7 @@ import numpy as np
 
 from qkit.digits import Digits
 from qkit.keeping import Arrays, key
-from qkit.network import cnn, recipe, simulate
+from qkit.network import cnn, recipe
 from qkit.network.backend import keras, tf
 from qkit.network.litert import LiteModel, convert
 from qkit.network.simulate import Simulation, plan_of
