@@ -366,7 +366,7 @@ def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
         raise ValueError(
             f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
             f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
-            f"or leave them out with {name}[np.abs({name}) <= {LARGEST:g}]"
+            f"or leave them out with x[np.abs(x) <= {LARGEST:g}]"
         )
     return array
 
@@ -397,7 +397,7 @@ def checked_spec(spec: QuantSpec) -> QuantSpec:
 
 def _unmasked(x: np.ndarray, name: str) -> np.ndarray:
     if np.ma.is_masked(x):
-        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with {name}.compressed()")
+        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with x.compressed()")
     return np.asarray(x)
 
 

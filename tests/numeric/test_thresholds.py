@@ -301,6 +301,13 @@ def test_mse_of_what_lies_on_a_grid_is_nothing_and_clips_nothing():
     assert found.curve.min() >= 0
 
 
+def test_mse_of_equal_errors_takes_the_largest_threshold():
+    """On the grid -s, 0, s: at 1.5 everything is off, 3 · 0.5² + 1.5²; at 3 the ones are lost, 3 · 1²."""
+    found = thresholds.mse([1.0, 1.0, 1.0, -3.0], bits=2)
+    assert found.curve[1023] == pytest.approx(3 / 4) == found.curve[-1] == found.curve.min()
+    assert found.value == 3
+
+
 def test_mse_of_sixteen_bits():
     """Fewer candidates than by default, which take seconds at this width."""
     x = TENSORS["small"]
@@ -485,7 +492,7 @@ def test_percentile_of_a_histogram_is_within_a_bin():
 
 
 def test_percentile_keeps_at_least_its_share():
-    for count in (7, 10, 1000, 1001):
+    for count in (7, 10, 100, 1000, 1001):
         x = np.arange(1.0, count + 1)
         for share in (7, 33.3, 50, 70, 99.9):
             value = thresholds.percentile(x, share=share).value
