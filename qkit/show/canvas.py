@@ -10,7 +10,6 @@ import struct
 import zlib
 from functools import lru_cache
 
-import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -24,13 +23,17 @@ from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric import QuantParams
 from qkit.numeric.affine import float64s
-from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED, RC
+from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED
 
 DPI = 100
 
 
 class Stage:
     """A figure of ``width`` by ``height`` inches, drawn without pyplot; what :meth:`moving` was told moves.
+
+    The first picture is to be drawn in a function that is :data:`~qkit.show.picture.in_style`: the style is read while
+    axes, ticks and titles are made. Later ones leave matplotlib's settings alone, because another thread may be drawing
+    a learner's own figure then.
 
     Parameters
     ----------
@@ -52,23 +55,16 @@ class Stage:
     b'PNG'
     """
 
-    def __init__(self, width: float, height: float, build=None):
-        with matplotlib.rc_context(RC):
-            self.figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
-            self._canvas, self._moving, self._still = FigureCanvasAgg(self.figure), [], None
-            if build:  # until every explorer is rewritten
-                self.parts = build(self.figure)
-                for artist in self.parts.moving:
-                    self.moving(artist)
+    def __init__(self, width: float, height: float):
+        self.figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
+        self._canvas, self._moving, self._still = FigureCanvasAgg(self.figure), [], None
         self.size = self._canvas.get_width_height()
 
     def axes(self, left: float, bottom: float, width: float, height: float, **looks) -> Axes:
-        """Return axes in qkit's style, placed in shares of the figure; ``looks`` are those of ``Axes.set``."""
-        # The style is read while axes and ticks are made.
-        with matplotlib.rc_context(RC):
-            axes = self.figure.add_axes((left, bottom, width, height))
-            axes.set(**looks)
-            return axes
+        """Return axes, placed in shares of the figure; ``looks`` are those of ``Axes.set``."""
+        axes = self.figure.add_axes((left, bottom, width, height))
+        axes.set(**looks)
+        return axes
 
     def moving(self, artist: Artist) -> Artist:
         """Draw ``artist`` anew for every picture, over those named before it and all that stands still; return it."""
@@ -79,9 +75,7 @@ class Stage:
     def png(self) -> bytes:
         """Draw the moving artists where they are now and return the picture as the bytes of a PNG file."""
         if self._still is None:
-            # Once: another thread may be drawing a learner's own figure later on.
-            with matplotlib.rc_context(RC):
-                self._canvas.draw()
+            self._canvas.draw()
             self._still = self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._still)
         for artist in self._moving:

@@ -24,6 +24,7 @@ def stage_with_a_line_and_a_text():
     return stage, stage.moving(axes.plot([], [], linewidth=5)[0]), stage.moving(stage.figure.text(0.5, 0.5, ""))
 
 
+@in_style
 def test_moved_artists_look_as_in_a_whole_new_drawing():
     stage, line, text = stage_with_a_line_and_a_text()
     for end in (0.2, 0.9, 0.5):
@@ -33,8 +34,7 @@ def test_moved_artists_look_as_in_a_whole_new_drawing():
     for artist in (line, text):
         artist.set_animated(False)
     whole = FigureCanvasAgg(stage.figure)
-    with matplotlib.rc_context(RC):
-        whole.draw()
+    whole.draw()
     drawn = np.asarray(whole.buffer_rgba())[..., :3].astype(int)
     # Only where the line crosses the frame of the axes does the order of drawing differ.
     assert np.mean(np.abs(moved - drawn).max(axis=-1) > 8) < 0.002

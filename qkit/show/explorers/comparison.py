@@ -4,14 +4,13 @@ from functools import cache
 from itertools import zip_longest
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from qkit.numeric import Accuracy, Paired
 from qkit.show.canvas import Label, Numeral, Pixels, Stage, framed, named_numbers, number, p_value, points, round_up
 from qkit.show.explorer import Explorer, choice, stops
-from qkit.show.picture import GOOD, GUIDE, RC
+from qkit.show.picture import GOOD, GUIDE, in_style
 
 UNQUANTIZED = 32, 32
 """The bits that a float network is recorded with; it is compared at all bits."""
@@ -26,7 +25,7 @@ SHOWN, TILE, GAP = 8, 0.82, 0.07
 """How many images the strip has; in inches, how large each is, and the gap after it."""
 
 
-@matplotlib.rc_context(RC)
+@in_style
 def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     """Show the accuracies of all methods at some bits, and two of them side by side, image by image.
 

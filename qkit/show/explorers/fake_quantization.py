@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-import matplotlib
 import numpy as np
 
 from qkit.numeric import (
@@ -18,7 +17,7 @@ from qkit.numeric import (
 from qkit.numeric.affine import reals
 from qkit.show.canvas import Stage, clipped_patch, named_numbers, number, plain_ticks, round_up
 from qkit.show.explorer import Explorer, choice, slider
-from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, RC
+from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 VIEW = 1.55
 """How far from 0 the weight under the hand can get; its controls go less far."""
@@ -32,7 +31,7 @@ NUMBERS = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after", "
 COLOURS = FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT, ERROR
 
 
-@matplotlib.rc_context(RC)
+@in_style
 def fake_quantization(
     latent: np.ndarray | None = None, scales: np.ndarray | None = None, *, bits: int = 3, **start
 ) -> Explorer:
@@ -123,7 +122,7 @@ def replay(latent: np.ndarray, scales: np.ndarray, bits: int, start: dict) -> Ex
     return Explorer(controls, update, size, start, lines=3)
 
 
-@matplotlib.rc_context(RC)
+@in_style
 def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]:
     """Return what draws one weight's path through training up to a step, and the size of its pictures."""
     steps, scale, qmax = np.arange(len(w)), params.scale, params.spec.qmax
