@@ -7,9 +7,13 @@ import pytest
 from lab import ROOT, focus_slider, run
 from playwright.sync_api import expect
 
+from qkit.show import explorers
+
 ARTIFACTS = ROOT / "tests" / "artifacts"
 
 CELLS = {
+    "answers": "explorers.answers(rng.random((300, 28, 28)), labels, rng.dirichlet(np.ones(10), 300))",
+    "two_accuracies": "explorers.two_accuracies()",
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
@@ -121,6 +125,10 @@ def move_first_slider(page, explorer):
     assert explorer.locator(".qkit-problem").count() == 0
     assert photograph(explorer) != looks
     assert explorer.bounding_box()["height"] == room["height"]
+
+
+def test_no_kind_is_missing():
+    assert {re.search(r"explorers\.(\w+)", cell)[1] for cell in CELLS.values()} == set(explorers.__all__)
 
 
 @pytest.mark.parametrize("kind", CELLS)
