@@ -19,10 +19,10 @@ def tf():
 
 @pytest.fixture(scope="session")
 def kernels():
-    """Weights of a small convolution and a small dense layer, Keras's layout, with awkward channels."""
+    """Weights of a convolution and a dense layer, Keras's layout, with long tails and awkward channels."""
     rng = np.random.default_rng(0)
-    conv = rng.normal(scale=0.3, size=(3, 3, 1, 6)).astype(np.float32)
-    dense = rng.normal(scale=0.3, size=(96, 10)).astype(np.float32)
+    conv = (0.1 * rng.standard_t(4, (3, 3, 2, 16))).astype(np.float32)
+    dense = (0.1 * rng.standard_t(4, (256, 64))).astype(np.float32)
     conv[..., 1] = 0
     conv[..., 2] = np.abs(conv[..., 2])
     dense[:, 3] = -0.25
@@ -39,13 +39,13 @@ def convert(tf, kernels):
 
     network = keras.Sequential(
         [
-            keras.layers.Input((6, 6, 1)),
-            keras.layers.Conv2D(6, 3, activation="relu"),
+            keras.layers.Input((6, 6, 2)),
+            keras.layers.Conv2D(16, 3, activation="relu"),
             keras.layers.Flatten(),
-            keras.layers.Dense(10),
+            keras.layers.Dense(64),
         ]
     )
-    network.set_weights([kernels["conv"], np.ones(6), kernels["dense"], np.ones(10)])
+    network.set_weights([kernels["conv"], np.ones(16), kernels["dense"], np.ones(64)])
 
     def run(inputs: np.ndarray, per_channel: bool = True) -> dict:
         converter = tf.lite.TFLiteConverter.from_keras_model(network)
@@ -57,7 +57,7 @@ def convert(tf, kernels):
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             interpreter = Interpreter(model_content=converter.convert())
-        shapes = {(1, 6, 6, 1): "input", (6, 3, 3, 1): "conv", (10, 96): "dense"}
+        shapes = {(1, 6, 6, 2): "input", (16, 3, 3, 2): "conv", (64, 256): "dense"}
         found = {}
         for tensor in interpreter.get_tensor_details():
             name = shapes.get(tuple(int(n) for n in tensor["shape"]))

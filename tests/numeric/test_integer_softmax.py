@@ -42,7 +42,7 @@ def test_exponential_is_good_to_seven_digits():
     assert exponential_of_negative(np.zeros(1, np.int64)).tolist() == [ONE]
 
 
-def testreciprocal_is_good_to_eight_digits():
+def test_reciprocal_is_good_to_eight_digits():
     total = np.arange(2**31, 2**32, 99_991)
     np.testing.assert_allclose(reciprocal(total) / 2**31, 2.0**31 / total, rtol=1e-8)
 
