@@ -1,0 +1,27 @@
+"""Networks that several modules test with: trained once a session, and never changed."""
+
+import pytest
+
+from qkit.network import build, train, trained
+
+
+@pytest.fixture(scope="session")
+def kept_folder(tmp_path_factory):
+    """A data folder for the whole session, where :func:`shallow` is kept."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="session")
+def shallow(few_digits, kept_folder):
+    """The shallow network, trained on a few digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QKIT_DATA", str(kept_folder))
+        return trained("shallow", few_digits)
+
+
+@pytest.fixture(scope="session")
+def deep(few_digits):
+    """The deep network after one short epoch."""
+    model = build("deep", seed=1)
+    train(model, few_digits, epochs=1)
+    return model
