@@ -186,33 +186,11 @@ def kept_model(
 ) -> Arrays:
     """Give a model the weights and curves kept at ``path``; where there are none, make them once and keep them.
 
-    Parameters
-    ----------
-    model : keras.Sequential
-        Of the layers whose weights are kept; it gets ``curves`` too, as from :func:`train`.
-    path : Path
-        The ``.npz`` file.
-    make : callable
-        Trains, and returns :func:`arrays_of` the result, and more if need be.
-    what : str
-        The name of the thing, for messages.
-    digits : Digits
-    epochs : int
-        How many numbers each curve has.
-    also : dict of str to ndarray, optional
-        Arrays with the names, shapes and types of what else ``make`` returns; their numbers do not matter.
-    said : str, optional
-        What is said before training, instead of ``Training on MNIST: …``.
-
-    Returns
-    -------
-    dict of str to ndarray
-        All of the file.
-
-    Raises
-    ------
-    ValueError
-        If ``epochs`` is less than 1.
+    ``make`` trains, and returns :func:`arrays_of` the result. What else it returns is described by ``also``: arrays of
+    the same names, shapes and types, whose numbers do not matter. A file that does not fit is said, and made again.
+    ``what`` is the name of the thing, for messages, and ``said`` what is printed before training, instead of
+    ``Training on MNIST: …``. Every curve has ``epochs`` numbers; fewer than 1 are a ValueError. All of the file is
+    returned.
     """
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1 for a network to be kept, got {epochs}")

@@ -22,7 +22,6 @@ from qkit.network import (
     predict,
     predict_quantized,
     simulate,
-    train,
 )
 from qkit.network.backend import keras, tf
 from qkit.network.recipe import as_input
@@ -35,38 +34,31 @@ OUTPUT = params_from_range(0.0, 0.4, UNSIGNED[3])
 
 
 @pytest.fixture(scope="module")
-def shallow():
+def small():
     """Not trained, with biases. Tests leave it as it is."""
     return with_biases("shallow")
 
 
 @pytest.fixture(scope="module")
-def deep():
+def large():
     return with_biases("deep")
 
 
 @pytest.fixture(scope="module")
-def trained(few_digits):
-    model = build("deep", seed=1)
-    train(model, few_digits, epochs=1)
-    return model
+def simulation(deep, few_digits):
+    return Simulation(deep, few_digits.x_train[:200])
 
 
 @pytest.fixture(scope="module")
-def simulation(trained, few_digits):
-    return Simulation(trained, few_digits.x_train[:200])
-
-
-@pytest.fixture(scope="module")
-def network(shallow):
+def network(small):
     """With kernels in 4 bits, one of them per channel, and one output in 3 bits."""
-    weights = weights_of(shallow)
+    weights = weights_of(small)
     spec = QuantSpec(4, symmetric=True, narrow_range=True)
     kernels = {
         "conv1": params_from_data(weights["conv1"].kernel, replace(spec, axis=-1)),
         "dense1": params_from_data(weights["dense1"].kernel, spec),
     }
-    return QuantizedNetwork(plan_of(shallow), weights, kernels, {"conv1": OUTPUT})
+    return QuantizedNetwork(plan_of(small), weights, kernels, {"conv1": OUTPUT})
 
 
 def with_biases(name):
@@ -95,12 +87,12 @@ def all_at_once(model, images):
     return {"image": as_input(images)} | {layer.name: x for layer, x in zip(layers, outputs, strict=True)}
 
 
-def test_histograms_are_those_of_all_activations(deep, few_digits):
+def test_histograms_are_those_of_all_activations(large, few_digits):
     images = few_digits.x_test[:60]
-    with_logits = keras.models.clone_model(deep)
-    with_logits.set_weights(deep.get_weights())
+    with_logits = keras.models.clone_model(large)
+    with_logits.set_weights(large.get_weights())
     with_logits.layers[-1].activation = keras.activations.linear  # logits are negative, too
-    for model, magnitude in ((deep, False), (with_logits, True)):
+    for model, magnitude in ((large, False), (with_logits, True)):
         found = activation_histograms(model, images, bins=64, magnitude=magnitude)
         expected = all_at_once(model, images)
         assert list(found) == list(expected) == ["image", "conv1", "pool1", "conv2", "pool2", "dense1", "dense2"]
@@ -117,12 +109,12 @@ def test_histograms_are_those_of_all_activations(deep, few_digits):
     assert found["dense2"].range.low < 0
 
 
-def test_batches_do_not_matter(deep, few_digits, monkeypatch):
+def test_batches_do_not_matter(large, few_digits, monkeypatch):
     # Sums of a convolution can differ in the last digit with the size of the batch; the input cannot.
-    reference = activation_histograms(deep, few_digits.x_test[:60])
+    reference = activation_histograms(large, few_digits.x_test[:60])
     for batch in (1, 7, 59):
         monkeypatch.setattr(simulate, "BATCH", batch)
-        again = activation_histograms(deep, few_digits.x_test[:60])
+        again = activation_histograms(large, few_digits.x_test[:60])
         np.testing.assert_array_equal(reference["image"].counts, again["image"].counts)
         for name, histogram in reference.items():
             assert again[name].count == histogram.count
@@ -171,18 +163,18 @@ def test_halves_go_up_and_without_a_grid_numbers_stay():
     np.testing.assert_array_equal(on_grid(tf.constant(x), tf.constant(grid_row(None))), x)
 
 
-def test_in_float_it_is_keras(shallow, deep, few_digits):
+def test_in_float_it_is_keras(small, large, few_digits):
     images = few_digits.x_test[:100]
-    for model in (shallow, deep):
+    for model in (small, large):
         outputs = run(model, images)
         np.testing.assert_array_equal(outputs["image"], as_input(images))
         np.testing.assert_allclose(tf.nn.softmax(outputs[model.layers[-1].name]), predict(model, images), atol=1e-6)
 
 
-def test_every_layer_is_that_of_numpy(shallow, deep, few_digits):
+def test_every_layer_is_that_of_numpy(small, large, few_digits):
     """Each from what the pass handed to it, so that a number on the edge between two steps spoils nothing after it."""
     images = few_digits.x_test[:40]
-    for model, (_, spec) in product((shallow, deep), UNSIGNED.items()):
+    for model, (_, spec) in product((small, large), UNSIGNED.items()):
         params = {
             name: params_from_range(min(0.0, 0.77 * x.min()), 0.77 * x.max(), spec)
             for name, x in run(model, images).items()
@@ -203,18 +195,18 @@ def test_every_layer_is_that_of_numpy(shallow, deep, few_digits):
             assert np.all(steps < 1.01)
 
 
-def test_compiled_once(shallow, few_digits):
+def test_compiled_once(small, few_digits):
     images = few_digits.x_test[:50]
     compiled.cache_clear()
-    forward = compiled(plan_of(shallow))
+    forward = compiled(plan_of(small))
     for bits, spec in UNSIGNED.items():
-        run(shallow, images, {"conv1": params_from_range(0.0, 1.0, spec)})
-        run(shallow, images, {"image": params_from_range(0.0, bits / 2, spec)})
-    run(shallow, images, weights={n: w._replace(kernel=0 * w.kernel) for n, w in weights_of(shallow).items()})
+        run(small, images, {"conv1": params_from_range(0.0, 1.0, spec)})
+        run(small, images, {"image": params_from_range(0.0, bits / 2, spec)})
+    run(small, images, weights={n: w._replace(kernel=0 * w.kernel) for n, w in weights_of(small).items()})
     run(with_biases("shallow"), images)
     assert forward.experimental_get_tracing_count() == 1
     for count in (7, 49, 3):  # a last batch, and then any
-        run(shallow, images[:count])
+        run(small, images[:count])
     assert forward.experimental_get_tracing_count() == 2
 
 
@@ -253,46 +245,46 @@ def test_padded_and_overlapping(few_digits):
 # A quantized network
 
 
-def test_quantized_activations_are_those_of_numpy(shallow, few_digits):
+def test_quantized_activations_are_those_of_numpy(small, few_digits):
     images = few_digits.x_test[:50]
-    pooled = keras.Model(shallow.inputs, shallow.get_layer("pool1").output)(as_input(images)).numpy()
-    rest = keras.Model(shallow.get_layer("flatten").input, shallow.output)
+    pooled = keras.Model(small.inputs, small.get_layer("pool1").output)(as_input(images)).numpy()
+    rest = keras.Model(small.get_layer("flatten").input, small.output)
     expected = rest(fake_quantize(pooled, OUTPUT, "half_up")).numpy()
-    found = predict_quantized(shallow, images, {"pool1": OUTPUT})
+    found = predict_quantized(small, images, {"pool1": OUTPUT})
     np.testing.assert_allclose(found, expected, atol=2e-4)
-    assert np.abs(found - predict(shallow, images)).max() > 1e-3
-    np.testing.assert_array_equal(found, predict_quantized(shallow, images, {"conv1": OUTPUT}))
-    np.testing.assert_allclose(predict_quantized(shallow, images, {}), predict(shallow, images), atol=1e-6)
+    assert np.abs(found - predict(small, images)).max() > 1e-3
+    np.testing.assert_array_equal(found, predict_quantized(small, images, {"conv1": OUTPUT}))
+    np.testing.assert_allclose(predict_quantized(small, images, {}), predict(small, images), atol=1e-6)
 
 
-def test_quantized_kernels_are_those_of_numpy(shallow, network, few_digits):
+def test_quantized_kernels_are_those_of_numpy(small, network, few_digits):
     images = few_digits.x_test[:300]
-    kernels = {name: fake_quantize(weights_of(shallow)[name].kernel, grid) for name, grid in network.kernels.items()}
-    with kernels_replaced(shallow, kernels):
-        expected = predict_quantized(shallow, images, network.activations)
+    kernels = {name: fake_quantize(weights_of(small)[name].kernel, grid) for name, grid in network.kernels.items()}
+    with kernels_replaced(small, kernels):
+        expected = predict_quantized(small, images, network.activations)
     np.testing.assert_array_equal(network.predict(images), expected)
 
 
-def test_a_part_of_a_network_answers_with_what_its_last_layer_hands_on(shallow, few_digits):
-    body = keras.Sequential(shallow.layers[:-1])
+def test_a_part_of_a_network_answers_with_what_its_last_layer_hands_on(small, few_digits):
+    body = keras.Sequential(small.layers[:-1])
     found = predict_quantized(body, few_digits.x_test[:9], {"pool1": OUTPUT})
     assert found.shape == (9, 13 * 13 * 32)
     assert set(np.round(np.unique(found) / OUTPUT.scale, 4)) == set(range(8))
 
 
-def test_measured_against_the_float_network(shallow, network, few_digits):
+def test_measured_against_the_float_network(small, network, few_digits):
     images, labels = few_digits.x_test, few_digits.y_test
     measured = network.measure(images, labels)
-    said, said_in_float = network.predict(images).argmax(axis=1), predict(shallow, images).argmax(axis=1)
+    said, said_in_float = network.predict(images).argmax(axis=1), predict(small, images).argmax(axis=1)
     assert measured.accuracy == Accuracy.of(said, labels)
     assert measured.float_accuracy == Accuracy.of(said_in_float, labels)
     assert measured.changed == np.sum(said != said_in_float) > 0
     found = []
     for kernels in ({}, network.kernels):
-        weights = weights_of(shallow)
+        weights = weights_of(small)
         kernels = {n: fake_quantize(w.kernel, kernels[n]) if kernels else w.kernel for n, w in weights.items()}
-        with kernels_replaced(shallow, kernels):
-            pooled = keras.Model(shallow.inputs, shallow.get_layer("pool1").output)(as_input(images)).numpy()
+        with kernels_replaced(small, kernels):
+            pooled = keras.Model(small.inputs, small.get_layer("pool1").output)(as_input(images)).numpy()
         pooled = fake_quantize(pooled, OUTPUT) if found else pooled
         found.append((pooled, pooled.reshape(len(images), -1) @ kernels["dense1"] + weights["dense1"].bias))
     (pooled, logits), (pooled_hat, logits_hat) = found
@@ -331,11 +323,11 @@ def test_an_image_has_eight_bits_anyway(network, few_digits):
     assert measured.sqnr["image"] == np.inf
 
 
-def test_bytes(shallow, network):
+def test_bytes(small, network):
     conv, dense = 9 * 32, 5408 * 10
     assert network.bytes == conv // 2 + 4 * 32 + dense // 2 + 4 * 1 + 4 * (32 + 10)
     in_float = replace(network, kernels={}, activations={})
-    assert in_float.bytes == sum(array.nbytes for array in shallow.get_weights())
+    assert in_float.bytes == sum(array.nbytes for array in small.get_weights())
     three = params_from_data(network.weights["conv1"].kernel, QuantSpec(3))
     assert replace(in_float, kernels={"conv1": three}).bytes == 108 + 4 + 4 * (dense + 42)
 
@@ -366,13 +358,13 @@ def test_grids_that_do_not_fit(network):
         replace(network, kernels={"conv1": wrong}).predict(np.zeros((1, 28, 28), np.uint8))
 
 
-def test_images_and_labels_that_do_not_fit(shallow, network, few_digits):
+def test_images_and_labels_that_do_not_fit(small, network, few_digits):
     images = few_digits.x_test[:5]
     for function in (
         network.predict,
-        lambda images: activation_histograms(shallow, images),
-        lambda images: channel_peaks(shallow, images),
-        lambda images: Simulation(shallow, images),
+        lambda images: activation_histograms(small, images),
+        lambda images: channel_peaks(small, images),
+        lambda images: Simulation(small, images),
     ):
         for wrong in (images[:0], images[0], images[..., None], images / 255):
             with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\) with at least one image, got"):
@@ -384,9 +376,9 @@ def test_images_and_labels_that_do_not_fit(shallow, network, few_digits):
 # Quantized in many ways
 
 
-def test_thresholds_are_those_of_the_method(trained, simulation):
+def test_thresholds_are_those_of_the_method(deep, simulation):
     network = simulation.quantized(4, 3, weight_method=thresholds.kl, activation_method=thresholds.percentile)
-    kernel = trained.get_layer("conv2").kernel.numpy()
+    kernel = deep.get_layer("conv2").kernel.numpy()
     for channel in (0, 63):
         counted = histogram_of(kernel[..., channel], CHANNEL_BINS)
         assert network.kernels["conv2"].high[channel] == pytest.approx(thresholds.kl(counted, 4, True).value)
@@ -395,13 +387,13 @@ def test_thresholds_are_those_of_the_method(trained, simulation):
     )
 
 
-def test_kernels_are_nearly_as_from_all_weights(trained, simulation):
+def test_kernels_are_nearly_as_from_all_weights(deep, simulation):
     methods = thresholds.minmax, thresholds.mse, thresholds.aciq_laplace
     for bits, method, per_channel in product((2, 4, 8), methods, (True, False)):
         spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
         found = simulation.quantized(bits, None, weight_method=method, per_channel=per_channel).kernels
         for layer in ("conv2", "dense1"):
-            kernel = trained.get_layer(layer).kernel.numpy()
+            kernel = deep.get_layer(layer).kernel.numpy()
             exact = thresholds.per_channel(method, kernel, spec) if per_channel else method(kernel, bits).params(spec)
             if method is thresholds.minmax:
                 np.testing.assert_array_equal(found[layer].scale, exact.scale)
@@ -409,10 +401,10 @@ def test_kernels_are_nearly_as_from_all_weights(trained, simulation):
             assert here == pytest.approx(best, rel=0.01)
 
 
-def test_the_ends_of_the_network(trained, simulation, few_digits):
+def test_the_ends_of_the_network(deep, simulation, few_digits):
     """Image and logits are not clipped, whatever the method, and have 8 bits, or as many as are asked for."""
     images = few_digits.x_train[:200]
-    before, last = keras.Model(trained.inputs, trained.layers[-2].output), trained.layers[-1]
+    before, last = keras.Model(deep.inputs, deep.layers[-2].output), deep.layers[-1]
     logits = (before(as_input(images)) @ last.kernel + last.bias).numpy()
     for bits, more in ((8, {}), (5, {"input_bits": 5, "logit_bits": 5})):
         activations = simulation.quantized(8, 2, **more).activations
@@ -422,10 +414,10 @@ def test_the_ends_of_the_network(trained, simulation, few_digits):
         assert (ends.low, ends.high) == pytest.approx((logits.min(), logits.max()), abs=ends.scale)
 
 
-def test_none_is_float(trained, simulation, few_digits):
+def test_none_is_float(deep, simulation, few_digits):
     images = few_digits.x_test[:300]
     in_float = simulation.quantized(None, None)
-    np.testing.assert_allclose(in_float.predict(images), predict(trained, images), atol=1e-6)
+    np.testing.assert_allclose(in_float.predict(images), predict(deep, images), atol=1e-6)
     assert (in_float.kernels, in_float.activations) == ({}, {})
     assert set(simulation.quantized(None, 4).activations) == {"image", "conv1", "conv2", "dense1", "dense2"}
     assert simulation.quantized(None, 4).kernels == simulation.quantized(4, None).activations == {}
@@ -494,12 +486,12 @@ def test_settings_that_do_not_exist(simulation):
             simulation.quantized(**settings)
 
 
-def test_eight_bits_are_those_of_litert(trained, few_digits):
+def test_eight_bits_are_those_of_litert(deep, few_digits):
     """MinMax on the same images gives the scales of the converter's int8 file, and its answers."""
     images = few_digits.x_train[:200]
     for per_channel in (True, False):
-        theirs = convert(trained, "int8", images, per_channel)
-        network = Simulation(trained, images).quantized(
+        theirs = convert(deep, "int8", images, per_channel)
+        network = Simulation(deep, images).quantized(
             per_channel=per_channel, weight_method=thresholds.minmax, activation_method=thresholds.minmax
         )
         tensors = theirs.tensors()
@@ -532,11 +524,11 @@ STORED = [
 """At 4 and 3 bits, MSE and MinMax, per channel and not: dB of both layers, and where the grids end on average."""
 
 
-def test_the_version_goes_up_with_what_is_simulated(shallow, few_digits):
+def test_the_version_goes_up_with_what_is_simulated(small, few_digits):
     found = []
     for method in (thresholds.mse, thresholds.minmax):
         for per_channel in (True, False):
-            network = Simulation(shallow, few_digits.x_train[:50]).quantized(
+            network = Simulation(small, few_digits.x_train[:50]).quantized(
                 4, 3, per_channel=per_channel, weight_method=method, activation_method=method
             )
             sqnr = network.measure(few_digits.x_test[:100], few_digits.y_test[:100]).sqnr
