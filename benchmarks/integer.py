@@ -4,8 +4,8 @@ python -m benchmarks.integer [seeds]
 
 Both networks, each trained with ``seeds`` seeds (three), and converted after training (PTQ) and after a moment of
 quantization-aware training (QAT), with a weight scale per channel and per tensor: every number of every layer for all
-test images, from LiteRT's three sets of kernels and from ours. Then how far the sets of kernels differ from one
-another. Last, in a process of its own with one thread, the seconds for all test images, and the peak memory.
+test images, from LiteRT's three runtimes and from ours. Then how far the runtimes differ from one another. Last, in a
+process of its own with one thread, the seconds for all test images, and the peak memory.
 """
 
 import itertools
@@ -68,7 +68,7 @@ def main(seeds: int) -> None:
                 cells = (f"{found[layer]:9,}" if layer in found else 9 * " " for layer in LAYERS)
                 print(row.ljust(44), *cells, sep=" | ", flush=True)
     heads = (f"{layer:>9}" for layer in (*LAYERS, "answer"))
-    print("\nkernels against one another, PTQ, seed 0".ljust(45), *heads, sep=" | ")
+    print("\nruntimes against one another, PTQ, seed 0".ljust(45), *heads, sep=" | ")
     for name, content in first.items():
         for one, other in itertools.combinations(RUNTIMES, 2):
             found = between(content, one, other, images)
@@ -95,7 +95,7 @@ def differences(content: bytes, runtime: str, images: np.ndarray) -> Counter:
 
 
 def between(content: bytes, one: str, other: str, images: np.ndarray) -> Counter:
-    """Return for every layer how many numbers differ between two sets of kernels, and how many digits they answer."""
+    """Return for every layer how many numbers differ between two runtimes, and how many digits they answer."""
     network, found = IntegerNetwork.read(content), Counter()
     for start in range(0, len(images), BATCH):
         first, second = (network.run(images[start : start + BATCH], runtime) for runtime in (one, other))

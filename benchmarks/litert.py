@@ -3,7 +3,7 @@
 python -m benchmarks.litert [rounds]
 
 The files take turns within one run, so that a busy machine slows all of them; times are medians of the rounds, on
-XNNPACK's kernels. Accuracies are those on all test images.
+XNNPACK. Accuracies are those on all test images.
 """
 
 import statistics

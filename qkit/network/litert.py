@@ -384,7 +384,9 @@ def deploy(
     try:
         return LiteModel(content)
     except ValueError as problem:
-        raise ValueError(f"LiteRT cannot compute with scales so far apart ({problem})") from problem
+        raise ValueError(
+            f"LiteRT cannot compute with scales so far apart ({problem.__cause__ or problem})"
+        ) from problem
 
 
 class Runner:

@@ -5,10 +5,8 @@
 Every kernel, every activation, the image and the logits go through a quantizer, which tensorflow-model-optimization
 (tfmot) puts there: float numbers in, float numbers on a grid out. Rounding has no useful derivative, so the gradient
 passes straight through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay
-float, and are called latent.
-
-It starts where post-training quantization ends: ranges are calibrated first. Whatever it gains is to be compared with
-:func:`fine_tuned`, the float network that sees the same images again.
+float, and are called latent. Ranges are calibrated first: it starts where post-training quantization ends. Whatever it
+gains is to be compared with :func:`fine_tuned`, the float network that sees the same images again.
 """
 
 from collections.abc import Mapping
@@ -73,9 +71,9 @@ class Settings:
 
 
 class WeightPath(NamedTuple):
-    """The latent kernel of the first layer, and its scales, before training and after every step.
+    """The latent kernel of the first layer, and its scales, before training and after every step, in float32.
 
-    ``latent``: float32, shape (steps + 1, height, width, inputs, channels); ``scale``: float32, (steps + 1, channels).
+    Shapes (steps + 1, height, width, inputs, channels) and (steps + 1, channels).
     """
 
     latent: np.ndarray
@@ -86,14 +84,9 @@ class WeightPath(NamedTuple):
 class QatNetwork:
     """A network trained with quantization.
 
-    Attributes
-    ----------
-    model : keras.Sequential
-        tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10).
-        ``model.curves`` is that of :func:`qkit.network.train`. Keras saves it, but cannot read it again, neither
-        ``.keras`` nor ``.h5``: :func:`trained` keeps arrays instead.
-    settings : Settings
-    path : WeightPath
+    ``model`` is tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10);
+    ``model.curves`` is that of :func:`qkit.network.train`. Keras saves it, but cannot read it again, neither ``.keras``
+    nor ``.h5``: :func:`trained` keeps arrays instead.
     """
 
     model: "keras.Sequential"
@@ -121,12 +114,8 @@ class QatNetwork:
     def to_litert(self) -> LiteModel:
         """Convert to a file that takes and returns int8. Weights of 4 bits take half a byte each.
 
+        ``ValueError`` if LiteRT cannot run it: if activations have fewer than 8 bits, or weights neither 4 nor 8.
         Taught in notebook 07, sections 4 and 7.
-
-        Raises
-        ------
-        ValueError
-            If LiteRT cannot run it: if activations have fewer than 8 bits, or weights neither 4 nor 8.
         """
         if not self.settings.runs_in_litert:
             raise ValueError(
@@ -162,17 +151,15 @@ def train(
     weight_bits, activation_bits : int
         From 2 to 8.
     method : {"lsq", "plain", "stock"}
-        ``"lsq"`` learns the steps of kernels and activations, starting from those of the least squared error
-        (:class:`LearnedStep`). ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its
-        weights, the range of an activation a moving average, starting from the least squared error. ``"stock"`` is
-        the same without calibration, as in tfmot's guide: averages start at -6 to 6, and after 100 steps 90 % of
-        that is still there.
+        ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
+        error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
+        activation a moving average, starting from the least squared error. ``"stock"`` is that without calibration,
+        as in tfmot's guide: averages start at -6 to 6, of which 90 % are left after 100 steps.
     seed : int
         Decides the order of the images.
     images, epochs : int
-        Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does: with a learning rate
-        falling from 0.0003 (from 0.001 where anything has 3 or 4 bits, from 0.002 where anything has 2). 0 epochs
-        only calibrate: that is post-training quantization.
+        Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does, the learning rate falling
+        from 0.0003 (0.001 where anything has 3 or 4 bits, 0.002 where 2). 0 epochs are post-training quantization.
 
     Raises
     ------
@@ -181,27 +168,21 @@ def train(
         many images, or the network has other layers or activations, takes other images, or has too few outputs.
 
     Taught in notebook 07, sections 2 to 5.
-
-    Examples
-    --------
-    >>> network = train(trained("deep", digits), digits, weight_bits=2, activation_bits=2)  # doctest: +SKIP
-    >>> network.predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
-    image, outputs = (*digits.x_train.shape[1:], 1), int(digits.y_train.max()) + 1
-    if model.input_shape[1:] != image or model.output_shape[-1] < outputs:
+    shapes, outputs = (model.input_shape[1:], model.output_shape[1:]), int(digits.y_train.max()) + 1
+    if shapes[0] != (28, 28, 1) or shapes[1][-1] < outputs:
         raise ValueError(
-            f"the network must turn the images of {digits.name}, {image}, into {outputs} probabilities; it turns "
-            f"{model.input_shape[1:]} into {model.output_shape[-1]}"
+            f"{digits.name} need shapes from (28, 28, 1) to ({outputs},), those of this network are {shapes}"
         )
     quantized = with_quantizers(model, settings)
     if method != "stock":
         write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
+    layer, (kernel, _) = next(iter(latent_weights(quantized).items()))
     latent, scale = [], []
 
     def follow(*_) -> None:
-        layer, kernel = next(iter(QatNetwork(quantized, settings, None).kernels.items()))
-        latent.append(kernel)
+        latent.append(kernel.numpy())
         scale.append(read_ranges(quantized)[f"{layer}/kernel"].scale)
 
     follow()
@@ -224,8 +205,8 @@ def trained(
 ) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Parameters and errors are those of :func:`train`; also refused are other names than ``"shallow"`` and ``"deep"``,
-    and ``epochs`` below 1. Another ``seed`` is also another float network.
+    Parameters and errors are those of :func:`train`; ``name`` must be ``"shallow"`` or ``"deep"``, and ``epochs`` at
+    least 1. Another ``seed`` is also another float network.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
     model = with_quantizers(cnn.build(name, seed), settings)
@@ -249,7 +230,7 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
     """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
 
     What quantization-aware training has beyond this is owed to its quantizers, and at 4 bits or fewer also to its
-    learning rate, which is higher there (:data:`LEARNING_RATES`).
+    higher learning rate (:data:`LEARNING_RATES`).
     """
     model = cnn.build(name, seed)
 
@@ -271,23 +252,14 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         ∂x̂ / ∂x    = 1 where qmin ≤ x / step ≤ qmax, else 0
         ∂x̂ / ∂step = round(x / step) - x / step there, else qmin or qmax,     times 1 / sqrt(n * qmax)
 
-    where n weights, or n activations of an image, share the step.
+    where n weights, or n activations of an image, share the step. ``signed`` grids are for kernels, others for what
+    ReLU returns; ``per_channel``, each index of the last axis has a step. Taught in notebook 07, sections 3, 5 and 6.
 
     The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
     however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
     which the accuracy hardly shows. With the logarithm a step stays positive, and changes by as large a share of
     itself as weights around 1 / RATE do. (Adam also undoes constant factors of a gradient: the one above matters
     to other optimizers.)
-
-    Parameters
-    ----------
-    bits : int
-    signed : bool
-        For kernels; else for what ReLU returns.
-    per_channel : bool
-        One step for each index of the last axis.
-
-    Taught in notebook 07, sections 3, 5 and 6.
 
     References
     ----------
@@ -308,9 +280,8 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         spec = _step_spec(self.bits, self.signed, self.per_channel)
         sharing = inputs.shape[-1] if self.per_channel else 1 if self.signed else tf.shape(inputs)[0]
         n = tf.cast(tf.size(inputs) // sharing, tf.float32)
-        fake_quantize = tf.quantization.fake_quant_with_min_max_vars
-        if self.per_channel:
-            fake_quantize = tf.quantization.fake_quant_with_min_max_vars_per_channel
+        per_tensor = tf.quantization.fake_quant_with_min_max_vars
+        fake_quantize = tf.quantization.fake_quant_with_min_max_vars_per_channel if self.per_channel else per_tensor
 
         @tf.custom_gradient
         def on_grid(x, step):
@@ -344,8 +315,7 @@ class LayerConfig(tfmot.QuantizeConfig):
     def get_weights_and_quantizers(self, layer) -> list:
         if self.learned:
             return [(layer.kernel, LearnedStep(self.weight_bits, True, self.per_channel))]
-        quantizer = tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True)
-        return [(layer.kernel, quantizer)]
+        return [(layer.kernel, tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True))]
 
     def get_activations_and_quantizers(self, layer) -> list:
         is_last = layer.activation is keras.activations.softmax
@@ -370,9 +340,8 @@ class LayerConfig(tfmot.QuantizeConfig):
 def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
     """Return a copy of a float network with quantizers around its layers, and the same weights.
 
-    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: the copy is of little use
-    before :func:`write_ranges` or some training. Raises ``ValueError`` as :func:`train`, and ``RuntimeError`` if tfmot
-    left something in float.
+    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: it is of little use before
+    :func:`write_ranges` or some training. ``RuntimeError`` if tfmot left something in float.
     """
     activations = [layer.activation for layer in plan_of(model) if layer.activation]
     if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
@@ -391,7 +360,7 @@ def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Seq
         copy = tfmot.quantize_apply(keras.models.clone_model(model, clone_function=annotated))
     layers = [layer.name for layer in model.layers if layer.weights]
     wanted = {"image", *(f"{layer}/kernel" for layer in layers), *layers[:-1], "logits"}
-    if missing := wanted - set(_quantizers(copy)):
+    if missing := wanted - _quantizers(copy).keys():
         raise RuntimeError(f"tfmot left these in float: {', '.join(sorted(missing))}")
     for layer, weights in latent_weights(copy).items():
         for latent, weight in zip(weights, model.get_layer(layer).weights, strict=True):
@@ -415,8 +384,8 @@ def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Setting
     ranges = dict(per_channel.activations)
     ranges["logits"] = ranges.pop(simulation.layers[-1])
     for layer in simulation.layers:
-        is_coarse = settings.runs_in_litert and isinstance(model.get_layer(layer), keras.layers.Dense)
-        ranges[f"{layer}/kernel"] = (per_tensor if is_coarse else per_channel).kernels[layer]
+        coarse = settings.runs_in_litert and isinstance(model.get_layer(layer), keras.layers.Dense)
+        ranges[f"{layer}/kernel"] = (per_tensor if coarse else per_channel).kernels[layer]
     return ranges
 
 
@@ -431,11 +400,9 @@ def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
         is_kernel, values = tensor.endswith("/kernel"), {name: v.numpy() for name, v in variables.items()}
         if "log" in values:
             step = np.exp(RATE * values["log"])
-            spec = _step_spec(bits, is_kernel, step.ndim == 1)
-            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), spec)
+            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), _step_spec(bits, is_kernel, step.ndim == 1))
         else:
-            per_channel = values["max"].ndim == 1
-            spec = _step_spec(bits, True, per_channel) if is_kernel else QuantSpec(bits, signed=False)
+            spec = _step_spec(bits, True, values["max"].ndim == 1) if is_kernel else QuantSpec(bits, signed=False)
             ranges[tensor] = params_from_range(values["min"], values["max"], spec)
     return ranges
 
