@@ -4,12 +4,12 @@ Nothing here raises, hangs or floods a page, whatever the answer: Run All always
 """
 
 import copy
-import ctypes
 import html
 import inspect
 import io
 import math
 import random
+import sys
 import threading
 import time
 import warnings
@@ -25,8 +25,6 @@ from qkit.show.questions import QUESTIONS, Question
 
 SECONDS = 5.0
 """How long an answer may take."""
-_SECONDS_TO_STOP = 0.5
-"""How long a thread is told to end that has taken longer."""
 _LONGEST = 80
 """Characters that a value may take in a sentence."""
 _STATUS = {
@@ -158,11 +156,13 @@ def _problem_of_function(question: Question, answer: object) -> Problem:
     if not callable(answer):
         message = f"A function is wanted here: write its name without brackets. Got {_short(answer)}."
         return Feedback("wrong", message)
-    names = inspect.signature(question.expected).parameters
+    names, end = inspect.signature(question.expected).parameters, time.monotonic() + SECONDS
     for place, case in enumerate(question.cases):
         said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
         try:
-            result = answer(*copy.deepcopy(case))
+            result = _called(answer, copy.deepcopy(case), end)
+        except _Late:
+            raise
         except BaseException as error:
             return Feedback("wrong", f"For {said} your function stopped with {_reason(error)}.")
         if place == 0 and (result is ... or result is None):
@@ -172,6 +172,28 @@ def _problem_of_function(question: Question, answer: object) -> Problem:
         if value is None or abs(value - question.expected(*case)) > question.tolerance:
             return f"For {said} your function returns {_short(result)}."
     return None
+
+
+class _Late(BaseException):
+    """The time of an answer is over."""
+
+
+def _called(function: Callable, case: tuple, end: float) -> object:
+    """Call a function, and raise :class:`_Late` at whatever line it is when the time is over."""
+
+    # Not PyThreadState_SetAsyncExc: while its exception waits for a thread that sleeps, Python 3.11 under a debugger
+    # or coverage stands still.
+    def watch(frame: object, event: str, argument: object) -> Callable:
+        if time.monotonic() > end:
+            raise _Late
+        return watch
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        return function(*case)
+    finally:
+        sys.settrace(before)
 
 
 def _revealed(guess: object, measured: object, unit: str) -> Feedback:
@@ -240,16 +262,18 @@ def _cut(text: str, longest: int = _LONGEST) -> str:
 
 
 def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
-    """Return what ``work`` returns, or ``late`` after some seconds, and undo what else it has changed.
+    """Return what ``work`` returns, or ``late`` when its time is over, and undo what else it has changed.
 
-    It runs on a thread, which alone can be given up on every system; ``np.seterr`` holds only for a thread, too.
-    A single call into C that keeps Python's lock, like ``sum(range(10**12))``, cannot be stopped from inside.
+    It runs on a thread, which can be left to itself if it sleeps; ``np.seterr`` holds only for a thread, too. What
+    never comes back to Python, like ``sum(range(10**12))``, has to be stopped by hand like any other cell.
     """
     said = [late]
 
     def run() -> None:
         try:
             said.append(work())
+        except _Late:
+            pass
         except BaseException as error:
             said.append(Feedback(late.status, f"Your answer stopped the check with {_reason(error)}."))
 
@@ -259,25 +283,15 @@ def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
         _printed.truncate(_printed.seek(0))
         try:
             thread.start()
-            thread.join(SECONDS)
+            thread.join(1.1 * SECONDS)  # a little longer, for a function to be stopped while printing is caught
         except RuntimeError:  # no threads here: then without a limit
             run()
         finally:
-            feedback = said[-1]
-            _stop(thread)
             random.setstate(before)
             np.random.set_state(numpy_before)  # noqa: NPY002
     for line in _printed.getvalue().splitlines()[:20]:
         print(line)
-    return feedback
-
-
-def _stop(thread: threading.Thread) -> None:
-    """Raise SystemExit in a thread, again if it is swallowed; a thread that sleeps is in the end left to itself."""
-    end = time.monotonic() + _SECONDS_TO_STOP
-    while thread.is_alive() and time.monotonic() < end:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
-        thread.join(0.001)
+    return said[-1]
 
 
 class _Beginning(io.StringIO):
