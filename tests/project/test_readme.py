@@ -20,6 +20,7 @@ def test_the_blocks_are_the_ones_tested_here_and_in_test_start():
         "make lab",
         "python tools/start.py lab",
         "python3 -m venv .venv",
+        "make check",
         "make test",
     ]
     assert len(PROGRAMS) == 1
