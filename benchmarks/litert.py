@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.machine import machine
 from qkit import QuantSpec, load_digits, trained
-from qkit.network import Accuracy, LiteModel, activation_histograms, convert, deploy, predict
-from qkit.numeric import thresholds
+from qkit.network import LiteModel, activation_histograms, convert, deploy, predict
+from qkit.numeric import Accuracy, thresholds
 
 CALIBRATION = 500
 SETTINGS = ((1, 1), (250, 1), (250, 2))

@@ -17,8 +17,9 @@ import numpy as np
 from benchmarks.machine import machine
 from qkit import load_digits, trained
 from qkit.digits import Digits
-from qkit.network import NETWORKS, Accuracy, predict, qat
+from qkit.network import NETWORKS, predict, qat
 from qkit.network.cnn import validation_images
+from qkit.numeric import Accuracy
 
 RUNS = [
     *((method, bits, bits) for method in qat.METHODS for bits in (8, 4, 3, 2)),

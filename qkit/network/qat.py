@@ -19,7 +19,7 @@ import numpy as np
 
 from qkit.digits import Digits
 from qkit.keeping import Arrays, key
-from qkit.network import cnn, recipe
+from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
 from qkit.network.litert import LiteModel, convert
 from qkit.network.simulate import Simulation, plan_of
@@ -448,6 +448,7 @@ def _step_spec(bits: int, signed: bool, per_channel: bool) -> QuantSpec:
 
 def _kept_path(name: str, digits: Digits, settings: Settings, training: str = "quantized") -> Path:
     """Return where the result is kept: another file for everything that could change it."""
-    base, tfmot_version = recipe.kept_path(name, digits, settings.seed), version("tensorflow-model-optimization")
-    made_from = key(VERSION, network=base.name, training=training, settings=asdict(settings), tfmot=tfmot_version)
+    base = recipe.kept_path(name, digits, settings.seed)
+    versions = simulate.VERSION, version("tensorflow-model-optimization")
+    made_from = key(VERSION, network=base.name, training=training, settings=asdict(settings), versions=versions)
     return base.with_name(f"{name}-qat-{made_from}.npz")
