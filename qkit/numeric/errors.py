@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, checked_params, float64s
+from qkit.numeric.affine import QuantParams, checked, float64s
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
@@ -62,7 +62,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     >>> share_clipped([-2.6, -2.4, 1.4, 1.6], QuantParams(1.0, 0, QuantSpec(bits=2)))
     0.5
     """
-    spec = checked_params(params).spec
+    spec = checked(params, QuantParams).spec
     x = _some(float64s(x), "x")
     scale, zero_point = params.beside(x)
     q = x / scale + zero_point

@@ -19,7 +19,7 @@ from numbers import Real
 
 import numpy as np
 
-from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked_spec, is_integer, params_from_range, reals
+from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked, is_integer, params_from_range, reals
 from qkit.numeric.curves import divergences, squared_errors
 from qkit.numeric.histogram import Histogram, Samples, histogram_of, magnitudes_of
 
@@ -414,7 +414,7 @@ def per_channel(method: Callable[..., Threshold], x: np.ndarray, spec: QuantSpec
     array([1. , 0.2])
     """
     x = reals(x)
-    if checked_spec(spec).axis is None:
+    if checked(spec, QuantSpec).axis is None:
         raise ValueError("spec must say which axis counts the channels, got None; for Keras kernels, axis=-1")
     # Asymmetric grids put all integers where the values are: they have as many steps as an unsigned one.
     signed = spec.signed if spec.symmetric else None
