@@ -346,7 +346,7 @@ def checked(value: QuantSpec | QuantParams, kind: type) -> QuantSpec | QuantPara
     if not isinstance(value, kind):
         spec_wanted = "spec must be a QuantSpec, such as QuantSpec(bits=8)"
         params_wanted = "params must be a QuantParams; params_from_data(x, spec) makes one"
-        raise TypeError(f"{spec_wanted if kind is QuantSpec else params_wanted}; got {value!r}")
+        raise TypeError(f"{spec_wanted if kind is QuantSpec else params_wanted}, got {value!r}")
     return value
 
 

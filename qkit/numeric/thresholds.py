@@ -142,8 +142,8 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
             errors.append(np.mean((a - s * q) ** 2))
 
     :func:`qkit.numeric.curves.squared_errors` has the same errors, but for the rounding of float64, without touching
-    every value for every candidate. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose values
-    spread evenly over their bins, the upper edges of all bins. The ``curve`` holds all errors; of equal ones it takes
+    every value for every candidate. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose
+    values spread evenly over their bins, all upper edges. The ``curve`` holds all errors; of equal ones it takes
     the largest threshold. ``bits`` are 2 to 16, where more than 8 can take seconds; ``signed`` says whether there are
     negative integers, by default if there are negative values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488.
     Taught in notebook 04, section 3.

@@ -58,9 +58,3 @@ def test_ink_stays_inside_and_in_the_middle(digits):
     columns = np.sum(images.sum(axis=1) * np.arange(28), axis=1) / images.sum(axis=(1, 2))
     assert np.abs(rows - 14).max() < 2.5 and np.abs(columns - 14).max() < 2.5
     assert rows.mean() == pytest.approx(14, abs=0.2) and columns.mean() == pytest.approx(14, abs=0.2)
-
-
-@pytest.mark.parametrize("count", [0, -1])
-def test_count_must_be_positive(count):
-    with pytest.raises(ValueError, match="count must be at least 1"):
-        draw_digits(count)
