@@ -4,22 +4,19 @@ A kept file is either whole or not there: it is written beside its place and the
 notebooks want the same file at once, one makes it and the others wait.
 """
 
-import contextlib
 import hashlib
 import os
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]
-MOST_BYTES = 500_000_000
-"""What the arrays of a file may take: nine times MNIST. A zip file of a few kilobytes can unpack to any size."""
 
 
 def checkout() -> Path:
@@ -29,12 +26,7 @@ def checkout() -> Path:
 
 def data_home() -> Path:
     """Return the folder for downloads and results: ``QKIT_DATA`` (relative to the checkout), else ``data/``."""
-    named = os.environ.get("QKIT_DATA") or "data"
-    try:
-        return checkout() / Path(named).expanduser()
-    except RuntimeError as problem:
-        warnings.warn(f"QKIT_DATA={named} is no folder ({problem}) data/ is used instead.", stacklevel=2)
-        return checkout() / "data"
+    return checkout() / os.path.expanduser(os.environ.get("QKIT_DATA") or "data")
 
 
 def key(version: int, **what: object) -> str:
@@ -42,8 +34,6 @@ def key(version: int, **what: object) -> str:
 
     ``version`` is raised by hand when the code changes what comes out; a comment changes nothing.
 
-    Examples
-    --------
     >>> key(1, seed=0), key(1, seed=1)
     ('338b758c4ae8', 'e91eb8061b37')
     """
@@ -57,34 +47,22 @@ def kept(
     what: str,
     accept: Callable[[Arrays], object] = lambda arrays: None,
 ) -> Arrays:
-    """Return the arrays kept at ``path``; where there are none, make them once and keep them.
+    """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.npz`` file.
-    make : callable
-        Returns the arrays; called by one process at a time.
-    what : str
-        The name of the thing, for messages: ``"the stand-in digits"``.
-    accept : callable
-        Raises ``ValueError`` for arrays that are readable but not what is wanted: see :func:`check_like`.
-
-    Notes
-    -----
-    A file that cannot be read or is not accepted is said, and replaced. A folder that cannot be written
-    (read-only, full) is said too; the arrays are then made, but not kept.
+    ``accept`` raises ``ValueError`` for arrays that are readable but not what is wanted: see :func:`check_like`. A file
+    that cannot be read or is not accepted is said, and replaced. A folder that cannot be written (read-only, full) is
+    said too; the arrays are then made, but not kept. ``what`` names the thing in these messages.
     """
     arrays = _read_if_good(path, accept)
     if arrays is not None:
         return arrays
-    with contextlib.ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(alone(path, what))
-        except (OSError, NotImplementedError) as problem:
-            _say_not_kept(what, path, problem)
-            return make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = alone(path, what)
+    except (OSError, NotImplementedError) as problem:
+        _say_not_kept(what, path, problem)
+        return make()
+    with lock:
         arrays = _read_if_good(path, accept, say=True)
         if arrays is None:
             arrays = make()
@@ -95,51 +73,31 @@ def kept(
         return arrays
 
 
-@contextlib.contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
-    """Keep other processes from making ``path`` at the same time: they say that they wait, and wait.
+def alone(path: Path, what: str) -> AcquireReturnProxy:
+    """Keep other processes from making ``path`` until the end of a ``with``: they say that they wait, and wait.
 
-    Raises
-    ------
-    OSError, NotImplementedError
-        If there can be no lock in this folder.
+    Raises an OSError or NotImplementedError if there can be no lock in this folder.
     """
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         print(f"Another notebook is making {what}; waiting for it.", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
     """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it cannot be read, is not a whole ``.npz``, or its arrays take more than 500 MB; the message names the file.
+    Raises a FileNotFoundError, or for a file that cannot be read a ValueError that names it.
     """
     try:
-        with open(path, "rb") as file:
-            start = file.read(12)
-            if not start.startswith(b"PK"):
-                raise ValueError(f"not an .npz file, for it begins with {start!r}: a web page, or a Git-LFS pointer?")
-            with zipfile.ZipFile(file) as members:
-                size = sum(member.file_size for member in members.infolist())
-                if size > MOST_BYTES:
-                    raise ValueError(f"its arrays take {size:,} bytes, more than {MOST_BYTES:,}")
-                arrays = {}
-                for name in names or [each.removesuffix(".npy") for each in members.namelist()]:
-                    with members.open(f"{name}.npy") as member:
-                        arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-                return arrays
+        with zipfile.ZipFile(path) as members:
+            arrays = {}
+            for name in names or [each.removesuffix(".npy") for each in members.namelist()]:
+                with members.open(f"{name}.npy") as member:
+                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+            return arrays
     except FileNotFoundError:
         raise
     except Exception as problem:
@@ -148,13 +106,7 @@ def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
 
 
 def check_like(arrays: Arrays, like: Arrays, what: str) -> None:
-    """Refuse arrays that do not have the names, shapes and types of others, or hold numbers that are not finite.
-
-    Raises
-    ------
-    ValueError
-        The message says that it is the file kept for ``what``.
-    """
+    """Refuse arrays that do not have the names, shapes and types of others, or hold numbers that are not finite."""
     found, wanted = ({name: (array.shape, array.dtype) for name, array in each.items()} for each in (arrays, like))
     if found != wanted:
         raise ValueError(f"The file kept for {what} does not hold what it should.")
@@ -177,8 +129,6 @@ def progress(iterable=None, *, total: int | None = None, description: str = "", 
         file=sys.stdout,
         leave=False,
         disable=not can_redraw_a_line,
-        mininterval=0.3,
-        dynamic_ncols=sys.stdout.isatty(),
     )
 
 

@@ -30,21 +30,15 @@ class Digits:
 
     Parameters
     ----------
-    x_train, x_test : ndarray of uint8, shape (n, 28, 28)
-        Grey levels, 0 for paper and 255 for ink.
-    y_train, y_test : ndarray of uint8, shape (n,)
-        Labels 0 to 9.
-    name : str
-        ``"MNIST"``, ``"stand-in digits"`` or, for other digits in a file of yours, ``"your digits"``.
-    source : str
-        Where they came from, in words.
-    file : Path, optional
-        The ``.npz`` file that holds them.
+    x_train, x_test : ndarray of uint8, shape (n, 28, 28), grey levels, 0 for paper and 255 for ink
+    y_train, y_test : ndarray of uint8, shape (n,), labels 0 to 9
+    name : str, ``"MNIST"``, ``"stand-in digits"`` or, for other digits in a file of yours, ``"your digits"``
+    source : str, where they came from, in words
+    file : Path, optional, the ``.npz`` file that holds them
 
     Attributes
     ----------
-    fingerprint : str
-        Eight hexadecimal digits that change when any image or label does.
+    fingerprint : str, eight hexadecimal digits that change when any image or label does
     """
 
     def __init__(
@@ -84,15 +78,8 @@ class Digits:
 def load_digits() -> Digits:
     """Return MNIST from the first place that has it, else the stand-in digits.
 
-    Returns
-    -------
-    Digits
-
-    Raises
-    ------
-    ValueError
-        If the file named by ``QKIT_MNIST`` is missing, unreadable or not in MNIST's layout. The other
-        places are only warned about: the next one is tried.
+    Raises a ValueError if the file named by ``QKIT_MNIST`` is missing, unreadable or not in MNIST's layout. The other
+    places are only warned about: the next one is tried.
     """
     named = os.environ.get("QKIT_MNIST", "")
     if named == "stand-in":
@@ -117,22 +104,15 @@ def load_digits() -> Digits:
     except (OSError, ValueError, NotImplementedError) as problem:
         short = f"{type(problem).__name__}: {problem}"[:120]
         warnings.warn(
-            f"MNIST could not be downloaded to {data_home()} ({short}). You are working with "
-            "STAND-IN digits, drawn by qkit; every result will say so. To use MNIST, put mnist.npz into data/; "
-            "QKIT_OFFLINE=1 spares the attempt.",
+            f"MNIST could not be downloaded to {data_home()} ({short}). You are working with STAND-IN digits, drawn "
+            "by qkit; every result will say so. To use MNIST, put mnist.npz into data/; QKIT_OFFLINE=1 skips this.",
             stacklevel=2,
         )
         return _stand_in("drawn by qkit: MNIST could not be downloaded")
 
 
 def read_digits(path: Path, source: str) -> Digits:
-    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing, cannot be read, or its arrays are not images and labels of digits.
-    """
+    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``; a ValueError, if it is none."""
     try:
         return _read(Path(path), source)
     except FileNotFoundError:
@@ -142,12 +122,8 @@ def read_digits(path: Path, source: str) -> Digits:
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
     """Download MNIST into ``folder`` and return its path; a file is there only when it is whole and right.
 
-    Raises
-    ------
-    OSError
-        If the network does not answer, after three tries.
-    ValueError
-        If what arrives does not have the SHA-256 that it should have.
+    Raises an OSError if the network does not answer, after three tries, or a ValueError if what arrives does not have
+    the SHA-256 that it should have.
     """
     import pooch
 
@@ -187,10 +163,10 @@ def _stand_in(source: str) -> Digits:
 
 def _check_layout(arrays: Arrays) -> None:
     for split in ("train", "test"):
-        try:
-            images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
-        except KeyError as missing:
-            raise ValueError(f"These are not digits: there is no array named {missing}.") from None
+        missing = {f"x_{split}", f"y_{split}"} - set(arrays)
+        if missing:
+            raise ValueError(f"These are not digits: there is no array named {min(missing)!r}.")
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:
             raise ValueError(
                 f"x_{split} must be uint8 images of shape (n, 28, 28), got {images.dtype} of shape {images.shape}."

@@ -63,25 +63,14 @@ class _Way:
 def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw ``count`` digits.
 
-    Parameters
-    ----------
-    count : int
-        At least 1. Fewer images are the first of more: ``draw_digits(10)`` starts ``draw_digits(60_000)``.
-    split : int
-        Different splits are different images; 0 is used for training and 1 for testing.
+    Fewer images are the first of more: ``draw_digits(10)`` starts ``draw_digits(60_000)``. Different splits are
+    different images; 0 is used for training and 1 for testing.
 
     Returns
     -------
     images : ndarray of uint8, shape (count, 28, 28)
     labels : ndarray of uint8, shape (count,)
-
-    Raises
-    ------
-    ValueError
-        If ``count`` is less than 1.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
     blocks = range(-(-count // BLOCK))
     with ThreadPoolExecutor(max_workers=2) as threads:
         drawn = threads.map(lambda block: _draw_block(split, block), blocks)

@@ -12,6 +12,9 @@ rounding is.
 The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit; that of Python
 floats and float64 data is a float64. Everything else is computed in float64.
 
+All functions refuse what cannot be right with a ValueError, or a TypeError where it is no number at all: NaN, infinity,
+masked entries, and arrays whose channels are not those of the parameters.
+
 Sources: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", arXiv:1712.05877, and the LiteRT 8-bit quantization specification,
 https://developers.google.com/edge/litert/quantization/quantization_spec
@@ -36,8 +39,8 @@ class QuantSpec:
     """How to quantize: which integers there are, and how many grids.
 
     LiteRT's activations are ``QuantSpec()``. Its weights are ``QuantSpec(symmetric=True, narrow_range=True,
-    axis=...)``, where the axis counts the output channels: the last one of a Keras kernel. A TypeError or ValueError
-    says what cannot be. Taught in notebook 02, section 4, and ``axis`` in section 7.
+    axis=...)``, where the axis counts the output channels: the last one of a Keras kernel. Taught in notebook 02,
+    section 4, and ``axis`` in section 7.
 
     Parameters
     ----------
@@ -51,6 +54,11 @@ class QuantSpec:
         Leave the lowest integer out: -127 to 127. A symmetric grid then ends as far below 0 as above.
     axis : int, optional
         One scale and zero-point for each index along this axis; ``None`` for one pair for the whole tensor.
+
+    Attributes
+    ----------
+    qmin, qmax, levels : int, the lowest and the highest integer, and how many there are
+    dtype : the smallest NumPy type that holds them
     """
 
     bits: int = 8
@@ -60,40 +68,27 @@ class QuantSpec:
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        if not is_integer(self.bits):
-            raise TypeError(f"bits must be an integer from 2 to 16, got {self.bits!r}")
-        if not 2 <= self.bits <= 16:
+        if not (is_integer(self.bits) and 2 <= self.bits <= 16):
             hint = "; binary networks need another scheme" if self.bits == 1 else ""
-            raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits}{hint}")
-        if self.axis is not None and not is_integer(self.axis):
-            raise TypeError(f"axis must be an integer or None, got {self.axis!r}")
-        # A NumPy int8 would overflow in 2**bits.
-        object.__setattr__(self, "bits", int(self.bits))
+            raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits!r}{hint}")
+        object.__setattr__(self, "bits", int(self.bits))  # a NumPy int8 would overflow in 2**bits
         if self.symmetric and self.narrow_range and not self.signed:
-            raise ValueError(
-                "symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out; "
-                "drop narrow_range or use signed=True"
-            )
+            raise ValueError("symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out")
 
     @property
     def qmin(self) -> int:
-        """The lowest integer."""
-        lowest = -(2 ** (self.bits - 1)) if self.signed else 0
-        return lowest + self.narrow_range
+        return (-(2 ** (self.bits - 1)) if self.signed else 0) + self.narrow_range
 
     @property
     def qmax(self) -> int:
-        """The highest integer."""
         return 2 ** (self.bits - self.signed) - 1
 
     @property
     def levels(self) -> int:
-        """How many integers there are."""
         return self.qmax - self.qmin + 1
 
     @property
     def dtype(self) -> np.dtype:
-        """The smallest NumPy type that holds the integers."""
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.bits <= 8 else 16}")
 
     def axis_of(self, x: np.ndarray) -> int:
@@ -105,9 +100,7 @@ class QuantSpec:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QuantParams:
-    """Where the grid lies: ``r ≈ scale * (q - zero_point)``.
-
-    A TypeError or ValueError says what is no grid. Taught in notebook 02, section 1.
+    """Where the grid lies: ``r ≈ scale * (q - zero_point)``. Taught in notebook 02, section 1.
 
     Parameters
     ----------
@@ -116,6 +109,10 @@ class QuantParams:
     zero_point : int, or ndarray of int32, shape (channels,)
         The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
     spec : QuantSpec
+
+    Attributes
+    ----------
+    low, high : float or ndarray, the lowest and the highest real number on the grid
 
     Examples
     --------
@@ -128,26 +125,23 @@ class QuantParams:
     spec: QuantSpec
 
     def __post_init__(self) -> None:
-        spec = checked_spec(self.spec)
-        scale = float64s(self.scale, "scale")
-        zero_point = np.array(self.zero_point)
+        spec = checked(self.spec, QuantSpec)
+        scale, zero_point = float64s(self.scale, "scale"), np.array(self.zero_point)
         _check_shapes("scale and zero_point", scale, zero_point, spec)
         if not np.all(scale >= FINEST):
             raise ValueError(f"scale must be positive, at least {FINEST:g}, got {scale.min():g}")
         low, high = (0, 0) if spec.symmetric else (spec.qmin, spec.qmax)
         if zero_point.dtype.kind not in "iu" or np.any((zero_point < low) | (zero_point > high)):
             raise ValueError(f"zero_point must be an integer from {low} to {high} for {spec}, got {zero_point}")
-        object.__setattr__(self, "scale", _frozen(scale.copy()))
-        object.__setattr__(self, "zero_point", _frozen(zero_point.astype(np.int32)))
+        for name, array in (("scale", scale.copy()), ("zero_point", zero_point.astype(np.int32))):
+            object.__setattr__(self, name, array if array.ndim else array.item())
 
     @property
     def low(self) -> float | np.ndarray:
-        """The lowest real number on the grid."""
         return self.scale * (self.spec.qmin - self.zero_point)
 
     @property
     def high(self) -> float | np.ndarray:
-        """The highest real number on the grid."""
         return self.scale * (self.spec.qmax - self.zero_point)
 
     def beside(self, x: np.ndarray) -> tuple[float | np.ndarray, int | np.ndarray]:
@@ -156,12 +150,9 @@ class QuantParams:
             return self.scale, self.zero_point
         axis = self.spec.axis_of(x)
         if x.shape[axis] != len(self.scale):
-            raise ValueError(
-                f"these parameters are for {len(self.scale)} channels along axis {self.spec.axis}, "
-                f"got an array of shape {x.shape}"
-            )
-        shape = [1] * x.ndim
-        shape[axis] = -1
+            channels = f"{len(self.scale)} channels along axis {self.spec.axis}"
+            raise ValueError(f"these parameters are for {channels}, got an array of shape {x.shape}")
+        shape = [-1 if i == axis else 1 for i in range(x.ndim)]
         return self.scale.reshape(shape), self.zero_point.reshape(shape)
 
     def __repr__(self) -> str:
@@ -183,35 +174,29 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     it writes -1.) Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
 
     A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``. Where ``spec.axis`` is given,
-    ``low`` and ``high`` are arrays of shape (channels,). Raises a TypeError or ValueError if ``low`` is above ``high``,
-    a number is not finite, the shapes do not agree with each other or with ``spec.axis``, or the range has negative
-    numbers and the spec is symmetric and unsigned. Taught in notebook 02, sections 1 and 2.
+    ``low`` and ``high`` are arrays of shape (channels,). Raises a ValueError if ``low`` is above ``high``, or negative
+    where the spec is symmetric and unsigned. Taught in notebook 02, sections 1 and 2.
 
     Examples
     --------
     >>> params_from_range(-1.0, 3.0, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.067 to 2.933, step 0.2667, real 0 is 4
     """
-    checked_spec(spec)
+    checked(spec, QuantSpec)
     low, high = reals(low, "low"), reals(high, "high")
     dtype = np.result_type(low.dtype, high.dtype, np.float32)
     low, high = low.astype(np.float64), high.astype(np.float64)
     _check_shapes("low and high", low, high, spec)
     if np.any(low > high):
-        wrong = np.argmax(low > high)
-        raise ValueError(f"low must not be above high, got {low.flat[wrong]:g} and {high.flat[wrong]:g}")
+        raise ValueError(f"low must not be above high, got {low} and {high}")
     if spec.symmetric and not spec.signed and np.any(low < 0):
-        raise ValueError(
-            f"symmetric unsigned integers cannot stand for negative numbers, got low={low.min():g}; "
-            "use signed=True or symmetric=False"
-        )
+        raise ValueError(f"symmetric unsigned integers cannot stand for negative numbers, got low={low.min():g}")
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     if spec.symmetric:
         scale = _stored(np.maximum(-low, high) / spec.qmax, dtype)
         zero_point = np.zeros(scale.shape, np.int64)
     else:
-        steps = spec.qmax - spec.qmin
-        width = high - low
+        steps, width = spec.qmax - spec.qmin, high - low
         scale = _stored(_stored(width, dtype) / steps, dtype)
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
@@ -222,38 +207,30 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
 def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     """Lay the grid over all of ``x``, from its minimum to its maximum ("MinMax"), as :func:`params_from_range` does.
 
-    With ``spec.axis``, every channel of the array gets the grid of its own range. Raises a TypeError or ValueError if
-    ``x`` is empty or not finite, has no such axis, or has negative numbers and the spec is symmetric and unsigned.
-    Taught in notebook 02, section 6, and per channel in section 7.
+    With ``spec.axis``, every channel of the array gets the grid of its own range. Raises a ValueError if ``x`` is
+    empty. Taught in notebook 02, section 6, and per channel in section 7.
 
     Examples
     --------
     >>> params_from_data([[0.7, -1.4], [0.1, 0.2]], QuantSpec(bits=4, symmetric=True, axis=1)).scale
     array([0.1, 0.2])
     """
-    checked_spec(spec)
+    checked(spec, QuantSpec)
     x = reals(x)
     if x.size == 0:
         raise ValueError(f"x must hold at least one value to have a range, got shape {x.shape}")
-    others = None
-    if spec.axis is not None:
-        axis = spec.axis_of(x)
-        others = tuple(i for i in range(x.ndim) if i != axis)
+    others = None if spec.axis is None else tuple(i for i in range(x.ndim) if i != spec.axis_of(x))
     return params_from_range(x.min(axis=others), x.max(axis=others), spec)
 
 
 def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Replace real numbers by integers: ``clip(round(x / scale) + zero_point, qmin, qmax)``.
 
-    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. Raises a TypeError or ValueError if ``x`` is
-    not finite, its channels are not those of ``params``, or ``rounding`` is unknown. Taught in notebook 02, section 1,
-    and the roundings in section 4.
+    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. Taught in notebook 02, section 1, and the
+    roundings in section 4.
 
     Parameters
     ----------
-    x : array_like of real numbers
-        Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
-    params : QuantParams
     rounding : {"half_even", "half_up", "half_away"}
         Where an ``x / scale`` halfway between two integers goes. ``"half_even"``: to the even one, as
         NumPy's ``round`` (0.5 → 0, 1.5 → 2, -0.5 → 0). ``"half_up"``: up, as TensorFlow's fake-quant ops
@@ -267,7 +244,7 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
     >>> q, dequantize(q, params)
     (array([ 0,  0,  3,  4, 15], dtype=uint8), array([-1.5, -1.5,  0. ,  0.5,  6. ]))
     """
-    spec = checked_params(params).spec
+    spec = checked(params, QuantParams).spec
     x = reals(x)
     scale, zero_point = params.beside(x)
     # One float64 array is enough for all steps, and makes this four times faster.
@@ -282,15 +259,9 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     """Return the real numbers that integers stand for: ``scale * (q - zero_point)``.
 
     Returns an array of float64 in the shape of ``q``. Raises a TypeError or ValueError if ``q`` is not of integers from
-    ``qmin`` to ``qmax``, or its channels are not those of ``params``. Taught in notebook 02, section 1.
-
-    Parameters
-    ----------
-    q : array_like of integers from ``qmin`` to ``qmax``
-        Any shape, also empty; per channel, ``q.shape[axis]`` is the number of channels.
-    params : QuantParams
+    ``qmin`` to ``qmax``. Taught in notebook 02, section 1.
     """
-    spec = checked_params(params).spec
+    spec = checked(params, QuantParams).spec
     q = _unmasked(q, "q")
     if q.dtype.kind not in "iu":
         raise TypeError(f"q must hold integers, got {q.dtype}; quantize(x, params) makes them")
@@ -307,24 +278,15 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
     """Move real numbers onto the grid: :func:`quantize`, then :func:`dequantize`.
 
     Returns an array in the shape and type of ``x``, float32 at least; a grid point beyond that type's largest number is
-    the largest number. Raises a TypeError or ValueError if ``x`` is not finite, its channels are not those of
-    ``params``, or ``rounding`` is unknown. Taught in notebook 02, section 2, and for training in notebook 07,
-    section 2.
-
-    Parameters
-    ----------
-    x : array_like of real numbers
-        Any shape, also empty; per channel, ``x.shape[axis]`` is the number of channels.
-    params : QuantParams
-    rounding : {"half_even", "half_up", "half_away"}, as for :func:`quantize`
+    the largest number. ``rounding`` is "half_even", "half_up" or "half_away", as for :func:`quantize`. Taught in
+    notebook 02, section 2, and for training in notebook 07, section 2.
 
     Examples
     --------
     >>> fake_quantize([-9.0, 0.3, 1.0], QuantParams(0.25, 0, QuantSpec(bits=4)))
     array([-2.  ,  0.25,  1.  ])
     """
-    x_hat = dequantize(quantize(x, params, rounding), params)
-    return _as_type_of(np.asarray(x), x_hat)
+    return _as_type_of(np.asarray(x), dequantize(quantize(x, params, rounding), params))
 
 
 def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
@@ -336,9 +298,8 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
         ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
 
     where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it
-    changes nothing, and there the estimator says so. Returned is an array in the shape and type of ``x``, float32 at
-    least. Raises a TypeError or ValueError if ``x`` is not finite, or its channels are not those of ``params``. Source:
-    Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
+    changes nothing, and there the estimator says so. Returns an array in the shape and type of ``x``, float32 at least.
+    Source: Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
     ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
 
     Examples
@@ -347,11 +308,11 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
     >>> straight_through([-1.2, -1.0, 0.3, 1.0, 1.2], params)
     array([0., 1., 1., 1., 0.])
     """
-    spec = checked_params(params).spec
+    spec = checked(params, QuantParams).spec
     x = reals(x)
     scale, zero_point = params.beside(x)
     # In the type of x: a float32 value on the last level must not lie beyond it by a rounding error.
-    low, high = (_as_type_of(x, np.asarray(scale * (q - zero_point))) for q in (spec.qmin, spec.qmax))
+    low, high = (_as_type_of(x, scale * (q - zero_point)) for q in (spec.qmin, spec.qmax))
     return ((low <= x) & (x <= high)).astype(low.dtype)
 
 
@@ -360,13 +321,12 @@ def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
     array = _unmasked(x, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
-    # Written so that NaN fails it too, and with float(), because a float16 would turn LARGEST into infinity.
+    # NaN fails this, too; float(), because a float16 would turn LARGEST into infinity.
     if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
         wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
         raise ValueError(
             f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
-            f"({wrong.sum()} of {array.size} values are wrong); find where they come from, "
-            f"or leave them out with x[np.abs(x) <= {LARGEST:g}]"
+            f"({wrong.sum()} of {array.size} values are wrong); find where they come from"
         )
     return array
 
@@ -376,23 +336,18 @@ def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
     return reals(x, name).astype(np.float64, copy=False)
 
 
-def checked_params(params: QuantParams) -> QuantParams:
-    """Return ``params``; a TypeError, if it is not a :class:`QuantParams`."""
-    if not isinstance(params, QuantParams):
-        raise TypeError(f"params must be a QuantParams; params_from_data(x, spec) makes one; got {params!r}")
-    return params
-
-
 def is_integer(value: object) -> bool:
-    """Return whether a value is a whole number of Python's or NumPy's; True and False are none."""
+    """Whole numbers of Python's or NumPy's are integers; True and False are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def checked_spec(spec: QuantSpec) -> QuantSpec:
-    """Return ``spec``; a TypeError, if it is not a :class:`QuantSpec`."""
-    if not isinstance(spec, QuantSpec):
-        raise TypeError(f"spec must be a QuantSpec, such as QuantSpec(bits=8), got {spec!r}")
-    return spec
+def checked(value: QuantSpec | QuantParams, kind: type) -> QuantSpec | QuantParams:
+    """Return a value; a TypeError that tells the way out, if it is not of its kind."""
+    if not isinstance(value, kind):
+        spec_wanted = "spec must be a QuantSpec, such as QuantSpec(bits=8)"
+        params_wanted = "params must be a QuantParams; params_from_data(x, spec) makes one"
+        raise TypeError(f"{spec_wanted if kind is QuantSpec else params_wanted}, got {value!r}")
+    return value
 
 
 def _unmasked(x: np.ndarray, name: str) -> np.ndarray:
@@ -405,14 +360,6 @@ def _check_shapes(names: str, a: np.ndarray, b: np.ndarray, spec: QuantSpec) -> 
     if a.shape != b.shape or a.ndim != (spec.axis is not None):
         wanted = "single numbers (spec.axis is None)" if spec.axis is None else "arrays of shape (channels,)"
         raise ValueError(f"{names} must be {wanted}, got shapes {a.shape} and {b.shape}")
-
-
-def _frozen(array: np.ndarray) -> float | int | np.ndarray:
-    """Return a Python number for a 0-d array, else the array, read-only."""
-    if array.ndim == 0:
-        return array.item()
-    array.flags.writeable = False
-    return array
 
 
 def _span(values: float | np.ndarray) -> str:
@@ -429,8 +376,7 @@ def _stored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _as_type_of(x: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Round to the type of ``x``, float32 at least, where numbers beyond its largest become the largest."""
     dtype = np.result_type(x.dtype, np.float32)
-    largest = np.finfo(dtype).max
-    return np.clip(values, -largest, largest, out=values).astype(dtype)
+    return np.clip(values, -np.finfo(dtype).max, np.finfo(dtype).max).astype(dtype)
 
 
 def _round(steps: np.ndarray, rounding: Rounding) -> None:

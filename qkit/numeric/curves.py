@@ -53,15 +53,8 @@ REMEMBERED = 2**21
 def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
     """Return the mean squared error of clipping and rounding at each threshold: float64, shape (thresholds,).
 
-    Taught in notebook 04, section 3.
-
-    Parameters
-    ----------
-    values : Samples, or Histogram of magnitudes, which spread evenly over their bins
-    thresholds : array_like, shape (thresholds,)
-        Each ends a grid of its own. All upper edges of a histogram's bins, ``edges[1:]``, take a tenth of the time.
-    steps : int
-        Q, from 0 to the threshold.
+    Each threshold ends a grid of its own with ``steps`` = Q steps from 0. All upper edges of a histogram's bins,
+    ``edges[1:]``, take a tenth of the time. Taught in notebook 04, section 3.
 
     Examples
     --------
@@ -110,17 +103,9 @@ def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     """Return the divergence for every number of kept bins from ``first`` to all of them, in nats.
 
-    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin. Taught in notebook
-    04, section 4.
-
-    Parameters
-    ----------
-    counts : array_like, shape (bins,)
-        Not negative and not all 0; they need not be integers.
-    levels : int
-        How many levels the kept bins are merged into. With no more bins than levels, nothing is merged.
-    first : int
-        From 1 to the number of bins.
+    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin. ``counts``, of
+    shape (bins,), need not be integers; with no more bins than ``levels``, nothing is merged. Taught in notebook 04,
+    section 4.
 
     Examples
     --------
@@ -130,16 +115,14 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     array([0.082, 0.042])
     """
     counts = np.asarray(counts, np.float64)
-    mass, filled, terms = _running(counts), _running(counts > 0), _running(_times_log(counts, 1.0))
+    mass, filled, terms = (np.append(0.0, np.cumsum(each)) for each in (counts, counts > 0, _times_log(counts, 1)))
     total, inside = mass[-1], mass[first:]
     edge, clipped = counts[first - 1 :], total - inside
-    last = _last_levels(len(counts), levels, first)
+    kept = np.arange(first, len(counts) + 1)
+    last = -(-((kept - 1) * levels // kept * kept) // levels)  # where the level of the last kept bin begins
     density = (inside - mass[last]) / np.maximum(filled[first:] - filled[last], 1)
-    found = terms[first - 1 : -1] + _times_log(edge + clipped, 1.0)
-    found -= _level_terms(mass, filled, levels, first)
-    found -= clipped * _log(density)
-    found /= total
-    found += _log(inside / total)
+    found = terms[first - 1 : -1] + _times_log(edge + clipped, 1) - _level_terms(mass, filled, levels, kept)
+    found = (found - clipped * _log(density)) / total + _log(inside / total)
     found[(edge == 0) & (clipped > 0)] = np.inf
     return np.maximum(found, 0, out=found)  # rounding errors can take a divergence of 0 below it
 
@@ -183,11 +166,7 @@ def _excess_at_edges(histogram: Histogram, steps: int) -> np.ndarray:
     for rows in _blocks(bins, steps):
         index, part = (table[rows] for table in _midpoints(bins, steps))
         # R at a part f behind edge j: R_j - f share_j + f²/2 inside_j
-        drop = inside.take(index)
-        drop *= part
-        drop *= -0.5
-        drop += shares.take(index)
-        drop *= part
+        drop = (shares.take(index) - 0.5 * (part * inside.take(index))) * part
         excess[rows] = (at_edges.take(index) - drop).sum(axis=1)
     return excess * width
 
@@ -206,29 +185,33 @@ def _blocks(rows: int, columns: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, first: int) -> np.ndarray:
+def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, kept: np.ndarray) -> np.ndarray:
     """Return the sum over the levels, S_k ln(S_k / n_k), for every candidate."""
     bins = len(mass) - 1
     widest = -(-bins // levels)
-    kept = np.arange(first, bins + 1, dtype=np.intp)
     sums = np.empty(len(kept))
-    if (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED:
-        table = _times_log(_windows(mass, widest), _windows(filled, widest)).ravel()
-        cells = _cells(bins, levels, first)
-        for rows in _blocks(len(kept), levels):
-            sums[rows] = table.take(cells[rows]).sum(axis=1)
-    else:  # few levels, so that the table would be the larger, or too many cells to remember
-        for rows in _blocks(len(kept), levels):
+    remembered = (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED
+    if remembered:
+        table, cells = (
+            _times_log(_windows(mass, widest), _windows(filled, widest)).ravel(),
+            _cells(bins, levels, kept[0]),
+        )
+    for rows in _blocks(len(kept), levels):
+        if remembered:
+            terms = table.take(cells[rows])
+        else:  # few levels, so that the table would be the larger, or too many cells to remember
             some = _borders(kept[rows], levels)
-            sums[rows] = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some))).sum(axis=1)
+            terms = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some)))
+        sums[rows] = terms.sum(axis=1)
     return sums
 
 
-@lru_cache(maxsize=16)
-def _last_levels(bins: int, levels: int, first: int) -> np.ndarray:
-    """Return where the level of the last kept bin begins: shape (candidates,)."""
-    kept = np.arange(first, bins + 1, dtype=np.intp)
-    return -(-((kept - 1) * levels // kept * kept) // levels)
+@lru_cache(maxsize=8)
+def _cells(bins: int, levels: int, first: int) -> np.ndarray:
+    """Return where each level stands in the flat table: shape (candidates, levels)."""
+    borders = _borders(np.arange(first, bins + 1), levels)
+    # Not int32, to save memory: take would convert it again on every call, at many times the cost.
+    return np.diff(borders, axis=1) * (bins + 1) + borders[:, :-1]
 
 
 def _borders(kept: np.ndarray, levels: int) -> np.ndarray:
@@ -236,35 +219,17 @@ def _borders(kept: np.ndarray, levels: int) -> np.ndarray:
     return -(-kept[:, None] * np.arange(levels + 1) // levels)
 
 
-@lru_cache(maxsize=8)
-def _cells(bins: int, levels: int, first: int) -> np.ndarray:
-    """Return where each level stands in the flat table: shape (candidates, levels)."""
-    borders = _borders(np.arange(first, bins + 1, dtype=np.intp), levels)
-    # Not int32, to save memory: take would convert it again on every call, at many times the cost.
-    return np.diff(borders, axis=1) * (bins + 1) + borders[:, :-1]
-
-
 def _windows(running: np.ndarray, widest: int) -> np.ndarray:
     """Return the sums over 0, 1, … ``widest`` bins (rows) from every bin on (columns), cut off at the end."""
-    padded = np.concatenate([running, np.full(widest, running[-1])])
+    padded = np.append(running, np.full(widest, running[-1]))
     return np.lib.stride_tricks.sliding_window_view(padded, len(running)) - running
 
 
-def _running(values: np.ndarray) -> np.ndarray:
-    """Return the sums of the first 0, 1, … values."""
-    sums = np.zeros(len(values) + 1)
-    np.cumsum(values, out=sums[1:])
-    return sums
-
-
-def _times_log(mass: np.ndarray, bins: np.ndarray | float) -> np.ndarray:
+def _times_log(mass: np.ndarray, bins: np.ndarray | int) -> np.ndarray:
     """Return mass * ln(mass / bins), and 0 where there is no mass."""
-    terms = _log(mass / np.maximum(bins, 1))
-    terms *= mass
-    return terms
+    return mass * _log(mass / np.maximum(bins, 1))
 
 
 def _log(values: np.ndarray) -> np.ndarray:
     """Return the logarithm, and a large negative number instead of that of 0."""
-    positive = np.maximum(values, 1e-300)
-    return np.log(positive, out=positive)
+    return np.log(np.maximum(values, 1e-300))

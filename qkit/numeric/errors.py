@@ -1,20 +1,20 @@
 """How far quantized numbers are from what they stand for: ``x`` is the original, ``x_hat`` what came back.
 
-All sums are in float64. An average over nothing has no value, so empty arrays are refused.
+All sums are in float64. Arrays that are empty, not finite, or not of the same shape are refused with a ValueError.
 """
 
 import math
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, checked_params, float64s
+from qkit.numeric.affine import QuantParams, checked, float64s
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the mean squared error, ``mean((x - x_hat)²)``.
 
-    Rounding alone leaves ``scale² / 12``, if the errors are spread evenly over a step. Raises a TypeError or ValueError
-    if the shapes of the two arrays differ, they are empty, or a number is not finite. Taught in notebook 02, section 6.
+    Rounding alone leaves ``scale² / 12``, if the errors are spread evenly over a step. Taught in notebook 02,
+    section 6.
 
     Examples
     --------
@@ -29,8 +29,7 @@ def sqnr_db(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the signal-to-quantization-noise ratio in decibels, ``10 log10(sum(x²) / sum((x - x_hat)²))``.
 
     Every 10 dB are a factor of 10 in power; every halving of the step is worth 6.02 dB. It is ``inf`` where there is
-    no error (also of a signal that is all zero), ``-inf`` where there is an error but no signal. Raises a TypeError or
-    ValueError if the shapes of the two arrays differ, they are empty, or a number is not finite. Taught in notebook 02,
+    no error (also of a signal that is all zero), ``-inf`` where there is an error but no signal. Taught in notebook 02,
     section 8.
 
     Examples
@@ -51,8 +50,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     """Return the share of ``x``, 0 to 1, that the grid cuts off: more than half a step beyond one of its ends.
 
     What lies within half a step is off by no more than rounding is, and does not count. So nothing is clipped
-    by a grid laid over all of ``x``, although nudging may move one end of it inwards. Raises a TypeError or ValueError
-    if ``x`` is empty or not finite, or its channels are not those of ``params``. Taught in notebook 02, section 5.
+    by a grid laid over all of ``x``, although nudging may move one end of it inwards. Taught in notebook 02, section 5.
 
     Examples
     --------
@@ -62,8 +60,8 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     >>> share_clipped([-2.6, -2.4, 1.4, 1.6], QuantParams(1.0, 0, QuantSpec(bits=2)))
     0.5
     """
-    spec = checked_params(params).spec
-    x = _some(float64s(x), "x")
+    spec = checked(params, QuantParams).spec
+    x = _some(x, "x")
     scale, zero_point = params.beside(x)
     q = x / scale + zero_point
     slack = 0.5 + spec.levels * 2.0**-23  # half a step, and what rounding the scale to float32 may have added
@@ -71,13 +69,14 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
 
 
 def _pair(x: np.ndarray, x_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, x_hat = float64s(x, "x"), float64s(x_hat, "x_hat")
+    x, x_hat = _some(x, "x"), _some(x_hat, "x_hat")
     if x.shape != x_hat.shape:
         raise ValueError(f"x and x_hat must have the same shape, got {x.shape} and {x_hat.shape}")
-    return _some(x, "x"), x_hat
+    return x, x_hat
 
 
 def _some(x: np.ndarray, name: str) -> np.ndarray:
+    x = float64s(x, name)
     if x.size == 0:
         raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
     return x

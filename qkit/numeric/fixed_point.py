@@ -49,12 +49,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 class FixedPointMultiplier:
     """The real number ``m0 * 2^(shift - 31)``; :func:`quantize_multiplier` makes it.
 
-    Attributes
-    ----------
-    m0 : int, or ndarray of int64, shape (channels,)
-        From 2^30 to 2^31 - 1; 0 for a real number below 2^-32.
-    shift : int, or ndarray of int64, shape (channels,)
-        From -31 to 31; negative in practice, where M is well below 1.
+    ``m0`` is from 2^30 to 2^31 - 1, or 0 for a real number below 2^-32; ``shift`` is from -31 to 31, negative in
+    practice, where M is well below 1. Both are int, or ndarray of int64, shape (channels,).
     """
 
     m0: int | np.ndarray
@@ -66,16 +62,15 @@ class FixedPointMultiplier:
         return np.ldexp(np.asarray(self.m0, np.float64), np.subtract(self.shift, 31))
 
     def __getitem__(self, channel: int) -> "FixedPointMultiplier":
-        """Return the multiplier of one channel."""
         return FixedPointMultiplier(int(self.m0[channel]), int(self.shift[channel]))
 
 
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     """Write a real multiplier as a 32-bit integer and a shift; the relative error is at most 2^-31.
 
-    It is above 0 and at most 2^30: a number, or an array of shape (channels,), and so are the integers then. As LiteRT
-    does, numbers below 2^-32, which would turn every int32 to 0, become 0. Raises a TypeError or ValueError for other
-    numbers or shapes. Taught in notebook 06, section 3.
+    It is above 0 and at most 2^30, else a ValueError: a number, or an array of shape (channels,), and so are the
+    integers then. As LiteRT does, numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook
+    06, section 3.
 
     Examples
     --------
@@ -83,38 +78,28 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     FixedPointMultiplier(m0=1610612736, shift=0)
     """
     real = float64s(real, "real")
-    if real.ndim > 1:
-        raise ValueError(f"real must be a number or have shape (channels,), got shape {real.shape}")
     if not np.all((real > 0) & (real <= 2**30)):
         raise ValueError(f"a multiplier must be above 0 and at most 2**30, got {real}")
     fraction, shift = np.frexp(real)
     m0 = np.floor(fraction * 2**31 + 0.5).astype(np.int64)
     carry = m0 == 2**31  # a fraction just below 1 was rounded up to 1
-    m0, shift = np.where(carry, 2**30, m0), shift + carry
-    vanishes = shift < -31
-    m0, shift = np.where(vanishes, 0, m0), np.where(vanishes, 0, shift).astype(np.int64)
-    if real.ndim == 0:
-        return FixedPointMultiplier(m0.item(), shift.item())
-    return FixedPointMultiplier(m0, shift)
+    m0, shift = np.where(carry, 2**30, m0), (shift + carry).astype(np.int64)
+    m0, shift = (np.where(shift < -31, 0, each) for each in (m0, shift))
+    return FixedPointMultiplier(m0, shift) if real.ndim else FixedPointMultiplier(m0.item(), shift.item())
 
 
 def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double") -> np.ndarray:
     """Multiply int32 sums by a fixed-point multiplier, and round.
 
-    Returns int32 in the shape of ``acc``, not yet moved by the zero-point or clipped to 8 bits. Raises a TypeError if
-    ``acc`` does not hold integers; a ValueError if its last axis does not match the channels, or ``rounding`` is
-    unknown; an OverflowError if ``acc``, ``acc * 2^shift`` (where shift is positive and the rounding double) or a
-    result is not an int32. LiteRT does not check, and goes wrong in silence. Taught in notebook 06, section 4.
+    ``acc`` are integers of any shape; per channel, the channels are the last axis, else a ValueError. Returns int32 in
+    the same shape, not yet moved by the zero-point or clipped to 8 bits. Raises an OverflowError for what is more than
+    an int32, where LiteRT goes wrong in silence. Taught in notebook 06, section 4.
 
     Parameters
     ----------
-    acc : array_like of integers
-        Any shape, also empty; values of int32. Per channel, the channels are the last axis.
-    multiplier : FixedPointMultiplier
     rounding : {"single", "double", "double_up"}
         ``"single"``: one division by 2^(31 - shift), ties up (LiteRT built with single rounding).
-        ``"double"``: by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference
-        convolution).
+        ``"double"``: by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference convolution).
         ``"double_up"``: by 2^31, then by 2^-shift, both ties up (ruy on x86).
 
     Examples
@@ -139,10 +124,8 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
 def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
     """Return what :func:`rescale` has between its two roundings: multiples of 2^shift, as float64.
 
-    Arguments and errors are those of :func:`rescale`. Taught in notebook 06, section 4.
+    Taught in notebook 06, section 4.
 
-    Examples
-    --------
     >>> float(rounded_once(58446, quantize_multiplier(0.00202749)))
     118.5
     """
@@ -156,8 +139,6 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     (channels,), is ``float32(S_x) * float32(S_w) / float32(S_y)``, every step rounded to float32. Returns int32 in the
     shape of ``acc``, with the errors of :func:`rescale`. Taught in notebook 06, section 6.
 
-    Examples
-    --------
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
@@ -173,8 +154,6 @@ def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     ``scale`` is a number or an array of shape (channels,). Returns int32 in the shape of ``acc``, with the errors of
     :func:`rescale`. Taught in notebook 06, section 6.
 
-    Examples
-    --------
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
     """
@@ -187,10 +166,7 @@ def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
 
 
 def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return ``a * b / 2^31``, ties up: int64 arrays of int32 values (gemmlowp's SaturatingRoundingDoublingHighMul).
-
-    Its saturation, for INT32_MIN squared, is left out.
-    """
+    """Return ``a * b / 2^31``, ties up: int64 arrays of int32 values (gemmlowp's SaturatingRoundingDoublingHighMul)."""
     return _divide_up(a * b, 31)
 
 
@@ -238,15 +214,11 @@ class Requantizer:
 
     Parameters
     ----------
-    x_scale : float
-        S_x, of the layer's input; a float32 value, as all scales in a .tflite file are.
-    w_scale : float, or ndarray of shape (channels,)
-        S_w, of its weights: one for all, or one for each output channel.
-    y : QuantParams of its output
-    relu : bool
-        Whether the layer ends with a ReLU. In integers that is a higher ``q_min``: the zero-point.
-    dense : bool
-        Whether the layer is a dense one, which LiteRT does not always treat as it treats convolutions.
+    x_scale : float, S_x; a float32 value, as all scales in a .tflite file are
+    w_scale : float, or ndarray of shape (channels,), S_w: one for all, or one for each output channel
+    y : QuantParams of the output
+    relu : bool, whether the layer ends with a ReLU: in integers, a higher ``q_min``, the zero-point
+    dense : bool, whether it is a dense layer, which LiteRT does not always treat as it treats convolutions
 
     Examples
     --------
@@ -273,10 +245,7 @@ class Requantizer:
         return self.x_scale * self.w_scale / self.y.scale
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Requantize int32 sums of any shape, whose last axis counts channels, to int8.
-
-        A ValueError, if ``runtime`` is unknown, or the last axis has another length than there are weight scales.
-        """
+        """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
         rounded = _rounded(acc, self._held(runtime), runtime)
         np.clip(rounded, self.q_min - self.y.zero_point, self.y.spec.qmax - self.y.zero_point, out=rounded)
         rounded += self.y.zero_point
@@ -322,8 +291,7 @@ def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
     """Return ``acc * 2^max(shift, 0) * m0 / 2^31``, ties up."""
     product = _int32_values(acc, np.shape(multiplier.m0))
     if np.any(np.greater(multiplier.shift, 0)):
-        product <<= np.maximum(multiplier.shift, 0)
-        _check_int32(product)
+        product = _int32(product << np.maximum(multiplier.shift, 0), np.int64)
     product *= multiplier.m0
     return _divide_up(product, 31)
 
@@ -342,15 +310,10 @@ def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
         raise TypeError(f"acc must hold integers, got {acc.dtype}")
     if channels and acc.shape[-1:] != channels:
         raise ValueError(f"the last axis of acc must be the {channels[0]} channels, got shape {acc.shape}")
-    _check_int32(acc)
-    return acc.astype(np.int64)
+    return _int32(acc, np.int64)
 
 
-def _int32(x: np.ndarray) -> np.ndarray:
-    _check_int32(x)
-    return x.astype(np.int32)
-
-
-def _check_int32(x: np.ndarray) -> None:
+def _int32(x: np.ndarray, dtype: type = np.int32) -> np.ndarray:
     if x.size and not (x.min() >= -(2.0**31) and x.max() < 2.0**31):
         raise OverflowError(f"{x.min():.0f} to {x.max():.0f} is more than an int32 holds; check the scales")
+    return x.astype(dtype)

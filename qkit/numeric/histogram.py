@@ -13,7 +13,7 @@ do not: they stay 0, where every grid holds them without error, but they count a
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -34,7 +34,6 @@ class Range:
     high: float
 
     def merge(self, other: "Range") -> "Range":
-        """Return the range of both data together."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
 
@@ -42,19 +41,24 @@ class Range:
 class Histogram:
     """How often values fall into each of ``bins`` equal bins; :func:`histogram_of` counts it.
 
-    A ValueError says what is no histogram. Taught in notebook 03, section 2.
+    Taught in notebook 03, section 2.
 
     Parameters
     ----------
-    counts : ndarray of int64, shape (bins,)
-        Of all values, exact zeros included; a copy that cannot be changed.
+    counts : ndarray of int64, shape (bins,), of all values, exact zeros included
     zeros : int
-        How many values are exactly 0; they lie in the bin ``zero_bin``. ReLU makes many, and every grid
-        represents them without error, so methods that choose thresholds must be able to leave them out.
+        How many values are exactly 0. ReLU makes many, and every grid represents them without error, so methods that
+        choose thresholds must be able to leave them out.
     start, stop : float
         Where the first bin begins and the last one ends (that end belongs to it).
     range : Range of the data counted here, with their signs
     magnitude : bool, whether ``|x|`` was counted, or ``x``
+
+    Attributes
+    ----------
+    count : int, how many values were counted
+    edges : ndarray of float64, shape (bins + 1,), the borders of the bins
+    low, high, largest : float, the smallest and the largest value, with their signs, and the largest magnitude
     """
 
     counts: np.ndarray
@@ -64,46 +68,31 @@ class Histogram:
     range: Range
     magnitude: bool
 
-    def __post_init__(self) -> None:
-        counts = np.asarray(self.counts)
-        if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iu" or counts.min() < 0:
-            raise ValueError(f"counts must be integers from 0 up, of shape (bins,), got {self.counts!r}")
-        counts = counts.astype(np.int64)
-        counts.flags.writeable = False
-        object.__setattr__(self, "counts", counts)
-        low, high = min(self.low, 0), max(self.high, 0)
-        begins = self.start == 0 and -low <= self.stop if self.magnitude else self.start <= low
-        if not (begins and high <= self.stop and 0 < self.stop - self.start < np.inf):
-            raise ValueError(
-                f"bins must hold 0 and {self.range}, and begin at 0 for magnitudes; got {self.start} to {self.stop}"
-            )
-        if not 0 <= self.zeros <= counts[self.zero_bin]:
-            raise ValueError(
-                f"zeros must be from 0 to {counts[self.zero_bin]}, the count of the bin of 0, got {self.zeros}"
-            )
-
     @cached_property
     def count(self) -> int:
-        """How many values were counted."""
         return int(self.counts.sum())
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """The borders of the bins: float64, shape (bins + 1,)."""
-        edges = np.linspace(self.start, self.stop, len(self.counts) + 1)
-        edges.flags.writeable = False
-        return edges
+        return np.linspace(self.start, self.stop, len(self.counts) + 1)
 
     @property
-    def zero_bin(self) -> int:
-        """The index of the bin that 0 falls into."""
-        return min(int(np.searchsorted(self.edges, 0, side="right")), len(self.counts)) - 1
+    def low(self) -> float:
+        return self.range.low
+
+    @property
+    def high(self) -> float:
+        return self.range.high
+
+    @property
+    def largest(self) -> float:
+        return max(abs(self.low), abs(self.high))
 
     @property
     def nonzero_counts(self) -> np.ndarray:
         """The counts without the exact zeros."""
         counts = self.counts.copy()
-        counts[self.zero_bin] -= self.zeros
+        counts[np.searchsorted(self.edges[:-1], 0, side="right") - 1] -= self.zeros
         return counts
 
     def merge(self, other: "Histogram") -> "Histogram":
@@ -117,28 +106,22 @@ class Histogram:
         counts, zeros, both = self.counts + other.counts, self.zeros + other.zeros, self.range.merge(other.range)
         return Histogram(counts, zeros, self.start, self.stop, both, self.magnitude)
 
-    @property
-    def low(self) -> float:
-        """The smallest value, with its sign."""
-        return self.range.low
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """The share of all values that lies in each bin, without the exact zeros; a ValueError for those of ``x``."""
+        return magnitudes_of(self).nonzero_counts / self.count
 
-    @property
-    def high(self) -> float:
-        """The largest value, with its sign."""
-        return self.range.high
+    @cached_property
+    def square(self) -> float:
+        """The mean of the squares of all magnitudes."""
+        centres = np.arange(len(self.counts)) + 0.5
+        return float(self.shares @ (centres**2 + 1 / 12) * self.edges[1] ** 2)
 
-    @property
-    def largest(self) -> float:
-        """The largest magnitude."""
-        return max(abs(self.low), abs(self.high))
-
-    def ranked(self, rank: int) -> float:
-        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
-        counts = magnitudes_of(self).nonzero_counts
-        up_to = np.cumsum(counts)
-        index = np.searchsorted(up_to, rank)
-        found = (index + 1 - (up_to[index] - rank) / counts[index]) * self.edges[1]
-        return min(found, self.largest)  # rounding, or a histogram wider than its data, would exceed it
+    @cached_property
+    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`beyond` returns for all edges: two arrays of float64, shape (bins + 1,)."""
+        centres = (np.arange(len(self.counts)) + 0.5) * self.edges[1]
+        return sums_from(self.shares), sums_from(self.shares * centres)
 
     def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all values.
@@ -153,30 +136,16 @@ class Histogram:
         t = np.asarray(t) / width
         index = np.minimum(t, len(self.counts)).astype(np.intp)
         part = t - index
-        passed = part * self._shares_and_nothing[index]
+        passed = part * np.append(self.shares, 0)[index]
         return shares[index] - passed, sums[index] - passed * (index + part / 2) * width
 
-    @cached_property
-    def square(self) -> float:
-        """The mean of the squares of all magnitudes."""
-        centres = np.arange(len(self.counts)) + 0.5
-        return float(magnitudes_of(self).shares @ (centres**2 + 1 / 12) * self.edges[1] ** 2)
-
-    @cached_property
-    def shares(self) -> np.ndarray:
-        """The share of all values that lies in each bin, without the exact zeros: float64, shape (bins,)."""
-        return self.nonzero_counts / self.count
-
-    @cached_property
-    def _shares_and_nothing(self) -> np.ndarray:
-        """The shares, and the 0 beyond the last bin."""
-        return np.append(self.shares, 0)
-
-    @cached_property
-    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """What :meth:`beyond` returns for all edges: two arrays of float64, shape (bins + 1,)."""
-        shares, centres = magnitudes_of(self).shares, (np.arange(len(self.counts)) + 0.5) * self.edges[1]
-        return sums_from(shares), sums_from(shares * centres)
+    def ranked(self, rank: int) -> float:
+        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
+        counts = self.nonzero_counts
+        up_to = np.cumsum(counts)
+        index = np.searchsorted(up_to, rank)
+        found = (index + 1 - (up_to[index] - rank) / counts[index]) * self.edges[1]
+        return min(found, self.largest)  # rounding, or a histogram wider than its data, would exceed it
 
     def __repr__(self) -> str:
         what = "|x|" if self.magnitude else "x"
@@ -188,14 +157,6 @@ class Histogram:
 
 class Samples:
     """The magnitudes of the values in an array, asked by the same names as a :class:`Histogram`.
-
-    A TypeError or ValueError says what is no array of finite numbers, or holds none.
-
-    Attributes
-    ----------
-    low, high : float, the smallest and the largest value, with their signs
-    largest : float, the largest magnitude
-    count, zeros : int, how many values there are, and how many of them are exactly 0
 
     Examples
     --------
@@ -215,29 +176,23 @@ class Samples:
         self.largest = max(abs(self.low), abs(self.high))
         self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
 
-    def ranked(self, rank: int) -> float:
-        """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
-        index = self.zeros + rank - 1
-        return float(np.partition(np.abs(self.x), index, axis=None)[index])
+    @cached_property
+    def square(self) -> float:
+        return float(np.mean(self._sorted[0] ** 2))
 
     def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the share of the magnitudes from ``t`` on, and their sum divided by the count of all values."""
         magnitudes, sums = self._sorted
         first = np.searchsorted(magnitudes, t)
         return (self.count - first) / self.count, sums[first] / self.count
 
-    @cached_property
-    def square(self) -> float:
-        """The mean of the squares of all magnitudes."""
-        return float(np.mean(self._sorted[0] ** 2))
+    def ranked(self, rank: int) -> float:
+        index = self.zeros + rank - 1
+        return float(np.partition(np.abs(self.x), index, axis=None)[index])
 
     @cached_property
     def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
         magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
         return magnitudes, sums_from(magnitudes)
-
-    def __repr__(self) -> str:
-        return f"Samples: {self.count} values ({self.zeros} exact zeros) from {self.low:.4g} to {self.high:.4g}"
 
 
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
@@ -249,13 +204,7 @@ def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     >>> range_of([[1.0, -2.0], [], [3.0]])
     Range(low=-2.0, high=3.0)
     """
-    found = None
-    for x in _arrays(batches):
-        here = Range(float(x.min()), float(x.max()))
-        found = here if found is None else found.merge(here)
-    if found is None:
-        raise ValueError("batches must hold at least one value, got none; was an iterator read before?")
-    return found
+    return reduce(Range.merge, (here for _, here in _with_ranges(batches)))
 
 
 def histogram_of(
@@ -263,6 +212,7 @@ def histogram_of(
 ) -> Histogram:
     """Count values in equal bins: both passes, or the second one alone.
 
+    Raises a TypeError or ValueError if there is no value at all, or one is not a finite number or outside ``within``.
     Taught in notebook 03, section 2.
 
     Parameters
@@ -277,63 +227,37 @@ def histogram_of(
     within : Range, optional
         The range of all the data, from :func:`range_of`. Histograms that are to be merged need the same one.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no value at all, one is not a finite number or outside ``within``, or an argument is not what it
-        must be.
-
     Examples
     --------
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """
-    if not is_integer(bins):
-        raise TypeError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins!r}")
-    if not 1 <= bins <= MOST_BINS:
-        raise ValueError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins}")
-    if within is None:
-        if isinstance(batches, Iterator):
-            raise TypeError(
-                "an iterator can be read only once, and counting takes two passes; pass a list of batches, "
-                "or the range of all of them: within=range_of(...)"
-            )
-        within = range_of(batches)
-    elif not isinstance(within, Range):
-        raise TypeError(f"within must be a Range, such as range_of(batches), got {within!r}")
-    start, stop = _ends(within, magnitude)
-    counts, zeros, found = np.zeros(bins, np.int64), 0, None
-    for x in _arrays(batches):
-        here = Range(float(x.min()), float(x.max()))
-        found = here if found is None else found.merge(here)
-        if found.merge(within) != within:
+    if not (is_integer(bins) and 1 <= bins <= MOST_BINS):
+        raise ValueError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins!r}")
+    within = within or range_of(batches)
+    low, high = min(0.0, within.low), max(0.0, within.high)
+    start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
+    stop = stop if start < stop else 1.0
+    counts, zeros, ranges = np.zeros(bins, np.int64), 0, []
+    for x, here in _with_ranges(batches):
+        if here.merge(within) != within:
             raise ValueError(f"all values must lie within {within}, got {here}; take range_of all batches first")
         # NumPy corrects each bin against its edges, so that where a value goes depends on nothing else.
         counts += np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
         zeros += x.size - np.count_nonzero(x)
-    if found is None:
-        raise ValueError("batches must hold at least one value, got none; was an iterator read before?")
-    return Histogram(counts, int(zeros), start, stop, found, magnitude)
+        ranges.append(here)
+    return Histogram(counts, int(zeros), start, stop, reduce(Range.merge, ranges), magnitude)
 
 
 def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
-    """Return what a threshold can be chosen from, and refuse what it cannot.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is no value, one is not a finite number, all are below 1e-100, or ``x`` was counted, not ``|x|``.
-    """
+    """Return what a threshold can be chosen from, and refuse what it cannot, with a TypeError or ValueError."""
     values = x if isinstance(x, Histogram | Samples) else Samples(x)
     if isinstance(values, Histogram) and not values.magnitude:
         raise ValueError("x must be a histogram of |x|, got one of x; count it with magnitude=True")
     if values.count == 0:
         raise ValueError("x must hold at least one value to choose a threshold from, got an empty histogram")
     if 0 < values.largest < TINIEST:
-        raise ValueError(
-            f"the largest magnitude must be 0 or at least {TINIEST:g}, got {values.largest:g}, whose square is 0 in "
-            "float64; scale x up, and the threshold down again"
-        )
+        raise ValueError(f"the largest magnitude must be 0 or at least {TINIEST:g}, got {values.largest:g}; scale x up")
     return values
 
 
@@ -342,16 +266,13 @@ def sums_from(values: np.ndarray) -> np.ndarray:
     return np.append(np.cumsum(values[::-1])[::-1], 0)
 
 
-def _arrays(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def _with_ranges(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Range]]:
+    """Yield every batch that is not empty, and its range."""
+    empty = True
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
         x = float64s(batch, "a batch")
         if x.size:
-            yield x
-
-
-def _ends(within: Range, magnitude: bool) -> tuple[float, float]:
-    # Numbers around 1e-308 have too little width to be cut into bins, and zeros none.
-    low = min(within.low, -1e-300) if within.low < 0 else 0.0
-    high = max(within.high, 1e-300) if within.high > 0 else 0.0
-    start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
-    return (start, stop) if stop > start else (0.0, 1.0)
+            empty = False
+            yield x, Range(float(x.min()), float(x.max()))
+    if empty:
+        raise ValueError("batches must hold at least one value, got none; an iterator can be read once: pass a list")

