@@ -3,12 +3,14 @@
 Drawing axes, ticks and words costs most of the time of a matplotlib picture, and a learner waits for each. A
 :class:`Stage` draws what stands still once and then only what moved; a :class:`Label` keeps the pixels of its words; a
 :class:`Numeral` puts numbers together from characters; :class:`Pixels` are laid down as they are; :func:`encode` makes
-the PNG. (``benchmarks/explorers.py`` measures what that saves.) At the end stands how numbers are written.
+the PNG. (``benchmarks/explorers.py`` measures what that saves.)
 """
 
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -23,6 +25,7 @@ from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric import QuantParams
 from qkit.numeric.affine import float64s
+from qkit.show.numerals import number
 from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED
 
 DPI = 100
@@ -183,16 +186,15 @@ def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label
 
 
 def named_numbers(
-    figure: Figure, columns: np.ndarray, top: float, names: tuple[str, ...], colours: list[str]
-) -> tuple[list[Label], list[Numeral]]:
-    """Write ``names`` side by side with room for a number under each; return the texts of both rows."""
+    stage: Stage, left: float, right: float, names: Sequence[str], colours: Sequence[str], top: float = 0.985
+) -> list[Numeral]:
+    """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
     looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
-    below = top - 0.325 / figure.get_figheight()
-    heads, numbers = [], []
-    for x, name, colour in zip(columns, names, colours, strict=True):
-        heads.append(label(figure, x, top, name, ha="center", va="top", color=GUIDE))
-        numbers.append(figure.add_artist(Numeral(x, below, color=colour, **looks)))
-    return heads, numbers
+    below, numbers = top - 0.325 / stage.figure.get_figheight(), []
+    for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
+        label(stage.figure, x, top, name, ha="center", va="top", color=GUIDE)
+        numbers.append(stage.moving(stage.figure.add_artist(Numeral(x, below, color=colour, **looks))))
+    return numbers
 
 
 def clipped_patch(axes: Axes) -> Rectangle:
@@ -297,48 +299,7 @@ def as_channels(x: np.ndarray, axis: int | None, name: str) -> np.ndarray:
     return np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
 
 
-def number(x: float) -> str:
-    """Write a number with a true minus: integers up to six digits in full, others with three digits."""
-    if not abs(x) < float("inf"):
-        return "–" if x != x else "∞" if x > 0 else "−∞"
-    whole = x == int(x) and abs(x) < 10**6
-    return (f"{int(x)}" if whole else f"{x:.3g}").replace("-", "−")
-
-
-def exact(x: float, decimals: int = 7) -> str:
-    """Write a number in full, with as many decimals as it needs, up to seven: 118.4989071, 118.5, 119."""
-    return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
-
-
-def share(x: float) -> str:
-    """Write a share as a percentage: 0 %, 0.4 %, 31 %. Only nothing is 0 % and only all is 100 %."""
-    percent = 100 * x
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    if 99 < percent < 100:
-        return f"{min(percent, 99.9):.1f} %"
-    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
-
-
-def decibels(x: float) -> str:
-    """Write a ratio in decibels; beyond 200 dB only the rounding of float64 itself is left of an error."""
-    return "∞ dB" if x > 200 else f"{x:.1f} dB".replace("-", "−")
-
-
-def size(count: int) -> str:
-    """Write a number of bytes as a learner's file manager does: 312 B, 4.6 kB, 1.6 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
-
-
-def points(gain: float) -> str:
-    """Write a difference of two accuracies, −1 to 1, in percentage points: +1.20, −0.05."""
-    return f"{100 * gain:+.2f}".replace("-", "−")
-
-
-def p_value(p: float) -> str:
-    """Write a p-value with two digits, = 0.31, or as a bound: < 0.0001."""
-    return f"= {float(f'{p:.2g}'):g}" if p >= 1e-4 else "< 0.0001"
+def write(texts: Iterable[Text], words: Iterable[str]) -> None:
+    """Write a word into each of ``texts``, and nothing into those that are left."""
+    for text, word in zip_longest(texts, words, fillvalue=""):
+        text.set_text(word)

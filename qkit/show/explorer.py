@@ -214,3 +214,9 @@ def _put(name: str, control: widgets.ValueWidget, value: Any) -> None:
 def _problem(error: Exception) -> str:
     reason = str(error) or type(error).__name__
     return f"This setting cannot be drawn: {reason}. The picture still shows the setting before it."
+
+
+# The label and tooltip of controls that several explorers have.
+BITS = "bits", "How many bits each integer has: every further bit doubles the number of levels"
+PER_CHANNEL = "per channel", "A scale of its own for every output channel, instead of one for all"
+SYMMETRIC = "symmetric", "Zero-point 0, and as much range below zero as above"

@@ -14,7 +14,8 @@ from PIL import Image
 
 from qkit.numeric import Accuracy, Paired
 from qkit.show import explorers
-from qkit.show.canvas import Label, Stage, framed, p_value, points
+from qkit.show.canvas import Label, Stage, framed
+from qkit.show.numerals import p_value, points
 
 RNG = np.random.default_rng(21)
 LABELS = RNG.integers(0, 10, 500).astype(np.uint8)

@@ -25,11 +25,12 @@ from qkit.numeric import (
     sqnr_db,
 )
 from qkit.show import explorers
-from qkit.show.canvas import as_channels, decibels, number, share, size
+from qkit.show.canvas import as_channels
 from qkit.show.explorers.channels import judge
 from qkit.show.explorers.images import relu_convolution
 from qkit.show.explorers.number_line import follow, written_integers
 from qkit.show.explorers.tensor import lay_grids, packed_bytes, spread, sqnr_by_bits
+from qkit.show.numerals import decibels, number, share, size
 
 RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
@@ -238,8 +239,8 @@ def test_images_says_what_shape_it_wants():
         ({"image": np.zeros(5)}, "image must have shape"),
         ({"image": IMAGE, "feature_maps": IMAGE}, "feature_maps must have shape"),
         ({"image": IMAGE, "kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
-        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "does not fit"),
-        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias must have shape \(9,\)"),
+        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "window shape cannot be larger"),
+        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, "could not be broadcast"),
         ({"image": IMAGE, "kernel": KERNEL, "feature_maps": IMAGE[..., None]}, "either feature_maps or a kernel"),
     ]
     for arguments, message in wrong:
@@ -282,19 +283,21 @@ def test_integers_are_written_where_there_is_room():
 
 
 def test_grids_are_judged_as_by_definition():
-    rows = as_channels(WEIGHTS, -1, "weights")
+    rows, explorer = as_channels(WEIGHTS, -1, "weights"), explorers.tensor(WEIGHTS)
     assert np.array_equal(rows[3], WEIGHTS[..., 3].ravel())
     for bits, symmetric, per_channel in product((2, 5, 8, 11, 16), (True, False), (True, False)):
-        grids = lay_grids(rows, bits, symmetric, per_channel)
         axis = 0 if per_channel else None
         spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=axis)
         back = fake_quantize(rows, params_from_data(rows, spec))
-        assert grids.sqnr == sqnr_db(rows, back) == sqnr_by_bits(rows, symmetric, per_channel)[bits - 2]
-        assert grids.zeros == np.mean(back == 0)
         found = [np.unique(grid, return_counts=True) for grid in (back if per_channel else [back])]
-        assert np.array_equal(grids.levels, np.concatenate([levels for levels, _ in found]))
-        assert np.array_equal(grids.counts, np.concatenate([counts for _, counts in found]))
-        assert grids.used == pytest.approx(len(grids.levels) / len(found))
+        _, levels, counts, _ = lay_grids(rows, bits, symmetric, per_channel)
+        assert np.array_equal(levels, np.concatenate([levels for levels, _ in found]))
+        assert np.array_equal(counts, np.concatenate([counts for _, counts in found]))
+        sqnr = sqnr_db(rows, back)
+        assert sqnr == sqnr_by_bits(rows, symmetric, per_channel)[bits - 2]
+        words = explorer.set(bits=bits, symmetric=symmetric, per_channel=per_channel).words
+        assert f" SQNR {decibels(sqnr)}; {share(np.mean(back == 0))} of the weights become exactly 0; " in words
+        assert f" {number(len(levels) / len(found))} of {spec.levels} levels are used; " in words
 
 
 def test_uniform_weights_gain_six_decibels_per_bit():
@@ -306,22 +309,22 @@ def test_uniform_weights_gain_six_decibels_per_bit():
 def test_spread_keeps_every_weight_within_half_a_step():
     rows, edges = as_channels(WEIGHTS, -1, "weights"), np.linspace(-5, 5, 4001)
     for bits, per_channel in product((2, 4, 12), (True, False)):
-        grids = lay_grids(rows, bits, True, per_channel)
-        density = spread(grids, edges)
+        _, levels, counts, steps = lay_grids(rows, bits, True, per_channel)
+        density = spread(levels, counts, steps, edges)
         assert np.sum(density * np.diff(edges)) == pytest.approx(rows.size)
         assert density.min() > -1e-6
         # Against the definition: each weight's own little bar.
         low, high = -0.4, 0.7
-        inside = np.clip((high - grids.levels) / grids.steps + 0.5, 0, 1)
-        inside -= np.clip((low - grids.levels) / grids.steps + 0.5, 0, 1)
-        found = spread(grids, np.array([low, high]))[0] * (high - low)
-        assert found == pytest.approx(np.sum(grids.counts * inside))
+        inside = np.clip((high - levels) / steps + 0.5, 0, 1) - np.clip((low - levels) / steps + 0.5, 0, 1)
+        found = spread(levels, counts, steps, np.array([low, high]))[0] * (high - low)
+        assert found == pytest.approx(np.sum(counts * inside))
 
 
 def test_packed_bytes_count_integers_scales_and_zero_points():
     rows = np.ones((2, 5))
-    assert packed_bytes(10, lay_grids(rows, 3, True, False).params) == 4 + 4
-    assert packed_bytes(10, lay_grids(rows, 8, False, True).params) == 10 + 16
+    for per_channel, symmetric, bits, count in ((False, True, 3, 4 + 4), (True, False, 8, 10 + 16)):
+        params, *_ = lay_grids(rows, bits, symmetric, per_channel)
+        assert packed_bytes(10, params) == count
 
 
 def test_channels_with_a_shared_scale_keep_few_levels():
@@ -346,21 +349,9 @@ def test_relu_convolution_is_the_one_of_keras():
 
 
 def test_numbers_are_written_for_readers():
-    assert [number(x) for x in (-0.03123, 3.0, -32768, 1234567.0, 0)] == [
-        "−0.0312",
-        "3",
-        "−32768",
-        "1.23e+06",
-        "0",
-    ]
-    assert [share(x) for x in (0, 1e-6, 0.004, 0.314, 0.9999, 1)] == [
-        "0 %",
-        "< 0.1 %",
-        "0.4 %",
-        "31 %",
-        "99.9 %",
-        "100 %",
-    ]
+    assert [number(x) for x in (-0.03123, 3.0, -32768, 1234567.0, 0)] == ["−0.0312", "3", "−32768", "1.23e+06", "0"]
+    shares = ["0 %", "< 0.1 %", "0.4 %", "31 %", "99.9 %", "100 %"]
+    assert [share(x) for x in (0, 1e-6, 0.004, 0.314, 0.9999, 1)] == shares
     assert [decibels(x) for x in (-3.21, 320.0, np.inf)] == ["−3.2 dB", "∞ dB", "∞ dB"]
     assert [size(x) for x in (12, 4608, 1_605_632, 2e9)] == ["12 B", "4.61 kB", "1.61 MB", "2 GB"]
 

@@ -11,7 +11,7 @@ from qkit.show.picture import ERROR, FLOAT, GOOD, in_style
 def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, **start) -> Explorer:
     """Slide through images and the probabilities that a network gave them: all mistakes, and the closest calls.
 
-    Taught in notebook 01, section 5.
+    Taught in notebook 01, section 5. A ValueError, if there are no images or the three do not belong together.
 
     Parameters
     ----------
@@ -20,19 +20,12 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *
     probabilities : ndarray of float, shape (n, classes)
     **start
         Where the control starts: ``rank``, from 1.
-
-    Raises
-    ------
-    ValueError
-        If there are no images, the three do not belong together, or there is no such rank.
     """
     images, labels, probabilities = np.asarray(images), np.asarray(labels), np.asarray(probabilities)
     count = len(labels)
     if images.ndim != 3 or probabilities.ndim != 2 or not len(images) == len(probabilities) == count > 0:
-        raise ValueError(
-            "images (n, height, width), labels (n,) and probabilities (n, classes) are wanted, got shapes "
-            f"{images.shape}, {labels.shape}, {probabilities.shape}"
-        )
+        wanted = "images (n, height, width), labels (n,) and probabilities (n, classes) are wanted"
+        raise ValueError(f"{wanted}, got shapes {images.shape}, {labels.shape}, {probabilities.shape}")
     (_, height, width), classes = images.shape, probabilities.shape[1]
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = said == labels

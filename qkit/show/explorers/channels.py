@@ -5,9 +5,10 @@ from functools import cache
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from qkit.numeric import QuantParams, QuantSpec, dequantize, params_from_data, quantize, sqnr_db
-from qkit.show.canvas import Pixels, Stage, as_channels, decibels, level_colours, level_pixels, number, plain_ticks
-from qkit.show.explorer import Explorer, slider, switch
+from qkit.numeric import QuantSpec, dequantize, params_from_data, quantize, sqnr_db
+from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks
+from qkit.show.explorer import BITS, PER_CHANNEL, SYMMETRIC, Explorer, slider, switch
+from qkit.show.numerals import decibels, number
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 
 
@@ -21,16 +22,11 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
     Parameters
     ----------
     weights : array_like of real numbers
-        Any shape with at least one value: the weights of any layer, or activations.
+        Any shape with at least one value: the weights of any layer, or activations. A ValueError, if one is not finite.
     axis
         The axis that counts the output channels, the last one in a Keras kernel; ``None`` for one channel.
     **start
         Where the controls start: ``bits`` (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
-
-    Raises
-    ------
-    ValueError
-        If there are no weights, one is not finite, or a control does not offer what it should start with.
     """
     rows = as_channels(weights, axis, "weights")
     count, low, high = len(rows), rows.min(axis=1), rows.max(axis=1)
@@ -38,8 +34,7 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
     reach = 1.06 * (np.max(np.abs(rows)) or 1.0)
     edges = (np.arange(count)[:, None] + [-0.4, 0.4]).ravel()
 
-    def bars(heights: np.ndarray) -> np.ndarray:
-        """Put a gap after each bar: one stairs artist is faster than many bars."""
+    def bars(heights):  # with a gap after each: one stairs artist is faster than many bars
         return np.insert(heights.astype(float), range(1, count), 0)
 
     stage = Stage(9, 4.6)
@@ -49,20 +44,20 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
     top.stairs(bars(high), edges, baseline=bars(low), fill=True, color=FLOAT, alpha=0.35)
     top.axhline(0, color=GUIDE, linewidth=0.8)
     levels = stage.moving(Pixels(top))
-    frame = stage.moving(top.axvspan(0, 1, facecolor="none", edgecolor="black", linewidth=1.5))
 
     below = stage.axes(0.1, 0.12, 0.88, 0.24, xlim=(-0.5, count - 0.5), ylim=(0, 8.3), yticks=range(0, 9, 2))
     below.set(xlabel="output channel", ylabel="usable\nbits")
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
     usable = stage.moving(below.stairs(bars(low), edges, fill=True, color=QUANTIZED))
     limit = stage.moving(below.axhline(0, color="black", linestyle=":", linewidth=1.2))
-    frame_below = stage.moving(below.axvspan(0, 1, facecolor="none", edgecolor="black", linewidth=1.5))
+    box = {"facecolor": "none", "edgecolor": "black", "linewidth": 1.5}
+    frames = [stage.moving(axes.axvspan(0, 1, **box)) for axes in (top, below)]
 
     channel_of_pixel, place = np.divmod(np.arange(levels.width) * count / levels.width, 1)
     in_bar = np.abs(place - 0.5) <= 0.4
     judged = cache(lambda *setting: judge(rows, *setting))
 
-    def update(bits: int, channel: int, per_channel: bool, symmetric: bool) -> tuple[bytes, str]:
+    def update(bits, channel, per_channel, symmetric):
         params, found, sqnr = judged(bits, symmetric, per_channel)
         _, _, sqnr_otherwise = judged(bits, symmetric, not per_channel)
 
@@ -74,17 +69,15 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
         levels.rgba = level_colours((on & in_bar[:, None]).T[::-1])
         usable.set_data(bars(np.log2(found)))
         limit.set_ydata([bits, bits])
-        for each in (frame, frame_below):
-            each.set(x=channel - 0.5, width=1)
+        for frame in frames:
+            frame.set(x=channel - 0.5, width=1)
 
         poorest = np.argmin(found)
         if per_channel:
             layout = f"a scale for every channel: each spreads its own {params.spec.levels} levels."
         else:
-            layout = (
-                f"one scale for all channels: channel {widest} sets it, "
-                f"and {found[poorest]} of {params.spec.levels} levels are left for channel {poorest}."
-            )
+            left = f"{found[poorest]} of {params.spec.levels} levels are left for channel {poorest}"
+            layout = f"one scale for all channels: channel {widest} sets it, and {left}."
         return stage.png(), (
             f"{bits} bits, {layout} Channel {channel} spans {number(low[channel])} to {number(high[channel])}; "
             f"levels within its range: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
@@ -92,21 +85,15 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
         )
 
     controls = {
-        "bits": slider(
-            "bits", "How many bits each integer has: every further bit doubles the number of levels", 4, 2, 8
-        ),
+        "bits": slider(*BITS, 4, 2, 8),
         "channel": slider("channel", "The channel whose numbers are written out", 0, 0, count - 1),
-        "per_channel": switch(
-            "per channel", "A scale of its own for every output channel, instead of one for all", False
-        ),
-        "symmetric": switch("symmetric", "Zero-point 0, and as much range below zero as above", True),
+        "per_channel": switch(*PER_CHANNEL, False),
+        "symmetric": switch(*SYMMETRIC, True),
     }
     return Explorer(controls, update, stage.size, start)
 
 
-def judge(
-    rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool
-) -> tuple[QuantParams, np.ndarray, np.ndarray]:
+def judge(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> tuple:
     """Quantize ``rows``, a channel each: return their grid, the levels within each range, and each SQNR in dB."""
     spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=0 if per_channel else None)
     params = params_from_data(rows, spec)

@@ -1,15 +1,15 @@
 """Two ways to quantize on the same test images: how often each is right, which images decide, and what is shown."""
 
 from functools import cache
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from qkit.numeric import Accuracy, Paired
-from qkit.show.canvas import Label, Numeral, Pixels, Stage, framed, named_numbers, number, p_value, points, round_up
+from qkit.show.canvas import Label, Numeral, Pixels, Stage, framed, named_numbers, round_up, write
 from qkit.show.explorer import Explorer, choice, stops
+from qkit.show.numerals import number, p_value, points
 from qkit.show.picture import GOOD, GUIDE, in_style
 
 UNQUANTIZED = 32, 32
@@ -29,6 +29,8 @@ SHOWN, TILE, GAP = 8, 0.82, 0.07
 def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     """Show the accuracies of all methods at some bits, and two of them side by side, image by image.
 
+    A ValueError, if there are no predictions or shapes do not agree. Taught in notebook 08, section 4.
+
     Parameters
     ----------
     results
@@ -37,19 +39,10 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         recorded with 32 bits each.
     images : ndarray, shape (n, height, width)
         The images that were predicted, from 0, white, to their largest value, black.
-    start
+    **start
         Where the controls start: ``first`` and ``second``, names of methods, and, where there are several,
         ``network``, ``bits``, pairs such as (2, 8) of weight and activation bits, and ``seed``. By default the first
         method that quantizes is compared with the last one, at the fewest bits.
-
-    Raises
-    ------
-    ValueError
-        If there are no predictions, shapes do not agree, or a control does not offer what it should start with.
-
-    Notes
-    -----
-    Taught in notebook 08, section 4.
     """
     labels, images = np.asarray(results.labels), np.asarray(images)
     predicted = {}
@@ -67,13 +60,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     named = {pair: f"{pair[0]} / {pair[1]}" for pair in pairs}
     digits, black = np.arange(int(labels.max()) + 1), images.max() or 1
 
-    def measured(network, method, bits):
-        """Return by seed what has been measured at these bits, or without any quantization."""
-        keys = ((network, method, pair, seed) for seed in seeds for pair in (UNQUANTIZED, bits))
-        return {key[-1]: key for key in keys if key in predicted}
-
-    def wrong(right):
-        """Return wrong answers in per cent; where there are none, a little that a logarithmic axis can show."""
+    def wrong(right):  # in per cent; where there are none, a little that a logarithmic axis can show
         return max(100 * (1 - right), 20 / len(labels))
 
     @cache
@@ -87,8 +74,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         return stage.moving(axes.add_artist(kind(x, y, words, fontsize=fontsize, **looks)))
 
     tiles = "gain, points", "only second right", "only first right", "p, McNemar's test", "a difference is"
-    colours = GUIDE, SECOND, FIRST, GUIDE, GUIDE
-    numbers = [*map(stage.moving, named_numbers(stage.figure, np.linspace(0.09, 0.88, 5), 0.985, tiles, colours)[1])]
+    numbers = named_numbers(stage, 0.09, 0.88, tiles, (GUIDE, SECOND, FIRST, GUIDE, GUIDE))
 
     rows = stage.axes(0.2, 0.475, 0.4, 0.355, xscale="log", ylim=(len(methods) - 0.4, -0.6), xticks=[], yticks=[])
     rows.xaxis.set_minor_locator(NullLocator())
@@ -97,10 +83,10 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     grid = stage.moving(*rows.plot([], [], color="#DDDDDD", linewidth=0.8))
     below = {"transform": rows.get_xaxis_transform(), "ha": "center", "va": "top"}
     ticks = [text(rows, 1, -0.03, **below) for _ in TICKS]
-    looks = {"linewidth": 4, "solid_capstyle": "butt", "markerfacecolor": "white", "markeredgewidth": 2}
+    looks = {"lw": 4, "solid_capstyle": "butt", "mfc": "white", "mew": 2, "markevery": (1, 4)}
     spans = [  # of all other methods, the first, the second; each is three points, the middle one marked, and a gap
-        stage.moving(*rows.plot([], [], mark, color=colour, markersize=size, markevery=(1, 4), **looks))
-        for colour, mark, size in ((GUIDE, "D-", 6), (FIRST, "o-", 9), (SECOND, "s-", 9))
+        stage.moving(*rows.plot([], [], style, color=colour, ms=size, **looks))
+        for style, colour, size in (("D-", GUIDE, 6), ("o-", FIRST, 9), ("s-", SECOND, 9))
     ]
     others = stage.moving(*rows.plot([], [], "o", color=GUIDE, markersize=5, markerfacecolor="none"))
     beside = {"transform": rows.get_yaxis_transform(), "va": "center"}
@@ -122,13 +108,17 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     strip.set_axis_off()
     strip.text(0, pitch + 0.12, "some of the images that only one of the two gets right", va="center", fontsize=10)
     pixels = stage.moving(Pixels(strip))
-    heights, middles = (-0.09, -0.33, -0.57), TILE / 2 + pitch * np.arange(SHOWN)
-    lines = list(zip(heights, ({"color": c, "va": "center"} for c in (GUIDE, FIRST, SECOND)), strict=True))
-    heads = [text(strip, -0.15, y, ha="right", **looks) for y, looks in lines]
-    answers = [[text(strip, x, y, ha="center", fontsize=11, **looks) for x in middles] for y, looks in lines]
+    middles = TILE / 2 + pitch * np.arange(SHOWN)
+    looks = [{"y": y, "color": c, "va": "center"} for y, c in ((-0.09, GUIDE), (-0.33, FIRST), (-0.57, SECOND))]
+    heads = [text(strip, -0.15, ha="right", **each) for each in looks]
+    answers = [[text(strip, x, ha="center", fontsize=11, **each) for x in middles] for each in looks]
 
     def update(first, second, network=networks[0], bits=pairs[0], seed=seeds[0]):
-        found = {method: measured(network, method, bits) for method in methods}
+        # By method, by seed, what has been measured at these bits, or without any quantization.
+        found = {method: {} for method in methods}
+        for key in predicted:
+            if key[0] == network and key[2] in (UNQUANTIZED, bits):
+                found[key[1]][key[3]] = key
         for method in (first, second):
             if seed not in found[method]:
                 raise ValueError(f"{method} has not been measured with {network} at {named[bits]} bits and seed {seed}")
@@ -208,9 +198,3 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     }
     alone = [name for name in ("network", "bits", "seed") if len(controls[name].options) == 1]
     return Explorer({k: c for k, c in controls.items() if k not in alone}, update, stage.size, start, lines=3)
-
-
-def write(texts, words) -> None:
-    """Write a word into each of ``texts``, and nothing into those that are left."""
-    for text, word in zip_longest(texts, words, fillvalue=""):
-        text.set_text(word)

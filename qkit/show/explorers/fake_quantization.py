@@ -4,29 +4,23 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from matplotlib.text import Text
 
-from qkit.numeric import (
-    QuantParams,
-    QuantSpec,
-    dequantize,
-    fake_quantize,
-    params_from_range,
-    quantize,
-    straight_through,
-)
+from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_range, quantize, straight_through
 from qkit.numeric.affine import reals
-from qkit.show.canvas import Stage, clipped_patch, named_numbers, number, plain_ticks, round_up
-from qkit.show.explorer import Explorer, choice, slider
+from qkit.show.canvas import Stage, clipped_patch, named_numbers, plain_ticks, round_up, write
+from qkit.show.explorer import BITS, Explorer, choice, slider
+from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
-
-VIEW = 1.55
-"""How far from 0 the weight under the hand can get; its controls go less far."""
 
 MOST_LEVELS = 12
 """With lines halfway between them: more of these would hide the path."""
 
 MIDPOINT = {"linestyle": ":", "color": GUIDE, "linewidth": 1.2}
 KEY = {"loc": "lower left", "borderaxespad": 0, "fontsize": 10, "handlelength": 1.5, "handletextpad": 0.5}
+KEY |= {"columnspacing": 1.2}
+DOT = {"marker": "o", "color": FLOAT, "markersize": 9}
+SQUARE = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
 NUMBERS = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after", "jumps so far"
 COLOURS = FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT, ERROR
 
@@ -37,28 +31,26 @@ def fake_quantization(
 ) -> Explorer:
     """Show the fake quantizer of a weight, its gradient, and an update; by hand, or as a training went.
 
+    Taught in notebook 07, sections 1 (by hand) and 6 (a training).
+
     Parameters
     ----------
     latent : array_like, shape (steps,) or (steps, weights), optional
-        The float weights that training moved: one weight, or a few, at every training step.
+        The float weights that training moved: one weight, or a few, at two training steps or more.
     scales : array_like, shape (), (steps,) or (steps, weights)
         With ``latent``: the step of the grid that each weight was quantized on. The grid is symmetric and narrow,
         as that of weights is: with ``bits`` bits its integers go from −(2^(bits−1) − 1) up to 2^(bits−1) − 1.
     bits
         Where the control starts; with ``latent``, what it was trained at.
-    start
+    **start
         Where the other controls start: by hand ``clip``, ``w`` and ``push``; of a training ``step`` and, where there
         are several weights, ``weight``.
 
     Raises
     ------
     ValueError
-        If only one of ``latent`` and ``scales`` is given, their shapes do not agree, there are fewer than two steps,
-        a value is not finite, a scale is not positive, or a control does not offer what it should start with.
-
-    Notes
-    -----
-    Taught in notebook 07, sections 1 (by hand) and 6 (a training).
+        If only one of ``latent`` and ``scales`` is given, their shapes do not agree, a value is not finite, or a scale
+        is not positive.
     """
     if (latent is None) != (scales is None):
         raise ValueError("latent and scales belong together, got only one of them")
@@ -66,7 +58,8 @@ def fake_quantization(
         return replay(latent, scales, bits, start)
 
     stage = Stage(9, 4.9)
-    show = staircase(stage, 0.09, 0.89, VIEW, ticks=7, columns=np.linspace(0.1, 0.92, 6))
+    numbers = named_numbers(stage, 0.1, 0.92, NUMBERS[:-1], COLOURS[:-1])
+    show = staircase(stage, 0.09, 0.89, view=1.55, ticks=7, numbers=numbers)
 
     def update(bits, clip, w, push):
         params = params_from_range(-clip, clip, grid(bits))
@@ -76,12 +69,11 @@ def fake_quantization(
         words = show(params, (w, w_hat), (after, after_hat), passes, jumps=after_hat != w_hat)
         return stage.png(), words
 
-    doubles = "How many bits each integer has: every further bit doubles the number of levels"
     both_sides = "The end of the range: what lies beyond is clipped, on both sides of 0"
     kept = "The latent weight: the real number that training keeps and moves"
     against = "Learning rate times the gradient that arrives at ŵ; the update goes against it"
     controls = {
-        "bits": slider("bits", doubles, 3, 2, 8),
+        "bits": slider(*BITS, 3, 2, 8),
         "clip": slider("clip at", both_sides, 1, 0.2, 1.2, step=0.05),
         "w": slider("weight w", kept, 0.55, -1.4, 1.4, step=0.01),
         "push": slider("η · gradient", against, 0.1, -0.3, 0.3, step=0.01),
@@ -95,30 +87,23 @@ def replay(latent: np.ndarray, scales: np.ndarray, bits: int, start: dict) -> Ex
     if latent.ndim not in (1, 2) or len(latent) < 2 or latent.size == 0:
         wanted = "shape (steps,) or (steps, weights), with two steps or more"
         raise ValueError(f"latent must have {wanted}, got {latent.shape}")
-    if scales.shape not in ((), latent.shape, latent.shape[:1]):
-        wanted = f"be one number or have shape {latent.shape[:1]} or {latent.shape}"
-        raise ValueError(f"scales must {wanted}, got {scales.shape}")
     latent = latent.reshape(len(latent), -1)
     scales = np.broadcast_to(scales[:, None] if scales.ndim == 1 else scales, latent.shape)
     # Steps of training take the place of channels: each has a grid of its own.
     grids = [QuantParams(scale, np.zeros(len(scale), int), grid(bits, axis=0)) for scale in scales.T]
-
     # Each weight has axes of its own; a picture of a few megabytes is kept for each of the last ones.
-    @lru_cache(maxsize=8)
-    def picture(weight):
-        return path(latent[:, weight], grids[weight])
+    picture = lru_cache(maxsize=8)(lambda weight: path(latent[:, weight], grids[weight]))
+    _, size = picture(0)
 
     def update(step, weight=0):
         draw, _ = picture(weight)
         return draw(step)
 
-    last, weights = len(latent) - 1, {weight: str(weight) for weight in range(len(grids))}
-    controls = {
-        "step": slider("step", "The step of the training: each is one update of the weight", last // 2, 0, last)
-    }
-    if len(weights) > 1:
+    last, tooltip = len(latent) - 1, "The step of the training: each is one update of the weight"
+    controls = {"step": slider("step", tooltip, last // 2, 0, last)}
+    if len(grids) > 1:
+        weights = {weight: str(weight) for weight in range(len(grids))}
         controls["weight"] = choice("weight", "Which of the recorded weights is shown", 0, weights)
-    _, size = picture(0)
     return Explorer(controls, update, size, start, lines=3)
 
 
@@ -131,26 +116,16 @@ def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]
 
     stage = Stage(9, 4.9)
     reach = round_up(1.1 * max(np.max(np.abs(w)), np.max(scale) * qmax))
-    show = staircase(stage, 0.105, 0.365, reach, ticks=4, columns=np.linspace(0.08, 0.94, 7))
+    numbers = named_numbers(stage, 0.08, 0.94, NUMBERS, COLOURS)
+    show = staircase(stage, 0.105, 0.365, reach, ticks=4, numbers=numbers)
 
     limits, both, room = (-0.02 * steps[-1], 1.02 * steps[-1]), np.concatenate([w, w_hat]), 0.6 * scale.max()
     above = stage.axes(0.575, 0.45, 0.41, 0.37, xlim=limits, ylim=(both.min() - room, both.max() + room))
     above.tick_params(labelbottom=False)
-    for axis in (above.xaxis, above.yaxis):
-        plain_ticks(axis, 5)
-
-    def curves(heights, **looks):
-        """Draw a curve for each row, all in one line with gaps."""
-        y = np.pad(heights, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
-        above.plot(np.tile(np.append(steps, np.nan), len(heights)), y, **looks)
-
     near = np.arange(max(q.min() - 1, -qmax), min(q.max() + 1, qmax) + 1)
-    curves(near[:, None] * scale, linestyle="-", color=QUANTIZED, linewidth=0.8, label="levels")
+    above.plot(steps, scale[:, None] * near, color=QUANTIZED, linewidth=0.8)[0].set_label("levels")
     if len(near) <= MOST_LEVELS:
-        curves((near[:-1, None] + 0.5) * scale, **MIDPOINT, label="midpoints")
-    post, dot = {"drawstyle": "steps-post", "color": QUANTIZED}, {"color": FLOAT, "markersize": 9}
-    above.plot(steps, w_hat, linewidth=2.5, alpha=0.35, **post)
-    above.plot(steps, w, color=FLOAT, linewidth=1.5, alpha=0.35)
+        above.plot(steps, scale[:, None] * (near[:-1] + 0.5), **MIDPOINT)[0].set_label("midpoints")
 
     low, high = in_steps.min(), in_steps.max()
     room = 0.15 * (high - low) or 0.5
@@ -158,34 +133,33 @@ def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]
     below.set_title("w / S, enlarged: at a dotted midpoint, ŵ jumps", fontsize=10)
     below.ticklabel_format(useOffset=False)
     below.locator_params(axis="y", nbins=3)
-    plain_ticks(below.xaxis, 5)
+    for axis in (above.xaxis, above.yaxis, below.xaxis):
+        plain_ticks(axis, 5)
     halfway = np.arange(-qmax, qmax) + 0.5
     halfway = halfway[(halfway > low - room) & (halfway < high + room)]
     if len(halfway) <= MOST_LEVELS:
         below.hlines(halfway, *limits, **MIDPOINT)
-    below.plot(steps, in_steps, color=FLOAT, linewidth=1.5, alpha=0.35)
 
     cursors = [stage.moving(axes.axvline(0, color="black", linewidth=1)) for axes in (above, below)]
-    lines = {
-        stage.moving(*above.plot([], [], linewidth=3, label="ŵ", **post)): w_hat,
-        stage.moving(*above.plot([], [], color=FLOAT, linewidth=1.8, label="w")): w,
-        stage.moving(*below.plot([], [], color=FLOAT, linewidth=1.8)): in_steps,
-    }
-    marks = {
-        stage.moving(*above.plot([], [], "s", color=QUANTIZED, markersize=10, markeredgecolor="black")): w_hat,
-        stage.moving(*above.plot([], [], "o", **dot)): w,
-        stage.moving(*below.plot([], [], "o", **dot)): in_steps,
-    }
-    above.legend(bbox_to_anchor=(-0.01, 0.995), ncols=4, columnspacing=1.2, **KEY)
+    stairs, blue = {"drawstyle": "steps-post", "color": QUANTIZED}, {"color": FLOAT}
+    curves = (above, w_hat, stairs, 2.5, 3, "ŵ", SQUARE), (above, w, blue, 1.5, 1.8, "w", DOT)
+    curves += ((below, in_steps, blue, 1.5, 1.8, "w / S", DOT),)
+    for axes, values, looks, faint, *_ in curves:
+        axes.plot(steps, values, linewidth=faint, alpha=0.35, **looks)
+    lines = [
+        stage.moving(*axes.plot([], [], linewidth=width, label=name, **looks))
+        for axes, _, looks, _, width, name, _ in curves
+    ]
+    marks = [stage.moving(*axes.plot([], [], **mark)) for axes, *_, mark in curves]
+    above.legend(bbox_to_anchor=(-0.01, 0.995), ncols=4, **KEY)
 
     def draw(step):
         after = min(step + 1, len(w) - 1)
         here, there = ((float(w[i]), float(w_hat[i])) for i in (step, after))
         now = QuantParams(float(scale[step]), 0, grid(params.spec.bits))
         words = show(now, here, there, passes[step], q[after] != q[step], jumps[step])
-        for line, values in lines.items():
+        for (_, values, *_), line, mark in zip(curves, lines, marks, strict=True):
             line.set_data(steps[: step + 1], values[: step + 1])
-        for mark, values in marks.items():
             mark.set_data([step], [values[step]])
         for cursor in cursors:
             cursor.set_xdata([step, step])
@@ -204,44 +178,41 @@ def jumps_and_turns(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return jumps, turns
 
 
-def staircase(stage: Stage, left: float, width: float, view: float, ticks: int, columns: np.ndarray) -> Callable:
-    """Draw numbers on top, the fake quantizer over the identity, and both gradients; return what moves and says it."""
+def staircase(stage: Stage, left: float, width: float, view: float, ticks: int, numbers: list[Text]) -> Callable:
+    """Draw the fake quantizer over the identity, and both gradients; return what moves them and ``numbers``."""
     far, floor = 2 * view, -1.22 * view
     above = stage.axes(left, 0.41, width, 0.41, xlim=(-view, view), ylim=(-1.35 * view, 1.1 * view))
     below = stage.axes(left, 0.12, width, 0.185, xlim=(-view, view), ylim=(-0.2, 1.5), yticks=[0, 1])
-    above.set(ylabel="quantized ŵ")
+    above.set_ylabel("quantized ŵ")
     below.set(xlabel="latent w", ylabel="slope")
-    plain_ticks(above.yaxis, 4)
-    for axes in (above, below):
-        plain_ticks(axes.xaxis, ticks)
     above.tick_params(labelbottom=False)
+    plain_ticks(above.yaxis, 4)
     above.plot([-view, view], [-view, view], "--", color=FLOAT, linewidth=1.2, label="identity")
-    stairs = above.plot([], [], color=QUANTIZED, linewidth=2.5, label="quantizer")[0]
+
+    def line(axes, style="-", **looks):
+        return stage.moving(*axes.plot([], [], style, **looks))
+
+    (stairs,) = above.plot([], [], color=QUANTIZED, linewidth=2.5, label="quantizer")
     hatches = [stage.moving(clipped_patch(axes)) for axes in (above, above, below, below)]
     hatches[0].set_label("clipped")
     stage.moving(stairs)
-    dot, square = {"color": FLOAT, "markersize": 9}, {"markersize": 10, "markeredgecolor": "black"}
-    drops = stage.moving(*above.plot([], [], ":", color="black", linewidth=1.5))
-    move = stage.moving(*above.plot([], [], "-", color=FLOAT, linewidth=2))
-    head, origin = (stage.moving(*above.plot([], [], mark, **dot)) for mark in ("", "o"))
-    landed, lands = (stage.moving(*above.plot([], [], "s", color=c, **square)) for c in ("white", QUANTIZED))
-    true = stage.moving(*below.plot([], [], color=ERROR, linewidth=1.2, label="true slope"))
-    through = stage.moving(*below.plot([], [], "-", color="black", linewidth=2.5, label="straight-through"))
-    gradient = stage.moving(*below.plot([], [], "o", **dot))
+    drops = line(above, ":", color="black", linewidth=1.5)
+    move = line(above, color=FLOAT, linewidth=2)
+    head, origin = line(above, "", **DOT), line(above, "", **DOT)
+    landed, lands = line(above, "", **SQUARE | {"color": "white"}), line(above, "", **SQUARE)
+    true = line(below, color=ERROR, linewidth=1.2, label="true slope")
+    through = line(below, color="black", linewidth=2.5, label="straight-through")
+    gradient = line(below, "", **DOT)
     for axes in (above, below):
-        axes.legend(bbox_to_anchor=(-0.01, 0.99), ncols=3, columnspacing=1.2, **KEY)
-    shown = slice(len(columns))
-    numbers = named_numbers(stage.figure, columns, 0.985, NUMBERS[shown], COLOURS[shown])[1]
-    for text in numbers:
-        stage.moving(text)
+        plain_ticks(axes.xaxis, ticks)
+        axes.legend(bbox_to_anchor=(-0.01, 0.99), ncols=3, **KEY)
 
     def show(params, here, there, passes, jumps, *so_far):
         """Draw a weight and its quantized value, here and after the update; ``jumps``: the integer changes."""
         (w, w_hat), (after, after_hat) = here, there
         spec, low, high = params.spec, params.low, params.high
-        for text, value in zip(numbers, (*here, params.scale, int(passes), *there, *so_far), strict=True):
-            text.set_text(number(value))
-        levels = dequantize(np.arange(spec.qmin, spec.qmax + 1), params)
+        write(numbers, map(number, (*here, params.scale, int(passes), *there, *so_far)))
+        levels = params.scale * np.arange(spec.qmin, spec.qmax + 1)
         edges = (levels[1:] + levels[:-1]) / 2
         stairs.set_data(np.concatenate([[-far], np.repeat(edges, 2), [far]]), np.repeat(levels, 2))
         for patch, (start, end) in zip(hatches, 2 * [(-far, low), (high, far)], strict=True):

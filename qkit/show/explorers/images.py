@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from qkit.numeric import QuantSpec, fake_quantize, params_from_data, sqnr_db
-from qkit.show.canvas import Numeral, Pixels, Stage, as_drawable, decibels, framed, label
-from qkit.show.explorer import Explorer, slider, switch
+from qkit.show.canvas import Numeral, Pixels, Stage, as_drawable, framed, label
+from qkit.show.explorer import BITS, Explorer, slider, switch
+from qkit.show.numerals import decibels
 from qkit.show.picture import ERROR, FLOAT, QUANTIZED_TEXT, in_style
 
 MOST_MAPS = 6
@@ -26,7 +27,8 @@ def images(
     """Show an image and feature maps in float, quantized, and their difference.
 
     A column for the image and each map, from black to white over its own float range; an error is full-coloured from a
-    sixth of that range, the largest that two bits can make. Taught in notebook 02, section 8.
+    sixth of that range, the largest that two bits can make. A ValueError, if an array has another shape than those
+    below, or holds NaN or infinity. Taught in notebook 02, section 8.
 
     Parameters
     ----------
@@ -39,28 +41,19 @@ def images(
     **start
         Where the controls start: ``bits`` (2 to 8); ``per_map`` where there are maps; ``quantize_kernel`` where there
         is a kernel.
-
-    Raises
-    ------
-    ValueError
-        If an array has another shape or holds NaN or infinity, both feature maps and a kernel are given, or a control
-        does not offer what it should start with.
     """
     if kernel is not None and feature_maps is not None:
         raise ValueError("give either feature_maps or a kernel that makes them, got both")
     image = as_drawable(image, "image")
-    if image.ndim == 3 and image.shape[-1] == 1:
-        image = image[..., 0]
+    image = image[..., 0] if image.shape[2:] == (1,) else image
     if image.ndim != 2:
         raise ValueError(f"image must have shape (height, width) or (height, width, 1), got {image.shape}")
-    controls = {
-        "bits": slider(
-            "bits", "How many bits each integer has: every further bit doubles the number of levels", 4, 2, 8
-        )
-    }
-    maps = np.zeros((1, 1, 0))
+    controls, maps = {"bits": slider(*BITS, 4, 2, 8)}, np.zeros((1, 1, 0))
     if kernel is not None:
-        kernel, bias = _as_layer(kernel, bias, image)
+        kernel = as_drawable(kernel, "kernel")
+        if kernel.ndim != 4 or kernel.shape[2] != 1:
+            raise ValueError(f"kernel must have shape (rows, columns, 1, maps), got {kernel.shape}")
+        bias = np.zeros(kernel.shape[-1]) if bias is None else as_drawable(bias, "bias")
         maps = relu_convolution(image, kernel, bias)
         tooltip = "Quantize the kernels with the same number of bits before the maps are computed"
         controls["quantize_kernel"] = switch("kernels too", tooltip, False)
@@ -79,13 +72,13 @@ def images(
     tile = 1.1 if maps.size else 1.6
     pitch = tile + GAP
 
-    def strip(shares: list[np.ndarray], none: np.ndarray, full: np.ndarray) -> np.ndarray:
+    def strip(shares, none, full):
         """Lay tiles side by side; a share of 0 has the colour ``none``, 1 the colour ``full``."""
         tiles = [none + np.clip(share, 0, 1)[..., None] * (full - none) for share in shares]
         return np.concatenate([framed(np.uint8(each), tile, GAP) for each in tiles], axis=1)
 
-    def grey(arrays: list[np.ndarray]) -> np.ndarray:
-        return strip([(x - low) / span for x, low, span in zip(arrays, lows, spans, strict=True)], BLACK, WHITE)
+    def grey(arrays):
+        return strip([(x - low) / span for x, low, span in zip(arrays, lows, spans, strict=False)], BLACK, WHITE)
 
     width, height = LEFT + len(shown) * pitch, TOP + 3 * pitch + BOTTOM
     stage = Stage(width, height)
@@ -100,20 +93,18 @@ def images(
     in_float, quantized, error = strips
     in_float.rgba = grey(shown)
     stage.figure.add_artist(in_float)
-    few_bits = names[1]
     beneath = []
-    for column, _ in enumerate(shown):
+    for column in range(len(shown)):
         middle = (LEFT + column * pitch + tile / 2) / width
         title = f"map {column - 1}" if column else "image"
         stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
-        beneath.append(Numeral(middle, 0.1 / height, ha="center", va="bottom", color=QUANTIZED_TEXT))
-        stage.figure.add_artist(beneath[-1])
-    for artist in (quantized, error, few_bits, *beneath):
+        text = Numeral(middle, 0.1 / height, ha="center", va="bottom", color=QUANTIZED_TEXT)
+        beneath.append(stage.figure.add_artist(text))
+    for artist in (quantized, error, names[1], *beneath):
         stage.moving(artist)
 
-    def update(bits: int, per_map: bool = False, quantize_kernel: bool = False) -> tuple[bytes, str]:
-        seen_image = fake_quantize(image, params_from_data(image, QuantSpec(bits, signed=False)))
-        seen_maps = maps
+    def update(bits, per_map=False, quantize_kernel=False):
+        seen_image, seen_maps = fake_quantize(image, params_from_data(image, QuantSpec(bits, signed=False))), maps
         if kernel is not None:
             spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1)
             used = fake_quantize(kernel, params_from_data(kernel, spec)) if quantize_kernel else kernel
@@ -123,21 +114,21 @@ def images(
             spec = QuantSpec(bits, signed=False, axis=-1 if per_map else None)
             seen_maps = fake_quantize(seen_maps, params_from_data(maps, spec))
         seen = [seen_image, *np.moveaxis(seen_maps, -1, 0)]
-        sqnr = [sqnr_db(*pair) for pair in zip(floats, seen, strict=True)]
+        first, *sqnr = (sqnr_db(*pair) for pair in zip(floats, seen, strict=True))
 
-        quantized.rgba = grey(seen[: len(shown)])
-        errors = [np.abs(x_hat - x) for x, x_hat in zip(shown, seen, strict=False)]
+        quantized.rgba = grey(seen)
+        errors = (np.abs(x_hat - x) for x, x_hat in zip(shown, seen, strict=False))
         error.rgba = strip([6 * x / span for x, span in zip(errors, spans, strict=True)], WHITE, FULL)
-        few_bits.set_text(f"{bits} bits")
-        for text, each in zip(beneath, sqnr, strict=False):
-            text.set_text(decibels(each))
+        names[1].set_text(f"{bits} bits")
+        for text, ratio in zip(beneath, (first, *sqnr), strict=False):
+            text.set_text(decibels(ratio))
         found = np.unique(seen_image).size
-        words = f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {decibels(sqnr[0])}."
-        if maps.size:
-            worst, best = np.argmin(sqnr[1:]), np.argmax(sqnr[1:])
+        words = f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {decibels(first)}."
+        if sqnr:
+            worst, best = np.argmin(sqnr), np.argmax(sqnr)
             words += (
-                f" Of {maps.shape[-1]} feature maps, number {worst} fares worst with {decibels(sqnr[1 + worst])}, "
-                f"number {best} best with {decibels(sqnr[1 + best])}."
+                f" Of {len(sqnr)} feature maps, number {worst} fares worst with {decibels(sqnr[worst])}, "
+                f"number {best} best with {decibels(sqnr[best])}."
             )
         return stage.png(), words
 
@@ -148,15 +139,3 @@ def relu_convolution(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray) ->
     """Slide ``kernel`` over ``image`` without padding, add ``bias``, and cut off what is negative."""
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2])
     return np.maximum(np.tensordot(windows, kernel[:, :, 0], axes=2) + bias, 0)
-
-
-def _as_layer(kernel: np.ndarray, bias: np.ndarray | None, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    kernel = as_drawable(kernel, "kernel")
-    if kernel.ndim != 4 or kernel.shape[2] != 1:
-        raise ValueError(f"kernel must have shape (rows, columns, 1, maps), got {kernel.shape}")
-    if kernel.shape[0] > image.shape[0] or kernel.shape[1] > image.shape[1]:
-        raise ValueError(f"kernel of shape {kernel.shape} does not fit into an image of shape {image.shape}")
-    bias = np.zeros(kernel.shape[-1]) if bias is None else as_drawable(bias, "bias")
-    if bias.shape != kernel.shape[-1:]:
-        raise ValueError(f"bias must have shape {kernel.shape[-1:]}, got {bias.shape}")
-    return kernel, bias

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from qkit.numeric import Dense
-from qkit.numeric.affine import reals
-from qkit.show.canvas import Numeral, Pixels, Stage, exact, number
+from qkit.show.canvas import Numeral, Pixels, Stage, write
 from qkit.show.explorer import Explorer, choice, slider
+from qkit.show.numerals import exact, number
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 NAMES = {"xnnpack": "XNNPACK", "builtin": "built-in", "reference": "reference", "single": "rounded once"}
@@ -25,7 +25,7 @@ RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
-    Taught in notebook 06, section 5.
+    A ValueError, if the inputs are not those of this layer. Taught in notebook 06, section 5.
 
     Parameters
     ----------
@@ -38,23 +38,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     **start
         Where the controls start: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a convolution,
         by default in the middle.
-
-    Raises
-    ------
-    ValueError
-        If the inputs or the floats are not those of this layer, or a control does not offer what it should start
-        with.
     """
     q_inputs = np.asarray(q_inputs)
     if q_inputs.dtype != np.int8 or q_inputs.ndim != layer.q_weights.ndim or len(q_inputs) == 0:
-        raise ValueError(
-            f"q_inputs must be the int8 inputs of {layer.name} for at least one image, which are the outputs of "
-            f"{layer.source}; got {q_inputs.dtype} of shape {q_inputs.shape}"
-        )
+        wanted = f"the int8 inputs of {layer.name} for at least one image, which are the outputs of {layer.source}"
+        raise ValueError(f"q_inputs must be {wanted}; got {q_inputs.dtype} of shape {q_inputs.shape}")
     layer.sums(q_inputs[:1])  # refuses another shape
-    shape = (len(q_inputs), *layer.shape)
-    if floats is not None and (floats := reals(floats, "floats")).shape != shape:
-        raise ValueError(f"floats must have shape {shape}, as the outputs, got {floats.shape}")
     output = lru_cache(maxsize=8)(lambda image, runtime: layer.run(q_inputs[image][None], runtime)[0])
 
     # All places are in inches from the bottom left.
@@ -81,8 +70,8 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         if index == 0:
             axes.set_xlabel("black −128, white 127", fontsize=9)
             here = stage.moving(axes.add_patch(Rectangle((0, 0), 0, 0, fill=False, edgecolor=QUANTIZED, linewidth=2.5)))
-        cells = [axes.add_artist(Numeral(ha="center", va="center")) for _ in range(MOST_WRITTEN)]
-        panels.append((pixels, [stage.moving(cell) for cell in cells]))
+        cells = [stage.moving(axes.add_artist(Numeral(ha="center", va="center"))) for _ in range(MOST_WRITTEN)]
+        panels.append((pixels, cells))
     for index, sign in ((2, "×"), (3, "=")):
         still(left + index * (side + gap) - gap / 2, bottom + side / 2, sign, fontsize=15)
     start_of_sum = left + 4 * (side + gap)
@@ -110,9 +99,8 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     rows = []
     for y, name in zip(1.62 - 0.3 * np.arange(1, 5), NAMES.values(), strict=True):
         still(0.35, y, name, ha="left")
-        mark = moving(0.23, y, color=QUANTIZED_TEXT)
-        texts = [moving(x, y, ha="right") for x in columns.values()]
-        rows.append((mark, *texts, moving(8.75, y, color=ERROR, weight="bold")))
+        texts = [moving(0.23, y, color=QUANTIZED_TEXT), *(moving(x, y, ha="right") for x in columns.values())]
+        rows.append([*texts, moving(8.75, y, color=ERROR, weight="bold")])
 
     def update(image, channel, runtime, **place):
         position = (*place.values(), channel)
@@ -126,13 +114,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         for (pixels, cells), table in zip(panels, tables, strict=True):
             most = max(128, np.nanmax(np.abs(table)))
             pixels.rgba = as_grey(table, most, pixels.height, pixels.width)
-            for cell in cells:
-                cell.set_visible(False)
             written = np.argwhere(~np.isnan(table)) if table.size <= MOST_WRITTEN else []
+            write(cells, [exact(table[row, column]) for row, column in written])
             for cell, (row, column) in zip(cells, written, strict=False):
-                q, (height, width) = table[row, column], table.shape
-                cell.set(visible=True, x=(column + 0.5) / width, y=(row + 0.5) / height, text=exact(q))
-                cell.set(color="white" if q < 0.1 * most else "black", fontsize=11 if most < 1000 else 8)
+                cell.set_position(((column + 0.5) / table.shape[1], (row + 0.5) / table.shape[0]))
+                colour = "white" if table[row, column] < 0.1 * most else "black"
+                cell.set(color=colour, fontsize=11 if most < 1000 else 8)
         height, width = tables[0].shape
         row, column = place.values() if place else divmod(channel, width)
         here.set(x=column / width, y=row / height, width=1 / width, height=1 / height)
@@ -146,30 +133,27 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         last.set_data(places[-1:], heights[-1:])
 
         numbers = step.products, step.folded_bias, step.acc, now.product, now.rounded, now.shifted, now.q
-        for text, value in zip(steps, numbers, strict=True):
-            text.set_text(exact(value, 5))
+        write(steps, [exact(value, 5) for value in numbers])
         is_clipped = now.q != now.shifted
         steps[-1].set_color(CLIPPED if is_clipped else QUANTIZED_TEXT)
         clipped.set_text("clipped" if is_clipped else "")
         weights = exact(np.sum(step.q_weights, dtype=np.int64))
         bias = f"{exact(step.q_bias)} − ({exact(step.x_zero_point)} · {weights})  =  {exact(step.folded_bias)}"
         folded.set_text(f"folded bias:  b − Z_x · Σ q_w  =  {bias}")
-        beside = None if floats is None else number(float(floats[(image, *position)]))
-        network = "" if beside is None else f";  the float network has {beside}"
-        real.set_text(f"acc stands for {number(step.real)},  q for {number(step.real_hat)}{network}")
+        beside = "" if floats is None else f"the float network has {number(float(floats[(image, *position)]))}"
+        stands = f"acc stands for {number(step.real)},  q for {number(step.real_hat)}"
+        real.set_text(f"{stands};  {beside}" if beside else stands)
 
         for row, answer in zip(rows, answers.values(), strict=True):
-            chosen = answer.runtime == runtime
+            held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
             if answer.fixed:
                 held = f"{answer.fixed.m0} · 2{number(answer.fixed.shift - 31).translate(RAISED)}"
-            else:
-                held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
             halfway = "" if answer.halfway is None else exact(answer.halfway)
+            chosen, differs = answer.runtime == runtime, "" if answer.q == now.q else "≠"
             values = held, exact(answer.product), halfway, exact(answer.rounded), exact(answer.q)
-            for text, words in zip(
-                row, ("▶" if chosen else "", *values, "≠" if answer.q != now.q else ""), strict=True
-            ):
-                text.set(text=words, weight="bold" if chosen else "normal")
+            write(row, ["▶" if chosen else "", *values, differs])
+            for text in row:
+                text.set_weight("bold" if chosen else "normal")
 
         others = ", ".join(f"{NAMES[name]} {number(answer.q)}" for name, answer in answers.items() if answer.q != now.q)
         sentences = [
@@ -182,7 +166,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
             f"Plus {number(layer.y.zero_point)}: "
             + (f"{exact(now.shifted)}, clipped to " if is_clipped else "")
             + f"q = {number(now.q)}, which stands for {number(step.real_hat)}.",
-            "" if beside is None else f"The float network has {beside}.",
+            f"T{beside[1:]}." if beside else "",
             f"Others differ: {others}." if others else f"All four runtimes give {number(now.q)}.",
         ]
         return stage.png(), " ".join(filter(None, sentences))
@@ -204,11 +188,9 @@ def as_table(q: np.ndarray) -> np.ndarray:
     """
     if q.ndim == 1:
         columns = int(np.ceil(np.sqrt(len(q))))
-        table = np.full(-(-len(q) // columns) * columns, np.nan)
-        table[: len(q)] = q
-        return table.reshape(-1, columns)
-    if q.ndim == 3:
-        return (q[..., 0] if q.shape[-1] == 1 else q.reshape(-1, q.shape[-1])).astype(float)
+        q = np.pad(q.astype(float), (0, -len(q) % columns), constant_values=np.nan).reshape(-1, columns)
+    elif q.ndim == 3:
+        q = q[..., 0] if q.shape[-1] == 1 else q.reshape(-1, q.shape[-1])
     return q.astype(float)
 
 

@@ -4,9 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.show.canvas import Stage, decibels, label, named_numbers, size
-from qkit.show.explorer import Explorer, choice, stops, switch
+from qkit.show.canvas import Stage, label, named_numbers, write
+from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
+from qkit.show.numerals import decibels, size
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 2_000
@@ -21,9 +22,8 @@ LEAST_WRONG, MOST_DB = 0.002, 60
 def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
-    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time.
-
-    Taught in notebook 05, section 8.
+    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time. A ValueError,
+    if there are no images, or not as many labels. Taught in notebook 05, section 8.
 
     Parameters
     ----------
@@ -35,11 +35,6 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         Where the controls start: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
         ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than
         2,000; and for each layer by its name, whether it is quantized.
-
-    Raises
-    ------
-    ValueError
-        If there are no images, there are not as many labels, or a control does not offer what it should start with.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if len(images) == 0 or len(images) != len(labels):
@@ -59,20 +54,16 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     wrong.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
     wrong.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
     looks = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
-    hollow, full = {"mfc": "white", "mew": 2}, {"mec": "black"}
-    intervals = [
-        stage.moving(*wrong.plot([], [], color=color, marker=marker, **looks, **more))
-        for color, marker, more in ((FLOAT, "o", hollow), (QUANTIZED, "s", full))
-    ]
+    above = stage.moving(*wrong.plot([], [], "o-", color=FLOAT, mfc="white", mew=2, **looks))
+    below = stage.moving(*wrong.plot([], [], "s-", color=QUANTIZED, mec="black", **looks))
     exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), ylim=(len(rows) - 0.4, -0.6))
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
-    beside = {"ha": "left", "va": "center", "fontsize": 10}
-    ratios = [stage.moving(label(exact, MOST_DB + 2, row, "", **beside)) for row in range(len(rows))]
+    beside = {"text": "", "ha": "left", "va": "center", "fontsize": 10}
+    ratios = [stage.moving(label(exact, MOST_DB + 2, row, **beside)) for row in range(len(rows))]
     caption = stage.moving(label(stage.figure, 0.11, 1 - 0.95 / height, "", ha="left", va="bottom", color=GUIDE))
     names = "right, quantized", "right, float", "changed answers", "parameters"
-    colours = [QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT]
-    tiles = [*map(stage.moving, named_numbers(stage.figure, np.linspace(0.12, 0.88, 4), 0.985, names, colours)[1])]
+    tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
     def quantized(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
         return simulation.quantized(
@@ -99,13 +90,11 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         for part in range(parts if all_images else 1):
             found = found.merge(measured(part, **settings)) if found else measured(part, **settings)
             total = found.accuracy.total
-            if total == len(images):
-                which = f"All {total:,} images"
-            else:
-                which = f"{total:,} of the {len(images):,} images" + (" so far" if all_images else ", evenly chosen")
+            which = f"{total:,} of the {len(images):,} images" + (" so far" if all_images else ", evenly chosen")
+            which = f"All {total:,} images" if total == len(images) else which
             caption.set_text(which)
             both = found.float_accuracy, found.accuracy
-            for row, (line, accuracy) in enumerate(zip(intervals, both, strict=True)):
+            for row, (line, accuracy) in enumerate(zip((above, below), both, strict=True)):
                 low, high = accuracy.interval
                 line.set_data(np.maximum([1 - high, 1 - accuracy.value, 1 - low], LEAST_WRONG), np.full(3, row))
             for name, bar, text in zip(rows, bars, ratios, strict=True):
@@ -114,10 +103,8 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
                 bar.set(facecolor=QUANTIZED if on else "white", edgecolor="black" if on else FLOAT)
                 text.set(text=decibels(ratio) + ("" if on else ", float"), color=QUANTIZED_TEXT if on else FLOAT)
             changed = f"{found.changed:,} of {total:,}"
-            texts = f"{found.accuracy.value:.2%}", f"{found.float_accuracy.value:.2%}", changed, size(now.bytes)
-            for tile, text in zip(tiles, texts, strict=True):
-                tile.set_text(text)
-            in_float_right, right = ("{:.2%} ({:.2%} to {:.2%})".format(each.value, *each.interval) for each in both)
+            write(tiles, [f"{found.accuracy:.2%}", f"{found.float_accuracy:.2%}", changed, size(now.bytes)])
+            in_float_right, right = ("{:.2%} ({:.2%} to {:.2%})".format(each, *each.interval) for each in both)
             words = (
                 f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
                 f"Answers that differ from float: {found.changed:,}. "
@@ -126,23 +113,15 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
             )
             yield stage.png(), words
 
+    of_weights = "How many bits each weight has; float leaves all of them as they are"
+    between = "How many bits each number between two layers has; image and logits keep 8. Float leaves all as they are"
+    chosen = "How the thresholds of the {} are chosen"
     controls = {
-        "weight_bits": stops(
-            "weight bits", "How many bits each weight has; float leaves all of them as they are", 4, BITS
-        ),
-        "activation_bits": stops(
-            "activation bits",
-            "How many bits each number between two layers has; image and logits keep 8. Float leaves all as they are",
-            8,
-            BITS,
-        ),
-        "per_channel": switch(
-            "per channel", "A scale of its own for every output channel, instead of one for all", True
-        ),
-        "weight_method": choice("weights by", "How the thresholds of the weights are chosen", "mse", WEIGHT_METHODS),
-        "activation_method": choice(
-            "activations by", "How the thresholds of the activations are chosen", "mse", ACTIVATION_METHODS
-        ),
+        "weight_bits": stops("weight bits", of_weights, 4, BITS),
+        "activation_bits": stops("activation bits", between, 8, BITS),
+        "per_channel": switch(*PER_CHANNEL, True),
+        "weight_method": choice("weights by", chosen.format("weights"), "mse", WEIGHT_METHODS),
+        "activation_method": choice("activations by", chosen.format("activations"), "mse", ACTIVATION_METHODS),
     }
     for layer in layers:
         tooltip = f"Quantize the weights of {layer} and the numbers it hands on; else both stay in float"
@@ -155,11 +134,11 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
 
 def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:
     """Say how the network is quantized; ``on`` has the layers, and whether each is."""
-    scales = "a scale per channel" if per_channel else "one scale per layer"
-    weights, activations = f" {weight_bits} bits, {scales}, by {WEIGHT_METHODS[weight_method]}", " float"
-    if weight_bits == "float":
-        weights = " float"
+    weights = activations = "float"
+    if weight_bits != "float":
+        scales = "a scale per channel" if per_channel else "one scale per layer"
+        weights = f"{weight_bits} bits, {scales}, by {WEIGHT_METHODS[weight_method]}"
     if activation_bits != "float":
-        activations = f" {activation_bits} bits by {ACTIVATION_METHODS[activation_method]}"
+        activations = f"{activation_bits} bits by {ACTIVATION_METHODS[activation_method]}"
     off = ", ".join(layer for layer in on if not on[layer])
-    return f"Weights in{weights}; activations in{activations}" + (f"; {off} left in float" if off else "")
+    return f"Weights in {weights}; activations in {activations}" + (f"; {off} left in float" if off else "")

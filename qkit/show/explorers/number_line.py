@@ -3,33 +3,14 @@
 x → x / S → + Z → round → clip → S · (q − Z)
 """
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
-from qkit.numeric import (
-    QuantParams,
-    QuantSpec,
-    dequantize,
-    fake_quantize,
-    params_from_range,
-    quantize,
-    share_clipped,
-    sqnr_db,
-)
-from qkit.show.canvas import (
-    Numeral,
-    Stage,
-    as_drawable,
-    clipped_patch,
-    decibels,
-    named_numbers,
-    number,
-    plain_ticks,
-    round_up,
-    share,
-)
-from qkit.show.explorer import Explorer, slider, span, switch
+from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
+from qkit.show.canvas import Numeral, Stage, as_drawable, clipped_patch, named_numbers, plain_ticks, round_up, write
+from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
+from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 REAL, INTEGER = 0.74, 0.3
@@ -37,6 +18,9 @@ REAL, INTEGER = 0.74, 0.3
 
 MOST_WRITTEN = 16
 """Integers with a number each; of more, only the ends and the zero-point have one."""
+
+Trip = namedtuple("Trip", "x steps shifted rounded q x_hat error")
+"""The stations of one real number on its way through the integers and back."""
 
 
 @in_style
@@ -49,17 +33,12 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     Parameters
     ----------
     values : array_like of real numbers, optional
-        Any shape; marked on the axis, and the range starts as theirs.
+        Any shape; marked on the axis, and the range starts as theirs. A ValueError, if one is not finite.
     range
         Where this control starts, if not at the smallest and largest of ``values``, or at −1 to 1; the axis is as
         wide as it needs.
     **start
         Where the others start: ``bits`` (2 to 16), ``value``, ``symmetric``, ``signed``, ``narrow_range``.
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite, or a control does not offer what it should start with.
     """
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     if range is None:
@@ -69,19 +48,18 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
 
     stage = Stage(9, 4.4)
     stations = "x", "", "", "round", "clip", "S · (q − Z) = x̂", "error"
-    columns = np.linspace(0.09, 0.93, len(stations))
-    colours = [FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR]
-    _, numbers = named_numbers(stage.figure, columns, 0.985, stations, colours)
-    over = {"ha": "center", "va": "top", "color": GUIDE}
-    divided, added = (stage.figure.add_artist(Numeral(x, 0.985, **over)) for x in columns[1:3])
+    colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
+    numbers = named_numbers(stage, 0.09, 0.93, stations, colours)
+    columns, over = np.linspace(0.09, 0.93, len(stations)), {"ha": "center", "va": "top", "color": GUIDE}
+    formulas = [stage.moving(stage.figure.add_artist(Numeral(x, 0.985, **over))) for x in columns[1:3]]
     for middle in (columns[:-2] + columns[1:-1]) / 2:
         stage.figure.text(middle, 0.905, "→", ha="center", va="center", color=GUIDE, fontsize=13)
 
     lines = stage.axes(0.09, 0.375, 0.84, 0.47, xlim=(-view, view), ylim=(0, 1))
     lines.set_axis_off()
-    for height, name, colour in ((REAL, "real\nnumbers", FLOAT), (INTEGER, "integers", QUANTIZED_TEXT)):
-        place = {"transform": lines.get_yaxis_transform(), "ha": "right", "va": "center"}
-        lines.text(-0.012, height, name, color=colour, **place)
+    beside = {"transform": lines.get_yaxis_transform(), "ha": "right", "va": "center"}
+    lines.text(-0.012, REAL, "real\nnumbers", color=FLOAT, **beside)
+    lines.text(-0.012, INTEGER, "integers", color=QUANTIZED_TEXT, **beside)
     lines.axhline(REAL, color=FLOAT, linewidth=2)
     marks = np.unique(np.round(values / view, 3)) * view
     lines.plot(marks, np.full(marks.shape, REAL + 0.12), "|", color=FLOAT, markersize=10, alpha=0.8)
@@ -92,10 +70,10 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     plain_ticks(below.yaxis, 3)
     below.axhline(0, color=GUIDE, linewidth=0.8)
 
-    def line(axes, style: str = "-", x=(), y=(), **looks):
-        return stage.moving(axes.plot(x, y, style, **looks)[0])
+    def line(axes, style="-", x=(), y=(), **looks):
+        return stage.moving(*axes.plot(x, y, style, **looks))
 
-    hatches = [stage.moving(clipped_patch(lines)), stage.moving(clipped_patch(lines))]
+    hatches = [stage.moving(clipped_patch(axes)) for axes in (lines, lines, below, below)]
     grid = line(lines, color=QUANTIZED, linewidth=1, alpha=0.7)
     line(lines, "--", [0, 0], [INTEGER, REAL], color="black", linewidth=1.2)
     levels = line(lines, "s", color=QUANTIZED)
@@ -103,35 +81,27 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     gap = line(lines, color=ERROR, linewidth=6, solid_capstyle="butt")
     departure = line(lines, "o", color=FLOAT, markersize=12)
     landing = line(lines, "s", color=QUANTIZED, markersize=11, markeredgecolor="black")
-    under = {"ha": "center", "va": "top", "color": QUANTIZED_TEXT}
-    written = [lines.add_artist(Numeral(0, INTEGER - 0.12, **under)) for _ in np.arange(MOST_WRITTEN)]
-    for each in written:
-        stage.moving(each)
-    shades = [stage.moving(clipped_patch(below)), stage.moving(clipped_patch(below))]
+    under = {"y": INTEGER - 0.12, "ha": "center", "va": "top", "color": QUANTIZED_TEXT}
+    written = [stage.moving(lines.add_artist(Numeral(**under))) for _ in np.arange(MOST_WRITTEN)]
     teeth = line(below, color=ERROR, linewidth=1.5)
     here = line(below, "o", color=FLOAT, markersize=8)
-    for each in (divided, added, *numbers):
-        stage.moving(each)
 
-    def update(bits, value, range, symmetric, signed, narrow_range) -> tuple[bytes, str]:
+    def update(bits, value, range, symmetric, signed, narrow_range):
         params = params_from_range(*range, QuantSpec(bits, signed, symmetric, narrow_range))
         spec, half = params.spec, params.scale / 2
         outside = (-2 * view, params.low - half), (params.high + half, 2 * view)
-        for (left, right), *patches in zip(outside, hatches, shades, strict=True):
-            for patch in patches:
-                patch.set(x=left, width=right - left)
+        for patch, (left, right) in zip(hatches, 2 * outside, strict=True):
+            patch.set(x=left, width=right - left)
         # Closer together than pixels, more levels look the same.
         q = np.arange(spec.qmin, spec.qmax + 1)[:: -(-spec.levels // 512)]
         # One line with gaps, because a line for every level would take longer than all the rest.
         ends = np.repeat(dequantize(q, params), 3)
         grid.set_data(ends, np.tile([INTEGER, REAL, np.nan], q.size))
-        levels.set_data(ends[::3], np.full(q.size, INTEGER))
-        levels.set_markersize(max(2, 9 - bits))
-        for text in written:
-            text.set_visible(False)
-        for text, (integer, place) in zip(written, written_integers(params, view).items(), strict=False):
-            weight = "bold" if integer == params.zero_point else "normal"
-            text.set(visible=True, x=place, text=number(integer), weight=weight)
+        levels.set(data=(ends[::3], np.full(q.size, INTEGER)), markersize=max(2, 9 - bits))
+        places = written_integers(params, view)
+        write(written, map(number, places))
+        for text, (integer, x) in zip(written, places.items(), strict=False):
+            text.set(x=x, weight="bold" if integer == params.zero_point else "normal")
 
         trip = follow(value, params)
         path.set_data([trip.x, trip.x, trip.x_hat, trip.x_hat], [REAL, INTEGER, INTEGER, REAL])
@@ -140,70 +110,46 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
         landing.set_data([trip.x_hat, trip.x_hat], [INTEGER, REAL])
         teeth.set_data(axis, fake_quantize(axis, params) - axis)
         here.set_data([trip.x], [trip.error])
-        stops = [number(station) for station in trip]
-        for text, words in zip(numbers, stops, strict=True):
-            text.set_text(words)
-        clipped = trip.rounded != trip.q
-        numbers[4].set_color(CLIPPED if clipped else QUANTIZED_TEXT)
+        clipped, stops = trip.rounded != trip.q, Trip(*map(number, trip))
         scale, zero_point = number(params.scale), number(params.zero_point)
-        divided.set_text(f"÷ S = {scale}")
-        added.set_text(f"+ Z = {zero_point}")
+        write(numbers, stops)
+        write(formulas, [f"÷ S = {scale}", f"+ Z = {zero_point}"])
+        numbers[4].set_color(CLIPPED if clipped else QUANTIZED_TEXT)
 
-        x, _, shifted, _, q, x_hat, error = stops
         words = (
-            f"{bits} bits: {spec.levels} integers, {number(spec.qmin)} to {number(spec.qmax)}. "
-            f"Step S = {scale}, zero-point Z = {zero_point}. x = {x} lands at {shifted} on the integer line, "
+            f"{bits} bits: {spec.levels} integers, {number(spec.qmin)} to {number(spec.qmax)}. Step S = {scale}, "
+            f"zero-point Z = {zero_point}. x = {stops.x} lands at {stops.shifted} on the integer line, "
         )
         if clipped:
-            words += f"beyond the last integer: clipped to {q}, it comes back as {x_hat}: "
-            words += f"error {error}, more than half a step."
+            words += f"beyond the last integer: clipped to {stops.q}, it comes back as {stops.x_hat}: "
+            words += f"error {stops.error}, more than half a step."
         else:
-            words += f"rounds to {q} and comes back as {x_hat}: error {error}, at most half a step."
+            words += f"rounds to {stops.q} and comes back as {stops.x_hat}: "
+            words += f"error {stops.error}, at most half a step."
         if values.size:
             sqnr = decibels(sqnr_db(values, fake_quantize(values, params)))
             cut = share(share_clipped(values, params))
             words += f" Values in the array: {values.size}, SQNR {sqnr}, {cut} clipped."
         return stage.png(), words
 
+    spread = "The real numbers that the levels are spread over; what lies outside is clipped"
+    narrow = "Leave the lowest integer out, so that −127 to 127 is even on both sides"
     controls = {
-        "bits": slider(
-            "bits", "How many bits each integer has: every further bit doubles the number of levels", 3, 2, 16
-        ),
+        "bits": slider(*BITS, 3, 2, 16),
         "value": slider("value x", "The real number that makes the journey", 0, -view, view, step=view / 200),
-        "range": span(
-            "range",
-            "The real numbers that the levels are spread over; what lies outside is clipped",
-            range,
-            -view,
-            view,
-            step=view / 50,
-        ),
-        "symmetric": switch("symmetric", "Zero-point 0, and as much range below zero as above", False),
+        "range": span("range", spread, range, -view, view, step=view / 50),
+        "symmetric": switch(*SYMMETRIC, False),
         "signed": switch("signed", "Integers around zero, such as −128 to 127, instead of 0 to 255", True),
-        "narrow_range": switch(
-            "narrow", "Leave the lowest integer out, so that −127 to 127 is even on both sides", False
-        ),
+        "narrow_range": switch("narrow", narrow, False),
     }
     return Explorer(controls, update, stage.size, {"range": range, "value": 0.7 * range[1], **start})
 
 
-class Trip(NamedTuple):
-    """The stations of one real number on its way through the integers and back."""
-
-    x: float
-    steps: float
-    shifted: float
-    rounded: int
-    q: int
-    x_hat: float
-    error: float
-
-
 def follow(x: float, params: QuantParams) -> Trip:
     """Follow ``x`` through quantization, station by station."""
-    steps = x / params.scale
+    steps, spec = x / params.scale, params.spec
     rounded = int(np.rint(steps)) + params.zero_point
-    q = int(quantize(x, params))
+    q = min(max(rounded, spec.qmin), spec.qmax)
     x_hat = float(dequantize(np.int32(q), params))
     # What the journey did to the number; not what float64 did, for a number that lies on a level.
     error = 0.0 if abs(x_hat - x) < 1e-9 * params.scale else x_hat - x
@@ -212,14 +158,13 @@ def follow(x: float, params: QuantParams) -> Trip:
 
 def written_integers(params: QuantParams, view: float) -> dict[int, float]:
     """Return the integers with room for their numbers, and where: all, if they are few, else the ends and Z."""
-    spec = params.spec
+    spec, room = params.spec, 0.035 * view
     q = [params.zero_point, spec.qmin, spec.qmax]
-    if spec.levels <= MOST_WRITTEN and params.scale >= 0.035 * view:
+    if spec.levels <= MOST_WRITTEN and params.scale >= room:
         q = range(spec.qmin, spec.qmax + 1)
     places: dict[int, float] = {}
     for integer in q:
         place = params.scale * (integer - params.zero_point)
-        room = all(abs(place - other) >= 0.035 * view for other in places.values())
-        if room and abs(place) <= view:
+        if abs(place) <= view and all(abs(place - other) >= room for other in places.values()):
             places[integer] = place
     return places

@@ -9,8 +9,9 @@ from qkit.numeric import Histogram, histogram_of, thresholds
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold
-from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, number, share
-from qkit.show.explorer import Explorer, choice, slider, stops
+from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, write
+from qkit.show.explorer import BITS, Explorer, choice, slider, stops
+from qkit.show.numerals import number, share
 from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 
@@ -45,8 +46,8 @@ CURVES = {
 """Style, colour, width and size of marks of each curve, from back to front; how high its key stands, and the key."""
 LEAST, MOST = 0.3, 30
 """Which part of a curve is shown, in multiples of its least."""
-THINNEST, DENSEST = 1e-3, 400
-"""Which densities the small panel shows; the mean is 1."""
+THINNEST = 1e-3
+"""Which density is the lowest in the small panel; the mean is 1."""
 CELLS = 128
 """How many bars at most a histogram is drawn with: more would be narrower than can be seen."""
 POINTS = 200
@@ -64,17 +65,12 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     histograms : Histogram, mapping of layers to histograms, or mapping of sets of images to such mappings
         Of magnitudes, of the activations or weights of each layer: ``{"dense1": histogram, ...}``. To compare what
         images the activations were counted on: ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``.
-        An array is counted in 2,048 bins first.
+        An array is counted in 2,048 bins first. A ValueError, if a histogram or array is empty, a value is not finite,
+        or not all sets have the same layers.
     **start
         Where the controls start: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
         threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and
         ``layer``.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to count, a value is not finite, a histogram is not one of magnitudes, not all sets have
-        the same layers, or a control does not offer what it should start with.
     """
     sets = comparable(histograms)
     first, layers = next((images, list(each)) for images, each in sets.items())
@@ -87,7 +83,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     stage = Stage(9, 6.2)
     left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
 
-    def write(place, x, y, kind=Label, **looks):
+    def text(place, x, y, kind=Label, **looks):
         return stage.moving(place.add_artist(kind(x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)))
 
     # The histogram is 1 high; above it, each method has a row of its own.
@@ -106,9 +102,9 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     rows = []
     for y in heights:
         line = stage.moving(*above.plot([0, 0], [0, y], "s", **stem))
-        rows.append((line, write(above, -2, y, ha="right"), write(above, 103, y, Numeral)))
+        rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y, Numeral)))
     hand_stem = stage.moving(*above.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **stem))
-    hand_percent = write(above, 103, last, Numeral, weight="bold")
+    hand_percent = text(above, 103, last, Numeral, weight="bold")
 
     below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
     below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude")
@@ -116,33 +112,33 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     below.minorticks_off()
     below.grid(axis="y", **faint)
     below.set_axisbelow(True)
-    unit = write(stage.figure, left, 0.375, fontsize=11)
+    unit = text(stage.figure, left, 0.375, fontsize=11)
     curves = {}
     for name, (style, color, thickness, marks, y, key) in CURVES.items():
         looks = {"color": color, "linewidth": thickness, "markersize": marks, "markeredgewidth": 0}
         line = stage.moving(*below.plot([], [], style, **looks))
         color = CLIPPED_TEXT if color == CLIPPED else color
-        curves[name] = line, write(stage.figure, 0.665, y, text=key, color=color)
+        curves[name] = line, text(stage.figure, 0.665, y, text=key, color=color)
     chosen_line = stage.moving(below.axvline(0, color=QUANTIZED_TEXT, linewidth=2.5))
     hand_line = stage.moving(below.axvline(0, color="black", linewidth=1.6))
     mark = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
     chosen_mark = stage.moving(*below.plot([], [], "s", color=QUANTIZED, **mark))
     hand_mark = stage.moving(*below.plot([], [], "o", color="black", **mark))
     stage.figure.text(0.665, 0.31, "yours / least:", fontsize=10, weight="bold")
-    times = write(stage.figure, 0.785, 0.31, Numeral, va="baseline", weight="bold")
-    facts = [write(stage.figure, 0.98, y, ha="right", fontsize=11) for y in (0.14, 0.095, 0.05)]
+    times = text(stage.figure, 0.785, 0.31, Numeral, va="baseline", weight="bold")
+    facts = [text(stage.figure, 0.98, y, ha="right", fontsize=11) for y in (0.14, 0.095, 0.05)]
 
-    beside = stage.axes(0.765, 0.415, 0.215, 0.32, xlim=(0, 1.01), yscale="log", ylim=(THINNEST, DENSEST))
+    beside = stage.axes(0.765, 0.415, 0.215, 0.32, xlim=(0, 1.01), yscale="log", ylim=(THINNEST, 400))
     beside.set(xticks=[0, 0.5, 1], yticks=[], xlabel="share of your threshold", ylabel="density, log scale")
     beside.minorticks_off()
     stage.figure.text(0.98, 0.875, "|x|, up to yours", ha="right", va="center")
     filled = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, fill=True, color=FLOAT, alpha=0.5))
     outline = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
-    filled_key = write(stage.figure, 0.98, 0.83, ha="right", fontsize=11, color=FLOAT)
-    outline_key = write(stage.figure, 0.98, 0.785, ha="right", fontsize=11, color=QUANTIZED_TEXT)
+    filled_key = text(stage.figure, 0.98, 0.83, ha="right", fontsize=11, color=FLOAT)
+    outline_key = text(stage.figure, 0.98, 0.785, ha="right", fontsize=11, color=QUANTIZED_TEXT)
     names = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
     colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
-    tiles = [*map(stage.moving, named_numbers(stage.figure, np.linspace(0.1, 0.9, 5), 0.99, names, colours)[1])]
+    tiles = named_numbers(stage, 0.1, 0.9, names, colours, top=0.99)
 
     def update(bits, method, percentile, end, images=first, layer=layers[0]):
         histogram, reach, is_kl = sets[images][layer], reaches[layer], method.startswith("kl")
@@ -193,30 +189,22 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         for patch, (density, borders) in zip((filled, outline), outlines(histogram, bits, method, hand), strict=True):
             patch.set_data(np.maximum(density, THINNEST), borders)
         title = f"{layer}, {images}" if images else layer
-        for text, words in {
-            times: number(at_hand / least),
-            filled_key: "filled: reference P" if is_kl else "filled: before",
-            outline_key: "outline: quantized Q" if is_kl else "outline: after",
-            facts[0]: title,
-            facts[1]: f"100 % is |x| = {number(reach)}",
-            facts[2]: f"{share(zeros)} exact zeros left out" if zeros else "",
-            tiles[0]: number(hand),
-            tiles[1]: share(clipped),
-            tiles[2]: number(clipping),
-            tiles[3]: number(rounding),
-            tiles[4]: number(clipping + rounding),
-        }.items():
-            text.set_text(words)
+        left_out = f"{share(zeros)} exact zeros left out" if zeros else ""
+        write(facts, [title, f"100 % is |x| = {number(reach)}", left_out])
+        times.set_text(number(at_hand / least))
+        filled_key.set_text("filled: reference P" if is_kl else "filled: before")
+        outline_key.set_text("outline: quantized Q" if is_kl else "outline: after")
+        by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
+        write(tiles, by_hand)
 
         if histogram.largest == 0:
             return stage.png(), f"{title}: all values are 0, and every threshold holds them."
+        place = f"clips at {number(chosen.value)}, {share(chosen.value / reach)} of the largest magnitude"
         sentences = [
-            f"{title}, {bits} bits, {'signed' if histogram.low < 0 else 'unsigned'}: {names[method]} clips at "
-            f"{number(chosen.value)}, {share(chosen.value / reach)} of the largest magnitude: "
+            f"{title}, {bits} bits, {'signed' if histogram.low < 0 else 'unsigned'}: {names[method]} {place}: "
             f"{chosen.why.replace('e-', 'e−')}.",
-            f"Your threshold {number(hand)}, {number(end)} % of the largest, clips {share(clipped)} of the values: "
-            f"clipping error {number(clipping)} + rounding error {number(rounding)} = MSE "
-            f"{number(clipping + rounding)}.",
+            "Your threshold {}, {} % of the largest, clips {} of the values: clipping error {} + rounding error {} = "
+            "MSE {}.".format(by_hand[0], number(end), *by_hand[1:]),
         ]
         if is_kl and np.isnan(at_hand):
             low, high = (number(100 * (x / reach)) for x in chosen.candidates[[0, -1]])
@@ -230,11 +218,11 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         if histogram.largest < reach:
             largest = number(histogram.largest)
             sentences.append(f"The largest magnitude in all sets is {number(reach)}, in this one {largest}.")
-        places = {
-            each: f"at {share(threshold.value / reach)}" if threshold else "nowhere"
+        places = [
+            f"{names[each]} at {share(threshold.value / reach)}" if threshold else f"{names[each]} nowhere"
             for each, threshold in found.items()
-        }
-        sentences.append(f"All thresholds: {'; '.join(f'{names[each]} {place}' for each, place in places.items())}.")
+        ]
+        sentences.append(f"All thresholds: {'; '.join(places)}.")
         return stage.png(), " ".join(sentences)
 
     controls = {}
@@ -244,20 +232,14 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     if len(layers) > 1:
         tooltip = "Whose values are clipped and quantized"
         controls["layer"] = choice("layer", tooltip, layers[0], {layer: layer for layer in layers})
+    explained = "Which way to choose a threshold is explained, with its curve"
+    kept = "The share of the values that the method called percentile keeps; no other moves"
+    by_hand = "The threshold under your hand, in per cent of the largest magnitude"
     controls |= {
-        "bits": slider(
-            "bits", "How many bits each integer has: every further bit doubles the number of levels", 4, 2, 8
-        ),
-        "method": choice("method", "Which way to choose a threshold is explained, with its curve", "mse", NAMES),
-        "percentile": stops(
-            "percentile",
-            "The share of the values that the method called percentile keeps; no other moves",
-            99.9,
-            {kept: f"{kept:g}" for kept in PERCENTILES},
-        ),
-        "end": slider(
-            "yours, %", "The threshold under your hand, in per cent of the largest magnitude", 60, 1, 100, step=0.5
-        ),
+        "bits": slider(*BITS, 4, 2, 8),
+        "method": choice("method", explained, "mse", NAMES),
+        "percentile": stops("percentile", kept, 99.9, {each: f"{each:g}" for each in PERCENTILES}),
+        "end": slider("yours, %", by_hand, 60, 1, 100, step=0.5),
     }
     return Explorer(controls, update, stage.size, start, lines=6)
 
@@ -271,9 +253,6 @@ def comparable(histograms: Mapping | Histogram | np.ndarray) -> dict[str, dict[s
     names = next(list(each) for each in histograms.values() if isinstance(each, Mapping))
     if not names:
         raise ValueError("histograms must hold at least one layer, got none")
-    for name in (*histograms, *names):
-        if not isinstance(name, str):
-            raise ValueError(f"layers and sets of images must have names, got {name!r}")
     for images, layers in histograms.items():
         if not isinstance(layers, Mapping) or set(layers) != set(names):
             raise ValueError(f"every set must hold the layers {', '.join(names)}; {images!r} does not")
@@ -282,11 +261,7 @@ def comparable(histograms: Mapping | Histogram | np.ndarray) -> dict[str, dict[s
 
 def counted(x: np.ndarray | Histogram, name: str) -> Histogram:
     """Return the histogram of magnitudes that ``x`` is, or is counted in."""
-    histogram = x if isinstance(x, Histogram) else histogram_of(as_drawable(x, f"the values of {name!r}"))
-    try:
-        return magnitudes_of(histogram)
-    except ValueError as error:
-        raise ValueError(f"{name!r} cannot be used: {error}") from None
+    return magnitudes_of(x if isinstance(x, Histogram) else histogram_of(as_drawable(x, f"the values of {name!r}")))
 
 
 def bar_heights(sets: dict[str, Histogram]) -> tuple[float, dict[str, np.ndarray]]:

@@ -13,22 +13,12 @@ from qkit.show.picture import CLIPPED, FLOAT, in_style
 def two_accuracies(**start) -> Explorer:
     """Move the number of images and two accuracies; see their 95 % intervals move apart or overlap.
 
-    Taught in notebook 01, section 4.
-
-    Parameters
-    ----------
-    **start
-        Where the controls start: ``images``, ``a`` and ``b`` in per cent.
-
-    Raises
-    ------
-    ValueError
-        If a control does not offer what it should start with.
+    ``start`` are values of the controls: ``images``, ``a`` and ``b`` in per cent. Taught in notebook 01, section 4.
     """
     stage = Stage(8, 2.4)
     places = {"yticks": [0, 1], "yticklabels": ["A", "B"], "xticks": np.arange(92, 101) / 100}
     axes = stage.axes(0.06, 0.28, 0.92, 0.68, xlim=(0.915, 1.003), ylim=(1.6, -0.6), **places)
-    axes.set(xlabel="accuracy, with 95 % interval")
+    axes.set_xlabel("accuracy, with 95 % interval")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="x", color="#dddddd")
     looks = {"lw": 4, "mfc": "white", "mew": 2, "ms": 10, "markevery": [1]}
@@ -44,7 +34,7 @@ def two_accuracies(**start) -> Explorer:
             low, high = accuracy.interval
             line.set_data([low, accuracy.value, high], np.full(3, place))
         first, second = sorted(accuracy.interval for accuracy in measured)
-        said = ["{:.2%} ({:.2%} to {:.2%})".format(accuracy.value, *accuracy.interval) for accuracy in measured]
+        said = ["{:.2%} ({:.2%} to {:.2%})".format(accuracy, *accuracy.interval) for accuracy in measured]
         return stage.png(), f"{total:,} images: A {said[0]}, B {said[1]}. " + (
             "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
             if second[0] <= first[1]

@@ -1,0 +1,48 @@
+"""How numbers are written: with a true minus, a unit, and as many digits as a reader needs."""
+
+
+def number(x: float) -> str:
+    """Write a number with a true minus: integers up to six digits in full, others with three digits."""
+    if not abs(x) < float("inf"):
+        return "–" if x != x else "∞" if x > 0 else "−∞"
+    whole = x == int(x) and abs(x) < 10**6
+    return (f"{int(x)}" if whole else f"{x:.3g}").replace("-", "−")
+
+
+def exact(x: float, decimals: int = 7) -> str:
+    """Write a number in full, with as many decimals as it needs, up to seven: 118.4989071, 118.5, 119."""
+    return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
+def share(x: float) -> str:
+    """Write a share as a percentage: 0 %, 0.4 %, 31 %. Only nothing is 0 % and only all is 100 %."""
+    percent = 100 * x
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99 < percent < 100:
+        return f"{min(percent, 99.9):.1f} %"
+    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+
+
+def decibels(x: float) -> str:
+    """Write a ratio in decibels; beyond 200 dB only the rounding of float64 itself is left of an error."""
+    return "∞ dB" if x > 200 else f"{x:.1f} dB".replace("-", "−")
+
+
+def size(count: int) -> str:
+    """Write a number of bytes as a learner's file manager does: 312 B, 4.6 kB, 1.6 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def points(gain: float) -> str:
+    """Write a difference of two accuracies, −1 to 1, in percentage points: +1.20, −0.05."""
+    return f"{100 * gain:+.2f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value with two digits, = 0.31, or as a bound: < 0.0001."""
+    return f"= {float(f'{p:.2g}'):g}" if p >= 1e-4 else "< 0.0001"
