@@ -184,28 +184,16 @@ def check_runtime(runtime: str) -> None:
 
 @dataclass(frozen=True)
 class Requantized:
-    """One sum on its way to int8; :meth:`Requantizer.steps` makes it.
-
-    Attributes
-    ----------
-    runtime : str
-    multiplier : float, M as this runtime holds it
-    fixed : FixedPointMultiplier or None, M0 and shift, where this runtime has them
-    product : float, the sum times the multiplier, before it is rounded to an integer
-    halfway : float or None, after the first rounding, where there are two
-    rounded : int, after the last rounding
-    shifted : int, with the zero-point Z_y
-    q : int, clipped: the int8 output
-    """
+    """One sum on its way to int8; :meth:`Requantizer.steps` makes it."""
 
     runtime: Runtime
-    multiplier: float
-    fixed: FixedPointMultiplier | None
-    product: float
-    halfway: float | None
-    rounded: int
-    shifted: int
-    q: int
+    multiplier: float  # M as this runtime holds it
+    fixed: FixedPointMultiplier | None  # M0 and shift, where this runtime has them
+    product: float  # the sum times the multiplier, before it is rounded to an integer
+    halfway: float | None  # after the first rounding, where there are two
+    rounded: int  # after the last rounding
+    shifted: int  # with the zero-point Z_y
+    q: int  # clipped: the int8 output
 
 
 @dataclass(frozen=True, eq=False)

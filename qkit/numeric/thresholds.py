@@ -34,14 +34,9 @@ Values = np.ndarray | Histogram | Samples
 class Threshold:
     """Where to clip, and why there.
 
-    Parameters
-    ----------
-    value : float, the largest magnitude that is kept
-    method : str, the function that chose it
-    why : str, what made it this one
-    signed : bool, whether there are negative values to keep
-    candidates, curve : ndarray of float64
-        Every threshold that was considered, and the method's criterion there; empty where it has none.
+    ``value`` is the largest magnitude that is kept, ``signed`` whether there are negative values to keep. The
+    ``method`` chose it, among the ``candidates``, where its criterion is the ``curve``: arrays of float64, empty where
+    it has none.
     """
 
     value: float
