@@ -111,8 +111,6 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught in
     notebook 08, section 4.
 
-    Examples
-    --------
     0.01 is below 0.05 / 3, and 0.04 is not below 0.05 / 2: it does not stand, and 0.045, though below 0.05, neither.
 
     >>> holm([0.04, 0.01, 0.045])

@@ -72,8 +72,6 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     integers then. As LiteRT does, numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook
     06, section 3.
 
-    Examples
-    --------
     >>> quantize_multiplier(0.75)  # 3 * 2^29 / 2^31
     FixedPointMultiplier(m0=1610612736, shift=0)
     """

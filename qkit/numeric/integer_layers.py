@@ -202,7 +202,6 @@ class MaxPool(Layer):
         return largest
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Reshape(Layer):
     """The same numbers in another shape."""
 
@@ -212,7 +211,6 @@ class Reshape(Layer):
         return q_x.reshape(len(q_x), *self.shape)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
     """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5.
 
@@ -226,7 +224,6 @@ class Softmax(Layer):
         return softmax(q_x, self.x.scale)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(Layer):
     """From float32 to int8: ties away from 0 in the reference runtime, else to even."""
 
@@ -242,7 +239,6 @@ class Quantize(Layer):
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Shift(Layer):
     """From uint8 to int8 or back: another zero-point, the same scale."""
 
@@ -253,7 +249,6 @@ class Shift(Layer):
         return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(self.y.spec.dtype)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Dequantize(Layer):
     """From int8 to float32; the built-in runtime may differ in the last digit."""
 
