@@ -28,9 +28,6 @@ import numpy as np
 LARGEST = 1e100
 """Larger numbers are refused everywhere, so that no square, and no width of a range, ever overflows."""
 
-FINEST = 1e-200
-"""The smallest step of a grid, so that no number divided by it overflows. Narrower ranges are widened to hold it."""
-
 Rounding = Literal["half_even", "half_up", "half_away"]
 
 
@@ -103,7 +100,7 @@ class QuantParams:
     Parameters
     ----------
     scale : float, or ndarray of float64, shape (channels,), where ``spec.axis`` is given
-        The step from one grid point to the next, 1e-200 at least.
+        The step from one grid point to the next.
     zero_point : int, or ndarray of int32, shape (channels,)
         The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
 
@@ -125,8 +122,8 @@ class QuantParams:
         spec = checked(self.spec, QuantSpec)
         scale, zero_point = float64s(self.scale, "scale"), np.array(self.zero_point)
         _check_shapes("scale and zero_point", scale, zero_point, spec)
-        if not np.all(scale >= FINEST):
-            raise ValueError(f"scale must be positive, at least {FINEST:g}, got {scale.min():g}")
+        if not np.all(scale > 0):
+            raise ValueError(f"scale must be positive, got {scale.min():g}")
         low, high = (0, 0) if spec.symmetric else (spec.qmin, spec.qmax)
         if zero_point.dtype.kind not in "iu" or np.any((zero_point < low) | (zero_point > high)):
             raise ValueError(f"zero_point must be an integer from {low} to {high} for {spec}, got {zero_point}")
@@ -196,7 +193,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
         zero_point = spec.qmin + np.floor(share_below * steps + 0.5).astype(np.int64)
-    return QuantParams(np.where(scale > 0, np.maximum(scale, FINEST), 1.0), zero_point, spec)
+    return QuantParams(np.where(scale > 0, scale, 1.0), zero_point, spec)
 
 
 def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
