@@ -193,7 +193,8 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
         zero_point = spec.qmin + np.floor(share_below * steps + 0.5).astype(np.int64)
-    return QuantParams(np.where(scale > 0, scale, 1.0), zero_point, spec)
+    # Steps below 1e-200 would lose digits, and numbers divided by them overflow: such a range counts as 0.
+    return QuantParams(np.where(scale > 1e-200, scale, 1.0), zero_point, spec)
 
 
 def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
