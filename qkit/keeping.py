@@ -41,11 +41,7 @@ def key(version: int, **what: object) -> str:
 
 
 def kept(
-    path: Path,
-    make: Callable[[], Arrays],
-    *,
-    what: str,
-    accept: Callable[[Arrays], object] = lambda arrays: None,
+    path: Path, make: Callable[[], Arrays], *, what: str, accept: Callable[[Arrays], object] = lambda arrays: None
 ) -> Arrays:
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 

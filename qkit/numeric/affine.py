@@ -28,9 +28,6 @@ import numpy as np
 LARGEST = 1e100
 """Larger numbers are refused everywhere, so that no square, and no width of a range, ever overflows."""
 
-FINEST = 1e-200
-"""The smallest step of a grid, so that no number divided by it overflows. Narrower ranges are widened to hold it."""
-
 Rounding = Literal["half_even", "half_up", "half_away"]
 
 
@@ -45,15 +42,13 @@ class QuantSpec:
     Parameters
     ----------
     bits : int from 2 to 16
-    signed : bool
-        Integers around 0 (int8: -128 to 127) or from 0 up (uint8: 0 to 255).
+    signed : bool, integers around 0 (int8: -128 to 127) or from 0 up (uint8: 0 to 255)
     symmetric : bool
         Whether the zero-point is 0. Then the larger side of the range alone sets the scale, and unsigned
         integers stand for non-negative numbers only.
     narrow_range : bool
         Leave the lowest integer out: -127 to 127. A symmetric grid then ends as far below 0 as above.
-    axis : int, optional
-        One scale and zero-point for each index along this axis; ``None`` for one pair for the whole tensor.
+    axis : int or None, one scale and zero-point for each index along this axis, or one pair for the whole tensor
 
     Attributes
     ----------
@@ -92,7 +87,7 @@ class QuantSpec:
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.bits <= 8 else 16}")
 
     def axis_of(self, x: np.ndarray) -> int:
-        """Return ``axis``, counted from the front of ``x``; a ValueError, if ``x`` has no such axis."""
+        """Return ``axis``, counted from the front of ``x``."""
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"axis {self.axis} does not exist in an array of shape {x.shape}")
         return self.axis % x.ndim
@@ -104,11 +99,10 @@ class QuantParams:
 
     Parameters
     ----------
-    scale : float, or ndarray of float64, shape (channels,)
-        The step from one grid point to the next, 1e-200 at least. An array where ``spec.axis`` is given.
+    scale : float, or ndarray of float64, shape (channels,), where ``spec.axis`` is given
+        The step from one grid point to the next.
     zero_point : int, or ndarray of int32, shape (channels,)
         The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
-    spec : QuantSpec
 
     Attributes
     ----------
@@ -128,8 +122,8 @@ class QuantParams:
         spec = checked(self.spec, QuantSpec)
         scale, zero_point = float64s(self.scale, "scale"), np.array(self.zero_point)
         _check_shapes("scale and zero_point", scale, zero_point, spec)
-        if not np.all(scale >= FINEST):
-            raise ValueError(f"scale must be positive, at least {FINEST:g}, got {scale.min():g}")
+        if not np.all(scale > 0):
+            raise ValueError(f"scale must be positive, got {scale.min():g}")
         low, high = (0, 0) if spec.symmetric else (spec.qmin, spec.qmax)
         if zero_point.dtype.kind not in "iu" or np.any((zero_point < low) | (zero_point > high)):
             raise ValueError(f"zero_point must be an integer from {low} to {high} for {spec}, got {zero_point}")
@@ -145,7 +139,7 @@ class QuantParams:
         return self.scale * (self.spec.qmax - self.zero_point)
 
     def beside(self, x: np.ndarray) -> tuple[float | np.ndarray, int | np.ndarray]:
-        """Return ``(scale, zero_point)`` in shapes that broadcast against ``x``; a ValueError, if there are none."""
+        """Return ``(scale, zero_point)`` in shapes that broadcast against ``x``."""
         if self.spec.axis is None:
             return self.scale, self.zero_point
         axis = self.spec.axis_of(x)
@@ -177,8 +171,6 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     ``low`` and ``high`` are arrays of shape (channels,). Raises a ValueError if ``low`` is above ``high``, or negative
     where the spec is symmetric and unsigned. Taught in notebook 02, sections 1 and 2.
 
-    Examples
-    --------
     >>> params_from_range(-1.0, 3.0, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.067 to 2.933, step 0.2667, real 0 is 4
     """
@@ -201,7 +193,8 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
         zero_point = spec.qmin + np.floor(share_below * steps + 0.5).astype(np.int64)
-    return QuantParams(np.where(scale > 0, np.maximum(scale, FINEST), 1.0), zero_point, spec)
+    # Steps below 1e-200 would lose digits, and numbers divided by them overflow: such a range counts as 0.
+    return QuantParams(np.where(scale > 1e-200, scale, 1.0), zero_point, spec)
 
 
 def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
@@ -210,8 +203,6 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     With ``spec.axis``, every channel of the array gets the grid of its own range. Raises a ValueError if ``x`` is
     empty. Taught in notebook 02, section 6, and per channel in section 7.
 
-    Examples
-    --------
     >>> params_from_data([[0.7, -1.4], [0.1, 0.2]], QuantSpec(bits=4, symmetric=True, axis=1)).scale
     array([0.1, 0.2])
     """
@@ -281,8 +272,6 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
     the largest number. ``rounding`` is "half_even", "half_up" or "half_away", as for :func:`quantize`. Taught in
     notebook 02, section 2, and for training in notebook 07, section 2.
 
-    Examples
-    --------
     >>> fake_quantize([-9.0, 0.3, 1.0], QuantParams(0.25, 0, QuantSpec(bits=4)))
     array([-2.  ,  0.25,  1.  ])
     """
@@ -302,8 +291,6 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
     Source: Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
     ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
 
-    Examples
-    --------
     >>> params = params_from_range(-1.0, 1.0, QuantSpec(bits=2, symmetric=True, narrow_range=True))
     >>> straight_through([-1.2, -1.0, 0.3, 1.0, 1.2], params)
     array([0., 1., 1., 1., 0.])

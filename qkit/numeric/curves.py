@@ -56,8 +56,6 @@ def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: i
     Each threshold ends a grid of its own with ``steps`` = Q steps from 0. All upper edges of a histogram's bins,
     ``edges[1:]``, take a tenth of the time. Taught in notebook 04, section 3.
 
-    Examples
-    --------
     The grid 0, 1, 2 holds 1 and clips 3; the grid 0, 3, 6 holds 3 and rounds 1 to 0:
 
     >>> squared_errors(Samples([1.0, 3.0]), [2.0, 6.0], steps=2)
@@ -79,8 +77,6 @@ def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
     The rest of :func:`squared_errors` is the rounding error of what is kept. The magnitudes of the histogram spread
     evenly over their bins; both arrays have shape (thresholds,). Taught in notebook 04, section 3.
 
-    Examples
-    --------
     Half of the values spread from 3 to 4, between 1 and 2 beyond the threshold; the mean of those squares is 7 / 3:
 
     >>> from qkit.numeric import histogram_of
@@ -107,8 +103,6 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     shape (bins,), need not be integers; with no more bins than ``levels``, nothing is merged. Taught in notebook 04,
     section 4.
 
-    Examples
-    --------
     Keep three bins of four, or all, in two levels:
 
     >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)
@@ -130,8 +124,6 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
 def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
     """Return P and Q of the candidate that keeps ``kept`` bins, by their definition; all 0 where there is no mass.
 
-    Examples
-    --------
     The three kept bins hold 4, 2 and 1, and 1 is clipped. The first two are one level:
 
     >>> p, q = reference_and_merged([4, 2, 1, 1], levels=2, kept=3)

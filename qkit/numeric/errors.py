@@ -16,8 +16,6 @@ def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
     Rounding alone leaves ``scale² / 12``, if the errors are spread evenly over a step. Taught in notebook 02,
     section 6.
 
-    Examples
-    --------
     >>> mse([1.0, 2.0], [1.0, 2.5])
     0.125
     """
@@ -32,8 +30,6 @@ def sqnr_db(x: np.ndarray, x_hat: np.ndarray) -> float:
     no error (also of a signal that is all zero), ``-inf`` where there is an error but no signal. Taught in notebook 02,
     section 8.
 
-    Examples
-    --------
     >>> sqnr_db([3.0, 4.0], [3.0, 4.5])
     20.0
     """
@@ -52,8 +48,6 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     What lies within half a step is off by no more than rounding is, and does not count. So nothing is clipped
     by a grid laid over all of ``x``, although nudging may move one end of it inwards. Taught in notebook 02, section 5.
 
-    Examples
-    --------
     The grid has -2, -1, 0 and 1:
 
     >>> from qkit.numeric import QuantSpec

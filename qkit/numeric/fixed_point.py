@@ -72,8 +72,6 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     integers then. As LiteRT does, numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook
     06, section 3.
 
-    Examples
-    --------
     >>> quantize_multiplier(0.75)  # 3 * 2^29 / 2^31
     FixedPointMultiplier(m0=1610612736, shift=0)
     """
@@ -184,28 +182,16 @@ def check_runtime(runtime: str) -> None:
 
 @dataclass(frozen=True)
 class Requantized:
-    """One sum on its way to int8; :meth:`Requantizer.steps` makes it.
-
-    Attributes
-    ----------
-    runtime : str
-    multiplier : float, M as this runtime holds it
-    fixed : FixedPointMultiplier or None, M0 and shift, where this runtime has them
-    product : float, the sum times the multiplier, before it is rounded to an integer
-    halfway : float or None, after the first rounding, where there are two
-    rounded : int, after the last rounding
-    shifted : int, with the zero-point Z_y
-    q : int, clipped: the int8 output
-    """
+    """One sum on its way to int8; :meth:`Requantizer.steps` makes it."""
 
     runtime: Runtime
-    multiplier: float
-    fixed: FixedPointMultiplier | None
-    product: float
-    halfway: float | None
-    rounded: int
-    shifted: int
-    q: int
+    multiplier: float  # M as this runtime holds it
+    fixed: FixedPointMultiplier | None  # M0 and shift, where this runtime has them
+    product: float  # the sum times the multiplier, before it is rounded to an integer
+    halfway: float | None  # after the first rounding, where there are two
+    rounded: int  # after the last rounding
+    shifted: int  # with the zero-point Z_y
+    q: int  # clipped: the int8 output
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,6 @@ import numpy as np
 
 from qkit.numeric.affine import float64s, is_integer, reals
 
-TINIEST = 1e-100
-"""If the largest magnitude is smaller, no threshold is chosen: squares of such numbers are 0 in float64."""
-
 MOST_BINS = 2**20
 """More bins are refused. Eight for every level of 16 bits, the most that a method counts in, are half as many."""
 
@@ -46,11 +43,8 @@ class Histogram:
     Parameters
     ----------
     counts : ndarray of int64, shape (bins,), of all values, exact zeros included
-    zeros : int
-        How many values are exactly 0. ReLU makes many, and every grid represents them without error, so methods that
-        choose thresholds must be able to leave them out.
-    start, stop : float
-        Where the first bin begins and the last one ends (that end belongs to it).
+    zeros : int, how many values are exactly 0: ReLU makes many, which methods must be able to leave out
+    start, stop : float, where the first bin begins and the last one ends (that end belongs to it)
     range : Range of the data counted here, with their signs
     magnitude : bool, whether ``|x|`` was counted, or ``x``
 
@@ -99,10 +93,7 @@ class Histogram:
         """Return the histogram of both data together; a ValueError, if the two have different bins."""
         bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
         if bins != others:
-            raise ValueError(
-                f"only histograms with the same bins can be merged, got {self} and {other}; "
-                "give both the same `within`, `bins` and `magnitude`"
-            )
+            raise ValueError(f"only histograms with the same bins can be merged, got {self} and {other}")
         counts, zeros, both = self.counts + other.counts, self.zeros + other.zeros, self.range.merge(other.range)
         return Histogram(counts, zeros, self.start, self.stop, both, self.magnitude)
 
@@ -158,8 +149,6 @@ class Histogram:
 class Samples:
     """The magnitudes of the values in an array, asked by the same names as a :class:`Histogram`.
 
-    Examples
-    --------
     >>> x = Samples([0.0, -3.0, 1.0, 4.0])
     >>> x.largest, x.zeros, x.ranked(2), x.square
     (4.0, 1, 3.0, 6.5)
@@ -198,8 +187,8 @@ class Samples:
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     """Return the smallest and the largest value: the first pass.
 
-    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty. Raises a TypeError
-    or ValueError if they hold no value at all, or one that is not a finite number.
+    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty, but not all: that, and
+    values that are not finite, are refused with a ValueError.
 
     >>> range_of([[1.0, -2.0], [], [3.0]])
     Range(low=-2.0, high=3.0)
@@ -212,18 +201,15 @@ def histogram_of(
 ) -> Histogram:
     """Count values in equal bins: both passes, or the second one alone.
 
-    Raises a TypeError or ValueError if there is no value at all, or one is not a finite number or outside ``within``.
-    Taught in notebook 03, section 2.
+    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``. Taught in notebook 03,
+    section 2.
 
     Parameters
     ----------
-    batches : array, or iterable of arrays
-        Real numbers, any shapes; empty batches are allowed. Read twice, so not an iterator, unless ``within``
-        is given.
+    batches : array, or iterable of arrays of any shapes; read twice, so not an iterator, unless ``within`` is given
     bins : int from 1 to 2**20
     magnitude : bool
-        Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest
-        or 0.
+        Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
     within : Range, optional
         The range of all the data, from :func:`range_of`. Histograms that are to be merged need the same one.
 
@@ -254,10 +240,6 @@ def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
     values = x if isinstance(x, Histogram | Samples) else Samples(x)
     if isinstance(values, Histogram) and not values.magnitude:
         raise ValueError("x must be a histogram of |x|, got one of x; count it with magnitude=True")
-    if values.count == 0:
-        raise ValueError("x must hold at least one value to choose a threshold from, got an empty histogram")
-    if 0 < values.largest < TINIEST:
-        raise ValueError(f"the largest magnitude must be 0 or at least {TINIEST:g}, got {values.largest:g}; scale x up")
     return values
 
 

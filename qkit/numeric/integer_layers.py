@@ -43,17 +43,12 @@ ONE = 2**31 - 1
 class Layer:
     """What all layers have. Taught in notebook 06, section 6.
 
-    Attributes
-    ----------
-    name : str
-    op : str, what a .tflite file calls layers of this class, such as ``"CONV_2D"``
-    source : str, the layer whose output is the input, or ``"image"``
-    x, y : QuantParams of the input and of the output, or ``None`` where that is float
-    shape : tuple of int, of the output for one image
+    ``op`` is what a .tflite file calls layers of this class, such as ``"CONV_2D"``, and ``source`` the layer whose
+    output is the input, or ``"image"``. ``x`` and ``y`` are the grids of the input and of the output, or ``None`` where
+    that is float; ``shape`` is that of the output for one image.
     """
 
     op: ClassVar[str]
-
     name: str
     source: str
     x: QuantParams | None
@@ -67,48 +62,31 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """How one number of a convolution's or dense layer's output comes about. Taught in notebook 06, section 5.
+    """How one number of a convolution's or dense layer's output comes about. Taught in notebook 06, section 5."""
 
-    Attributes
-    ----------
-    position : tuple of int, (row, column, channel) or (channel,)
-    q_patch, q_weights : ndarray of int8, shape (rows, columns, inputs) or (inputs,), multiplied number by number
-    products : int, Σ q_x * q_w
-    folded_bias : int, q_bias - Z_x * Σ q_w
-    acc : int, their sum, an int32
-    real : float, the real number that ``acc`` stands for, S_x * S_w * acc; before a ReLU
-    requantized : Requantized, on to int8
-    real_hat : float, the real number that the int8 output stands for, S_y * (q - Z_y)
-    """
-
-    position: tuple[int, ...]
-    q_patch: np.ndarray
-    q_weights: np.ndarray
+    position: tuple[int, ...]  # (row, column, channel) or (channel,)
+    q_patch: np.ndarray  # int8, shape (rows, columns, inputs) or (inputs,)
+    q_weights: np.ndarray  # likewise: what is multiplied, number by number
     x_zero_point: int
     q_bias: int
-    products: int
-    folded_bias: int
-    acc: int
-    real: float
-    requantized: Requantized
-    real_hat: float
+    products: int  # Σ q_x * q_w
+    folded_bias: int  # q_bias - Z_x * Σ q_w
+    acc: int  # their sum, an int32
+    real: float  # the real number that acc stands for, S_x * S_w * acc; before a ReLU
+    requantized: Requantized  # on to int8
+    real_hat: float  # the real number that the int8 output stands for, S_y * (q - Z_y)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dense(Layer):
     """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
 
-    Parameters
-    ----------
-    q_weights : ndarray of int8, shape (channels, inputs)
-    q_bias : ndarray of int32, shape (channels,)
-    w : QuantParams of the weights
-    relu : bool, whether a ReLU follows
+    ``q_weights`` are int8, shape (channels, inputs), ``q_bias`` int32, shape (channels,); ``w`` is the grid of the
+    weights, and ``relu`` says whether a ReLU follows.
     """
 
     op = "FULLY_CONNECTED"
     dense: ClassVar[bool] = True
-
     q_weights: np.ndarray
     q_bias: np.ndarray
     w: QuantParams
@@ -195,7 +173,6 @@ class Convolution(Dense):
 
     op = "CONV_2D"
     dense = False
-
     size: tuple[int, int]
     strides: tuple[int, int]
     same: bool
@@ -213,7 +190,6 @@ class MaxPool(Layer):
     """
 
     op = "MAX_POOL_2D"
-
     size: tuple[int, int]
     strides: tuple[int, int]
     same: bool
@@ -226,7 +202,6 @@ class MaxPool(Layer):
         return largest
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Reshape(Layer):
     """The same numbers in another shape."""
 
@@ -236,7 +211,6 @@ class Reshape(Layer):
         return q_x.reshape(len(q_x), *self.shape)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
     """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5.
 
@@ -250,7 +224,6 @@ class Softmax(Layer):
         return softmax(q_x, self.x.scale)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(Layer):
     """From float32 to int8: ties away from 0 in the reference runtime, else to even."""
 
@@ -266,7 +239,6 @@ class Quantize(Layer):
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Shift(Layer):
     """From uint8 to int8 or back: another zero-point, the same scale."""
 
@@ -277,7 +249,6 @@ class Shift(Layer):
         return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(self.y.spec.dtype)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Dequantize(Layer):
     """From int8 to float32; the built-in runtime may differ in the last digit."""
 

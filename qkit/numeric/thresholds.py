@@ -34,14 +34,9 @@ Values = np.ndarray | Histogram | Samples
 class Threshold:
     """Where to clip, and why there.
 
-    Parameters
-    ----------
-    value : float, the largest magnitude that is kept
-    method : str, the function that chose it
-    why : str, what made it this one
-    signed : bool, whether there are negative values to keep
-    candidates, curve : ndarray of float64
-        Every threshold that was considered, and the method's criterion there; empty where it has none.
+    ``value`` is the largest magnitude that is kept, ``signed`` whether there are negative values to keep. The
+    ``method`` chose it, among the ``candidates``, where its criterion is the ``curve``: arrays of float64, empty where
+    it has none.
     """
 
     value: float
@@ -78,8 +73,6 @@ def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     here; ``signed`` says whether to keep negative values, by default if there are any. Source: Jacob et al. 2018,
     arXiv:1712.05877, section 3.1. Taught in notebook 04, section 2.
 
-    Examples
-    --------
     >>> minmax([0.5, -2.0, 1.0])
     Threshold: minmax keeps -2 to 2: the largest magnitude, so that nothing is clipped
     """
@@ -148,8 +141,6 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     negative integers, by default if there are negative values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488.
     Taught in notebook 04, section 3.
 
-    Examples
-    --------
     >>> mse(np.repeat([-1.0, 3.0], [99, 1]), bits=2)
     Threshold: mse keeps -1.02 to 1.02: the least mean squared error, 0.0396, of 2048 candidates
     """
@@ -309,8 +300,6 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
     made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
     al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
-    Examples
-    --------
     >>> aciq_laplace(np.random.default_rng(0).laplace(size=10_000), bits=4)
     Threshold: aciq_laplace keeps -5.045 to 5.045: 5.029 b, where b is 1.003
     """
@@ -342,8 +331,6 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
     al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
-    Examples
-    --------
     >>> aciq_gauss(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: aciq_gauss keeps -2.554 to 2.554: 2.559 sigma, where sigma is 0.9981
     """

@@ -349,14 +349,13 @@ def test_minmax_with_one_more_bit_can_be_worse():
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("spec", [QuantSpec(), QuantSpec(signed=False), WEIGHTS], ids=str)
-@pytest.mark.parametrize("value", [0.0, 5.0, -3.0, 5e-324, 2e-308, -1e-190, -1e-40, 1e100, -1e100])
+@pytest.mark.parametrize("value", [0.0, 5.0, -3.0, 5e-324, -1e-190, -1e-40, 1e100, -1e100])
 def test_constant_arrays(value, spec, rounding):
     x = np.full((2, 3), value)
     params = params_from_data(x, spec)
     assert params.scale > 0
     assert np.max(np.abs(fake_quantize(x, params, rounding) - x)) <= params.scale / 2
-    if abs(value) > 1e-190:
-        np.testing.assert_allclose(fake_quantize(x, params, rounding), x, rtol=1e-15)
+    np.testing.assert_allclose(fake_quantize(x, params, rounding), x, rtol=1e-15, atol=1e-200)
 
 
 def test_range_of_zeros_has_scale_one():
@@ -378,12 +377,6 @@ def test_largest_numbers_of_small_types(dtype):
 def test_tiny_float32_range_keeps_its_precision():
     x = np.array([0, 1e-44, 2e-43], np.float32)
     assert params_from_data(x, QuantSpec(signed=False)).scale == float(x[2]) / 255
-
-
-def test_range_too_small_for_a_precise_step_is_widened():
-    x = np.arange(301) * 5e-324  # a 255th of 300 such units would be rounded to one unit
-    params = params_from_data(x, QuantSpec())
-    assert np.max(np.abs(fake_quantize(x, params) - x)) <= params.scale / 2
 
 
 def test_float32_is_divided_in_float64():
@@ -414,8 +407,7 @@ def test_scalars_and_empty_arrays():
 
 
 def test_huge_values_are_clipped():
-    params = params_from_range(0.0, 1e-300, QuantSpec())  # which is widened: no step is below 1e-200
-    assert params.scale == 1e-200
+    params = params_from_range(0.0, 1e-190, QuantSpec())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for rounding in ROUNDINGS:
@@ -467,9 +459,8 @@ def test_spec_refuses(fields, message):
 @pytest.mark.parametrize(
     ("scale", "zero_point", "spec", "message"),
     [
-        (0.0, 0, QuantSpec(), "scale must be positive, at least 1e-200, got 0"),
-        (-1.0, 0, QuantSpec(), "scale must be positive, at least 1e-200, got -1"),
-        (1e-201, 0, QuantSpec(), "scale must be positive, at least 1e-200, got 1e-201"),
+        (0.0, 0, QuantSpec(), "scale must be positive, got 0"),
+        (-1.0, 0, QuantSpec(), "scale must be positive, got -1"),
         (np.inf, 0, QuantSpec(), "scale must hold finite numbers"),
         (1.0, 128, QuantSpec(), "zero_point must be an integer from -128 to 127"),
         (1.0, 0.0, QuantSpec(), "zero_point must be an integer"),

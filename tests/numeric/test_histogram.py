@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from qkit.numeric import Histogram, Range, Samples, histogram_of, range_of
 
 # Values on bin borders, repeated values and zeros are likely.
-values = st.one_of(st.integers(-8, 8).map(float), st.floats(-10, 10), st.just(0.0))
+values = st.one_of(st.integers(-8, 8).map(float), st.floats(-10, 10).map(lambda x: round(x, 9)), st.just(0.0))
 arrays = hnp.arrays(np.float64, st.integers(1, 60), elements=values)
 
 
@@ -170,8 +170,6 @@ def test_only_histograms_of_magnitudes_are_asked():
     for asked in (lambda h: h.beyond(1.0), lambda h: h.square, lambda h: h.shares):
         with pytest.raises(ValueError, match=r"must be a histogram of \|x\|, got one of x"):
             asked(histogram_of([-1.0, 2.0], magnitude=False))
-        with pytest.raises(ValueError, match="at least one value to choose a threshold from, got an empty histogram"):
-            asked(Histogram(np.zeros(4, int), 0, 0.0, 1.0, Range(0.0, 1.0), True))
 
 
 def test_samples_refuse():

@@ -544,26 +544,13 @@ def test_order_of_an_array_does_not_matter_and_samples_may_be_asked_twice(method
 
 @every_method
 def test_thresholds_grow_with_their_numbers(method):
-    """From 1e-97 to 1e97; beyond 1e100 numbers are refused, and below 1e-100 their squares would vanish."""
+    """From 1e-97 to 1e97; beyond 1e100 numbers are refused."""
     x = TENSORS["small"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for size in (1e-97, 1e97):
             for data, scaled in ((x, x * size), (histogram_of(x), histogram_of(x * size))):
                 assert method(scaled, 4).value == pytest.approx(method(data, 4).value * size, rel=1e-3)
-
-
-@every_method
-def test_no_threshold_of_nothing_but_the_tiniest_numbers(method):
-    for x in ([1e-300, -2e-300], [0.0, 9e-101]):
-        for data in (np.array(x), histogram_of(x)):
-            with pytest.raises(ValueError, match="the largest magnitude must be 0 or at least 1e-100, got"):
-                method(data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for x in ([1e-300, 1.0], [5e-324, 0.0, 1.0]):
-            assert 0 < method(np.array(x)).value <= 1
-            assert 0 < method(histogram_of(x)).value <= 1
 
 
 @every_method
@@ -609,8 +596,7 @@ def test_zeros_and_constants(method):
 
 @every_method
 def test_bad_input(method):
-    histogram = histogram_of([1.0, 2.0])
-    for nothing in ([], np.zeros((0, 3)), Histogram(0 * histogram.counts, 0, 0.0, 2.0, histogram.range, True)):
+    for nothing in ([], np.zeros((0, 3))):
         with pytest.raises(ValueError, match="x must hold at least one value to choose a threshold from, got"):
             method(nothing)
     with pytest.raises(ValueError, match=r"x must hold finite numbers .* got nan"):
