@@ -47,8 +47,8 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     labels, images = np.asarray(results.labels), np.asarray(images)
     predicted = {}
     for cell, said in results.predicted.items():
-        bits = int(cell.weight_bits), int(cell.activation_bits)
-        predicted[cell.network, cell.method, bits, int(cell.seed)] = np.asarray(said)
+        bits = cell.weight_bits, cell.activation_bits
+        predicted[cell.network, cell.method, bits, cell.seed] = np.asarray(said)
     if not predicted:
         raise ValueError("results.predicted must hold the predictions of one network at least, got none")
     accuracies = {key: Accuracy.of(said, labels) for key, said in predicted.items()}
@@ -59,6 +59,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     pairs, seeds = sorted(set(pairs) - {UNQUANTIZED}) or [UNQUANTIZED], sorted(seeds)
     named = {pair: f"{pair[0]} / {pair[1]}" for pair in pairs}
     digits, black = np.arange(int(labels.max()) + 1), images.max() or 1
+    stage = Stage(9, 5.9)
 
     def wrong(right):  # in per cent; where there are none, a little that a logarithmic axis can show
         return max(100 * (1 - right), 20 / len(labels))
@@ -67,8 +68,6 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     def interval(key):
         low, high = accuracies[key].interval
         return wrong(high), wrong(accuracies[key].value), wrong(low)
-
-    stage = Stage(9, 5.9)
 
     def text(axes, x, y, words="", kind=Label, fontsize=10, **looks):
         return stage.moving(axes.add_artist(kind(x, y, words, fontsize=fontsize, **looks)))

@@ -16,9 +16,10 @@ from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in
 MOST_LEVELS = 12
 """With lines halfway between them: more of these would hide the path."""
 
+OF_WEIGHTS = {"symmetric": True, "narrow_range": True}
 MIDPOINT = {"linestyle": ":", "color": GUIDE, "linewidth": 1.2}
-KEY = {"loc": "lower left", "borderaxespad": 0, "fontsize": 10, "handlelength": 1.5, "handletextpad": 0.5}
-KEY |= {"columnspacing": 1.2}
+KEY = {"loc": "lower left", "borderaxespad": 0, "fontsize": 10}
+KEY |= {"handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}
 DOT = {"marker": "o", "color": FLOAT, "markersize": 9}
 SQUARE = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
 NUMBERS = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after", "jumps so far"
@@ -31,7 +32,8 @@ def fake_quantization(
 ) -> Explorer:
     """Show the fake quantizer of a weight, its gradient, and an update; by hand, or as a training went.
 
-    Taught in notebook 07, sections 1 (by hand) and 6 (a training).
+    A ValueError, if only one of ``latent`` and ``scales`` is given, their shapes do not agree, a value is not finite,
+    or a scale is not positive. Taught in notebook 07, sections 1 (by hand) and 6 (a training).
 
     Parameters
     ----------
@@ -45,12 +47,6 @@ def fake_quantization(
     **start
         Where the other controls start: by hand ``clip``, ``w`` and ``push``; of a training ``step`` and, where there
         are several weights, ``weight``.
-
-    Raises
-    ------
-    ValueError
-        If only one of ``latent`` and ``scales`` is given, their shapes do not agree, a value is not finite, or a scale
-        is not positive.
     """
     if (latent is None) != (scales is None):
         raise ValueError("latent and scales belong together, got only one of them")
@@ -62,7 +58,7 @@ def fake_quantization(
     show = staircase(stage, 0.09, 0.89, view=1.55, ticks=7, numbers=numbers)
 
     def update(bits, clip, w, push):
-        params = params_from_range(-clip, clip, grid(bits))
+        params = params_from_range(-clip, clip, QuantSpec(bits, **OF_WEIGHTS))
         passes = bool(straight_through(w, params))
         after = w - push * passes
         w_hat, after_hat = fake_quantize(np.array([w, after]), params).tolist()
@@ -90,7 +86,7 @@ def replay(latent: np.ndarray, scales: np.ndarray, bits: int, start: dict) -> Ex
     latent = latent.reshape(len(latent), -1)
     scales = np.broadcast_to(scales[:, None] if scales.ndim == 1 else scales, latent.shape)
     # Steps of training take the place of channels: each has a grid of its own.
-    grids = [QuantParams(scale, np.zeros(len(scale), int), grid(bits, axis=0)) for scale in scales.T]
+    grids = [QuantParams(scale, np.zeros(len(scale), int), QuantSpec(bits, axis=0, **OF_WEIGHTS)) for scale in scales.T]
     # Each weight has axes of its own; a picture of a few megabytes is kept for each of the last ones.
     picture = lru_cache(maxsize=8)(lambda weight: path(latent[:, weight], grids[weight]))
     _, size = picture(0)
@@ -112,7 +108,10 @@ def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]
     """Return what draws one weight's path through training up to a step, and the size of its pictures."""
     steps, scale, qmax = np.arange(len(w)), params.scale, params.spec.qmax
     q, w_hat, passes = quantize(w, params).astype(int), fake_quantize(w, params), straight_through(w, params) == 1
-    in_steps, (jumps, turns) = w / scale, jumps_and_turns(q)
+    in_steps, moves = w / scale, np.sign(np.diff(q, prepend=q[0]))
+    jumped = np.flatnonzero(moves)
+    turned = jumped[1:][moves[jumped[1:]] != moves[jumped[:-1]]]
+    jumps, turns = (np.cumsum(np.isin(steps, some)) for some in (jumped, turned))  # up to every step
 
     stage = Stage(9, 4.9)
     reach = round_up(1.1 * max(np.max(np.abs(w)), np.max(scale) * qmax))
@@ -156,7 +155,7 @@ def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]
     def draw(step):
         after = min(step + 1, len(w) - 1)
         here, there = ((float(w[i]), float(w_hat[i])) for i in (step, after))
-        now = QuantParams(float(scale[step]), 0, grid(params.spec.bits))
+        now = QuantParams(float(scale[step]), 0, QuantSpec(params.spec.bits, **OF_WEIGHTS))
         words = show(now, here, there, passes[step], q[after] != q[step], jumps[step])
         for (_, values, *_), line, mark in zip(curves, lines, marks, strict=True):
             line.set_data(steps[: step + 1], values[: step + 1])
@@ -167,15 +166,6 @@ def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]
         return stage.png(), f"Step {step} of {len(w) - 1}. {words} {counts}"
 
     return draw, stage.size
-
-
-def jumps_and_turns(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count up to every step how often ``q`` has changed, and how often opposite to the change before."""
-    moves = np.diff(q, prepend=q[0])
-    jumped = np.flatnonzero(moves)
-    turned = jumped[1:][moves[jumped[1:]] * moves[jumped[:-1]] < 0]
-    jumps, turns = (np.cumsum(np.isin(np.arange(len(q)), steps)) for steps in (jumped, turned))
-    return jumps, turns
 
 
 def staircase(stage: Stage, left: float, width: float, view: float, ticks: int, numbers: list[Text]) -> Callable:
@@ -240,8 +230,3 @@ def staircase(stage: Stage, left: float, width: float, view: float, ticks: int, 
         return f"{spec.bits} bits: {spec.levels} levels, {ends}. {forward} Back, {back} {update}"
 
     return show
-
-
-def grid(bits: int, axis: int | None = None) -> QuantSpec:
-    """Return the specification of weights."""
-    return QuantSpec(bits, symmetric=True, narrow_range=True, axis=axis)

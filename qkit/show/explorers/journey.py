@@ -57,25 +57,24 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         text = Numeral(x / wide, y / high, "", **{"ha": "center", "va": "center"} | looks)
         return stage.moving(stage.figure.add_artist(text))
 
-    def frame(title, left, width, **looks):
-        axes = stage.axes(left / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
+    def frame(title, x, width, **looks):
+        axes = stage.axes(x / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
         axes.set_title(title, fontsize=11)
         axes.spines[:].set(visible=True, color="#bbbbbb")
         return axes
 
     panels = []
-    for index, title in enumerate(("output q, framed", "inputs q_x", "weights q_w", "products")):
-        axes = frame(title, left + index * (side + gap), side, xlim=(0, 1), ylim=(1, 0))
+    for title, sign in (("output q, framed", ""), ("inputs q_x", ""), ("weights q_w", "×"), ("products", "=")):
+        still(left - gap / 2, bottom + side / 2, sign, fontsize=15)
+        axes = frame(title, left, side, xlim=(0, 1), ylim=(1, 0))
         pixels = stage.moving(Pixels(axes))
-        if index == 0:
+        if not panels:
             axes.set_xlabel("black −128, white 127", fontsize=9)
             here = stage.moving(axes.add_patch(Rectangle((0, 0), 0, 0, fill=False, edgecolor=QUANTIZED, linewidth=2.5)))
         cells = [stage.moving(axes.add_artist(Numeral(ha="center", va="center"))) for _ in range(MOST_WRITTEN)]
         panels.append((pixels, cells))
-    for index, sign in ((2, "×"), (3, "=")):
-        still(left + index * (side + gap) - gap / 2, bottom + side / 2, sign, fontsize=15)
-    start_of_sum = left + 4 * (side + gap)
-    axes = frame("the sum grows", start_of_sum, wide - start_of_sum - 0.12, xlim=(-0.04, 1.04), ylim=(-0.06, 1.06))
+        left += side + gap
+    axes = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04), ylim=(-0.06, 1.06))
     axes.set_xlabel("● folded bias  ■ acc  ╌ 0", fontsize=9)
     zero = stage.moving(*axes.plot([], [], "--", color=GUIDE, linewidth=1))
     path = stage.moving(*axes.plot([], [], "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post"))
@@ -99,8 +98,8 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     rows = []
     for y, name in zip(1.62 - 0.3 * np.arange(1, 5), NAMES.values(), strict=True):
         still(0.35, y, name, ha="left")
-        texts = [moving(0.23, y, color=QUANTIZED_TEXT), *(moving(x, y, ha="right") for x in columns.values())]
-        rows.append([*texts, moving(8.75, y, color=ERROR, weight="bold")])
+        values = [moving(x, y, ha="right") for x in columns.values()]
+        rows.append([moving(0.23, y, color=QUANTIZED_TEXT), *values, moving(8.75, y, color=ERROR, weight="bold")])
 
     def update(image, channel, runtime, **place):
         position = (*place.values(), channel)
@@ -140,9 +139,9 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         weights = exact(np.sum(step.q_weights, dtype=np.int64))
         bias = f"{exact(step.q_bias)} − ({exact(step.x_zero_point)} · {weights})  =  {exact(step.folded_bias)}"
         folded.set_text(f"folded bias:  b − Z_x · Σ q_w  =  {bias}")
-        beside = "" if floats is None else f"the float network has {number(float(floats[(image, *position)]))}"
+        beside = "" if floats is None else number(float(floats[(image, *position)]))
         stands = f"acc stands for {number(step.real)},  q for {number(step.real_hat)}"
-        real.set_text(f"{stands};  {beside}" if beside else stands)
+        real.set_text(f"{stands};  the float network has {beside}" if beside else stands)
 
         for row, answer in zip(rows, answers.values(), strict=True):
             held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
@@ -156,20 +155,21 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
                 text.set_weight("bold" if chosen else "normal")
 
         others = ", ".join(f"{NAMES[name]} {number(answer.q)}" for name, answer in answers.items() if answer.q != now.q)
+        at = ", ".join(map(str, position))
+        twice = "" if now.halfway is None else f"{exact(now.halfway)}, then to "
+        unclipped = f"{exact(now.shifted)}, clipped to " if is_clipped else ""
         sentences = [
-            f"{layer.name}, image {image}, position {', '.join(map(str, position))}: {step.q_patch.size} products and "
-            f"the folded bias {exact(step.folded_bias)} add up to {exact(step.acc)}, which stands for "
-            f"{number(step.real)}.",
+            f"{layer.name}, image {image}, position {at}: {step.q_patch.size} products and the folded bias "
+            f"{exact(step.folded_bias)} add up to {exact(step.acc)}, which stands for {number(step.real)}.",
             f"Times M that is {exact(now.product)}; the {NAMES[runtime]} runtime rounds it to "
-            + (f"{exact(now.halfway)}, then to " if now.halfway is not None else "")
-            + f"{exact(now.rounded)}.",
-            f"Plus {number(layer.y.zero_point)}: "
-            + (f"{exact(now.shifted)}, clipped to " if is_clipped else "")
-            + f"q = {number(now.q)}, which stands for {number(step.real_hat)}.",
-            f"T{beside[1:]}." if beside else "",
+            f"{twice}{exact(now.rounded)}.",
+            f"Plus {number(layer.y.zero_point)}: {unclipped}q = {number(now.q)}, which stands for "
+            f"{number(step.real_hat)}.",
             f"Others differ: {others}." if others else f"All four runtimes give {number(now.q)}.",
         ]
-        return stage.png(), " ".join(filter(None, sentences))
+        if beside:
+            sentences.insert(3, f"The float network has {beside}.")
+        return stage.png(), " ".join(sentences)
 
     controls = {"image": slider("image", "Which image goes through the layer", 0, 0, len(q_inputs) - 1)}
     for name, count in zip(("row", "column"), layer.shape[:-1], strict=False):

@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric import Histogram, histogram_of, thresholds
+from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
-from qkit.numeric.thresholds import Threshold
+from qkit.numeric.thresholds import Threshold, aciq_gauss, aciq_laplace, admm, kl, minmax, mse, percentile
 from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, write
 from qkit.show.explorer import BITS, Explorer, choice, slider, stops
 from qkit.show.numerals import number, share
@@ -17,19 +17,10 @@ from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTI
 
 def kl_plain(x: Histogram, bits: int = 8) -> Threshold:
     """Choose as TensorRT's slides do: zeros are counted, and the first candidate has one bin a level."""
-    return thresholds.kl(x, bits, drop_zeros=False, start=min(levels_of(x, bits), len(x.counts)))
+    return kl(x, bits, drop_zeros=False, start=min(levels_of(x, bits), len(x.counts)))
 
 
-METHODS = {
-    "minmax": thresholds.minmax,
-    "percentile": thresholds.percentile,
-    "mse": thresholds.mse,
-    "kl": thresholds.kl,
-    "kl_plain": kl_plain,
-    "admm": thresholds.admm,
-    "aciq_laplace": thresholds.aciq_laplace,
-    "aciq_gauss": thresholds.aciq_gauss,
-}
+METHODS = {each.__name__: each for each in (minmax, percentile, mse, kl, kl_plain, admm, aciq_laplace, aciq_gauss)}
 NAMES = {method: method for method in METHODS}
 NAMES |= {"kl_plain": "kl, no remedies", "aciq_laplace": "aciq, Laplace", "aciq_gauss": "aciq, Gauss"}
 """What the methods are called on the screen."""
@@ -50,8 +41,6 @@ THINNEST = 1e-3
 """Which density is the lowest in the small panel; the mean is 1."""
 CELLS = 128
 """How many bars at most a histogram is drawn with: more would be narrower than can be seen."""
-POINTS = 200
-"""At how many thresholds, evenly spaced, the errors are drawn."""
 
 
 @in_style
@@ -74,10 +63,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     """
     sets = comparable(histograms)
     first, layers = next((images, list(each)) for images, each in sets.items())
-    reaches, bars = {}, {}
-    for name in layers:
-        reaches[name], bars[name] = bar_heights({images: sets[images][name] for images in sets})
-    evenly = np.arange(1, POINTS + 1) / POINTS
+    bars = {name: bar_heights({images: sets[images][name] for images in sets}) for name in layers}
     find = lru_cache(maxsize=256)(lambda method, *args, **more: METHODS[method](*args, **more))
 
     stage = Stage(9, 6.2)
@@ -141,7 +127,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     tiles = named_numbers(stage, 0.1, 0.9, names, colours, top=0.99)
 
     def update(bits, method, percentile, end, images=first, layer=layers[0]):
-        histogram, reach, is_kl = sets[images][layer], reaches[layer], method.startswith("kl")
+        histogram, (reach, heights), is_kl = sets[images][layer], bars[layer], method.startswith("kl")
         found = {}
         for each in METHODS:
             try:
@@ -154,13 +140,13 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         chosen, hand, zeros = found[method], end / 100 * reach, histogram.zeros / histogram.count
         clipped = float(histogram.beyond(hand)[0]) if hand < histogram.largest else 0.0
         clipping, rounding = (error.item() for error in costs(histogram, bits, np.array([hand])))
-        shown = curves_of(method, chosen, histogram, bits, [*evenly * reach, hand])
+        shown = curves_of(method, chosen, histogram, bits, [*reach * (np.arange(1, 201) / 200), hand])
         criterion = found[method if is_kl else "mse"].curve
         usable = criterion[np.isfinite(criterion) & (criterion > 0)]
         least = usable.min() if usable.size else np.nan
         at_chosen, at_hand = (nearest(*shown["divergence" if is_kl else "sum"], x) for x in (chosen.value, hand))
 
-        counts.set_data(bars[layer][images])
+        counts.set_data(heights[images])
         hatch.set(x=end, width=100 - end)
         hand_stem.set_xdata([end, end])
         hand_percent.set_text(f"{number(end)} %")
@@ -225,13 +211,12 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         sentences.append(f"All thresholds: {'; '.join(places)}.")
         return stage.png(), " ".join(sentences)
 
+    counted_on = "The images from which the values were counted; the axis stays the same"
+    whose = "Whose values are clipped and quantized"
     controls = {}
-    if len(sets) > 1:
-        tooltip = "The images from which the values were counted; the axis stays the same"
-        controls["images"] = choice("images", tooltip, first, {images: images for images in sets})
-    if len(layers) > 1:
-        tooltip = "Whose values are clipped and quantized"
-        controls["layer"] = choice("layer", tooltip, layers[0], {layer: layer for layer in layers})
+    for name, tooltip, options in (("images", counted_on, list(sets)), ("layer", whose, layers)):
+        if len(options) > 1:
+            controls[name] = choice(name, tooltip, options[0], {each: each for each in options})
     explained = "Which way to choose a threshold is explained, with its curve"
     kept = "The share of the values that the method called percentile keeps; no other moves"
     by_hand = "The threshold under your hand, in per cent of the largest magnitude"
