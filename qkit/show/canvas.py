@@ -32,21 +32,11 @@ DPI = 100
 
 
 class Stage:
-    """A figure of ``width`` by ``height`` inches, drawn without pyplot; what :meth:`moving` was told moves.
+    """A figure of ``width`` by ``height`` inches, ``size`` in pixels, without pyplot; what was named moving moves.
 
     The first picture is to be drawn in a function that is :data:`~qkit.show.picture.in_style`: the style is read while
     axes, ticks and titles are made. Later ones leave matplotlib's settings alone, because another thread may be drawing
     a learner's own figure then.
-
-    Parameters
-    ----------
-    width, height : float
-        In inches, at 100 pixels per inch.
-
-    Attributes
-    ----------
-    size : tuple of int
-        Width and height of the picture in pixels.
 
     Examples
     --------
@@ -65,9 +55,7 @@ class Stage:
 
     def axes(self, left: float, bottom: float, width: float, height: float, **looks) -> Axes:
         """Return axes, placed in shares of the figure; ``looks`` are those of ``Axes.set``."""
-        axes = self.figure.add_axes((left, bottom, width, height))
-        axes.set(**looks)
-        return axes
+        return self.figure.add_axes((left, bottom, width, height), **looks)
 
     def moving(self, artist: Artist) -> Artist:
         """Draw ``artist`` anew for every picture, over those named before it and all that stands still; return it."""
@@ -92,17 +80,16 @@ def encode(rgba: np.ndarray) -> bytes:
     Pillow tries five filters for every row. Each row minus the row above is nearly the best for pictures with
     much empty space, and takes less than half the time.
     """
-    height, width, channels = rgba.shape
-    rows = rgba.reshape(height, width * channels)
-    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = 2
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    height, width, _ = rgba.shape
+    rows = rgba.reshape(height, -1)
+    filtered = np.full((height, 1 + 4 * width), 2, np.uint8)  # the number of that filter, then the row
+    filtered[:, 1:] = rows
+    filtered[1:, 1:] -= rows[:-1]
+    png = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered, level=1)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(filtered, level=1)), (b"IEND", b"")):
+        png += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return png
 
 
 _PAPER = Figure(dpi=DPI)
@@ -161,9 +148,6 @@ class Label(Text):
     """
 
     _write = staticmethod(_written)
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, clip_on=False, **kwargs)
 
     def draw(self, renderer) -> None:
         """Write the text at its position; called by the figure."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from threading import Thread
+from types import FunctionType
 
 import numpy as np
 
@@ -64,22 +65,36 @@ def check(number: str, answer: object = ...) -> Feedback:
     >>> check("1.1", 9)
     ✓ Right. 3 positions across and 3 down: 9.
     """
-    late = f"Your function did not come back within {SECONDS:g} seconds: does one of its loops never end?"
-    return _alone(lambda: _checked(str(number), answer), Feedback("wrong", late))
+    return _alone(lambda: _checked(str(number), answer))
 
 
 def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
     """Set a guess made before a run beside what the run measured, and say by what factor two numbers differ.
 
     Both are numbers, words or sequences of numbers; a guess of ``...`` is none. ``unit`` stands behind the number that
-    was measured. Whatever they are, this never raises. Taught in notebook 00, section 2.
+    was measured. Taught in notebook 00, section 2.
 
     Examples
     --------
     >>> reveal(3, 27)
     → You guessed 3; measured: 27. Off by a factor of 9: worth asking why.
     """
-    return _alone(lambda: _revealed(guess, measured, unit), Feedback("measured", "This cannot be shown."))
+    value, guessed = _plain(measured), _plain(guess)
+    if isinstance(value, float):
+        said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
+    else:
+        said = measured if isinstance(measured, str) else _short(measured)
+    said = _cut(f"{said} {unit}".strip())
+    if guess is ... or guess is None:
+        return Feedback("measured", f"Measured: {said}. (You made no guess.)")
+    if np.array_equal(value, guessed):
+        gap = "Spot on."
+    elif not (isinstance(value, float) and isinstance(guessed, float)) or np.sign(value) != np.sign(guessed):
+        gap = "A different answer."
+    else:
+        factor = max(guessed / value, value / guessed)
+        gap = "Close." if factor < 1.25 else f"Off by a factor of {factor:,.2g}: worth asking why."
+    return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
 
 
 def _checked(number: str, answer: object) -> Feedback:
@@ -89,8 +104,7 @@ def _checked(number: str, answer: object) -> Feedback:
     if answer is ... or answer is None:
         return Feedback("unanswered", "Put your answer in place of the dots and run this cell again.")
     question = QUESTIONS[number]
-    is_letter = isinstance(question.expected, str)
-    judge = _function if callable(question.expected) else _letter if is_letter else _number
+    judge = {str: _letter, FunctionType: _function}.get(type(question.expected), _number)
     problem = judge(question, answer)
     if problem is None:
         return Feedback("right", question.right)
@@ -101,8 +115,7 @@ def _checked(number: str, answer: object) -> Feedback:
     return Feedback("wrong", f"{problem} Hint: {hint}")
 
 
-Problem = Feedback | str | None
-"""None if an answer is right, a sentence if a hint helps, all there is to say if not even its form is right."""
+Problem = Feedback | str | None  # none; a sentence that a hint follows; all there is to say, of a wrong form
 
 
 def _number(question: Question, answer: object) -> Problem:
@@ -167,25 +180,6 @@ def _called(function: Callable, case: tuple, end: float) -> object:
         sys.settrace(before)
 
 
-def _revealed(guess: object, measured: object, unit: str) -> Feedback:
-    value, guessed = _plain(measured), _plain(guess)
-    if isinstance(value, float):
-        said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
-    else:
-        said = measured if isinstance(measured, str) else _short(measured)
-    said = _cut(f"{said} {unit}".strip())
-    if guess is ... or guess is None:
-        return Feedback("measured", f"Measured: {said}. (You made no guess.)")
-    if np.array_equal(value, guessed):
-        gap = "Spot on."
-    elif not (isinstance(value, float) and isinstance(guessed, float)) or np.sign(value) != np.sign(guessed):
-        gap = "A different answer."
-    else:
-        factor = max(guessed / value, value / guessed)
-        gap = "Close." if factor < 1.25 else f"Off by a factor of {factor:,.2g}: worth asking why."
-    return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
-
-
 def _plain(value: object) -> object:
     """Return a number as a float, words without their case, and anything else as it is: to be compared."""
     number = _as_float(value)
@@ -212,13 +206,14 @@ def _cut(text: str, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
-    """Return what ``work`` returns, or ``late`` when its time is over, and undo what else it has changed.
+def _alone(work: Callable[[], Feedback]) -> Feedback:
+    """Return what ``work`` returns within some seconds, whatever happens in it, and undo what else it has changed.
 
     It runs on a thread, which can be left to itself if it sleeps; ``np.seterr`` holds only for a thread, too. What
     never comes back to Python, like ``sum(range(10**12))``, has to be stopped by hand like any other cell.
     """
-    said = [late]
+    late = f"Your function did not come back within {SECONDS:g} seconds: does one of its loops never end?"
+    said = [Feedback("wrong", late)]
 
     def run() -> None:
         try:
@@ -226,7 +221,7 @@ def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
         except _Late:
             pass
         except BaseException as error:
-            said.append(Feedback(late.status, f"Your answer stopped the check with {type(error).__name__}."))
+            said.append(Feedback("wrong", f"Your answer stopped the check with {type(error).__name__}."))
 
     thread = Thread(target=run, daemon=True)
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
