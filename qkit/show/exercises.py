@@ -72,13 +72,20 @@ def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
     """Set a guess made before a run beside what the run measured, and say by what factor two numbers differ.
 
     Both are numbers, words or sequences of numbers; a guess of ``...`` is none. ``unit`` stands behind the number that
-    was measured. Taught in notebook 00, section 2.
+    was measured. Whatever they are, this never raises. Taught in notebook 00, section 2.
 
     Examples
     --------
     >>> reveal(3, 27)
     → You guessed 3; measured: 27. Off by a factor of 9: worth asking why.
     """
+    try:
+        return _revealed(guess, measured, unit)
+    except Exception as error:
+        return Feedback("measured", f"This cannot be compared ({type(error).__name__}).")
+
+
+def _revealed(guess: object, measured: object, unit: str) -> Feedback:
     value, guessed = _plain(measured), _plain(guess)
     if isinstance(value, float):
         said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"

@@ -86,7 +86,7 @@ def test_check_answers_every_answer():
 
 
 def test_reveal_answers_guesses_and_measurements():
-    for value in VALUES:
+    for value in VALUES + NASTY:
         for guess, measured in [(value, 0.125), (value, "dense1"), (3, value), ("conv1", value), (..., value)]:
             feedback = reveal(guess, measured, "%")
             assert feedback.status == "measured" and is_readable(feedback)
