@@ -68,7 +68,10 @@ class QuantSpec:
             raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits!r}{hint}")
         object.__setattr__(self, "bits", int(self.bits))  # a NumPy int8 would overflow in 2**bits
         if self.symmetric and self.narrow_range and not self.signed:
-            raise ValueError("symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out")
+            raise ValueError(
+                "symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out; "
+                "drop narrow_range or use signed=True"
+            )
 
     @property
     def qmin(self) -> int:
@@ -182,7 +185,10 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     if np.any(low > high):
         raise ValueError(f"low must not be above high, got {low} and {high}")
     if spec.symmetric and not spec.signed and np.any(low < 0):
-        raise ValueError(f"symmetric unsigned integers cannot stand for negative numbers, got low={low.min():g}")
+        raise ValueError(
+            f"symmetric unsigned integers cannot stand for negative numbers, got low={low.min():g}; "
+            "use signed=True or symmetric=False"
+        )
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     if spec.symmetric:
         scale = _stored(np.maximum(-low, high) / spec.qmax, dtype)
