@@ -141,10 +141,9 @@ def _composed(text: str, colour: str, weight: str, size: float, ha: str, va: str
 
 
 class Label(Text):
-    """Text that keeps the pixels of what any label has written before; at most 800 by 100 pixels.
+    """Text, of at most 800 by 100 pixels, that keeps the pixels of what any label has written before.
 
-    Writing takes matplotlib about a millisecond a word, and a picture with twenty words would spend more on them
-    than on all the rest. Most words come again, in the same label or in another one.
+    Writing takes matplotlib about a millisecond a word: more for twenty words than all the rest of a picture.
     """
 
     _write = staticmethod(_written)
@@ -245,12 +244,10 @@ def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line
     scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
     centres = low + (high - low) * (np.arange(pixels) + 0.5) / pixels
     half = line / 2 * (high - low) / pixels
-
-    def levels_below(x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
-            return np.clip(np.floor(x / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
-
-    return levels_below(centres + half) > levels_below(centres - half)
+    ends = np.stack([centres - half, centres + half])[:, None]
+    with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
+        levels_below = np.clip(np.floor(ends / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
+    return levels_below[1] > levels_below[0]
 
 
 def level_colours(on: np.ndarray) -> np.ndarray:

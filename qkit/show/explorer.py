@@ -99,7 +99,7 @@ class Explorer:
         for name, value in values.items():
             if name not in self.controls:
                 raise ValueError(f"there is no control {name!r}; this explorer has {', '.join(self.controls)}")
-            _put(name, self.controls[name], value)
+            _give(name, self.controls[name], value)
 
     def _moved(self, change=None) -> None:
         with self._lock:
@@ -191,7 +191,7 @@ def _named_options(options: dict[Any, str]) -> dict[str, Any]:
     return {"options": pairs, "style": {"description_width": "initial"}}  # the whole label
 
 
-def _put(name: str, control: widgets.ValueWidget, value: Any) -> None:
+def _give(name: str, control: widgets.ValueWidget, value: Any) -> None:
     """Move a control; refuse what the widget itself would silently clip, round or take for no choice at all."""
     value = value.item() if isinstance(value, np.generic) else value
     with suppress(Exception):
