@@ -199,8 +199,15 @@ def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
 def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     """Draw how often each digit is called each name; the right answers on the diagonal are greyed.
 
-    ``labels`` and ``predicted`` are digits from 0 to 9, of shape (n,). Taught in notebook 01, section 5.
+    ``labels`` and ``predicted`` are digits from 0 to 9, of shape (n,); all else is refused with a ValueError. Taught in
+    notebook 01, section 5.
     """
+    for name, digits in (("labels", np.asarray(labels)), ("predicted", np.asarray(predicted))):
+        if digits.dtype.kind not in "iu" or digits.shape != (len(labels),) or not np.all((digits >= 0) & (digits < 10)):
+            raise ValueError(
+                f"{name} must be whole numbers from 0 to 9, one for each image, got {digits.dtype} of shape "
+                f"{digits.shape}. Probabilities of shape (n, 10) become predictions by .argmax(axis=1)."
+            )
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (labels, predicted), 1)
     wrong = counts * (1 - np.eye(10, dtype=int))
@@ -257,8 +264,12 @@ def digit_grid(images: np.ndarray, labels: np.ndarray, name: str, columns: int =
 def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     """Draw an image with the grey level of every pixel written into it.
 
-    ``image`` holds whole numbers from 0, paper, to 255, ink; (rows, columns). Taught in notebook 00, section 3.
+    ``image`` holds whole numbers from 0, paper, to 255, ink; (rows, columns). A ValueError, if not. Taught in notebook
+    00, section 3.
     """
+    image = np.asarray(image)
+    if image.dtype.kind not in "iu" or image.ndim != 2:
+        raise ValueError(f"image must be whole numbers (rows, columns), got {image.dtype} of shape {image.shape}")
     axes = Figure(figsize=(8.6, 8.2)).subplots()
     _ink_on_paper(axes, image)
     for (row, column), grey in np.ndenumerate(image):

@@ -161,6 +161,12 @@ def test_words_say_what_the_figure_shows():
 
 def test_what_cannot_be_drawn_is_refused_by_its_name():
     for call, message in (
+        (lambda: figures.confusion(LABELS / 1, LABELS), "labels must be whole numbers from 0 to 9"),
+        (lambda: figures.confusion(LABELS, PROBABILITIES), "predicted must be whole numbers from 0 to 9"),
+        (lambda: figures.confusion(LABELS, LABELS[:3]), "predicted must be whole numbers from 0 to 9, one for each"),
+        (lambda: figures.confusion(LABELS, LABELS + 1), "got int64 of shape (13,)"),
+        (lambda: figures.pixel_values(IMAGES), "image must be whole numbers (rows, columns)"),
+        (lambda: figures.pixel_values(IMAGES[0] / 255), "got float64 of shape (28, 28)"),
         (lambda: figures.ruler([1.0, np.nan], 1), "values must hold finite numbers"),
         (lambda: figures.ruler(0.5, 0), "scale must be large enough for a ruler of 100 marks, got 0 for [0.5]"),
         (lambda: figures.ruler([1.0], np.nan), "scale must be large enough for a ruler of 100 marks, got nan"),
