@@ -140,16 +140,14 @@ def path(w: np.ndarray, params: QuantParams) -> tuple[Callable, tuple[int, int]]
         below.hlines(halfway, *limits, **MIDPOINT)
 
     cursors = [stage.moving(axes.axvline(0, color="black", linewidth=1)) for axes in (above, below)]
-    stairs, blue = {"drawstyle": "steps-post", "color": QUANTIZED}, {"color": FLOAT}
-    curves = (above, w_hat, stairs, 2.5, 3, "ŵ", SQUARE), (above, w, blue, 1.5, 1.8, "w", DOT)
-    curves += ((below, in_steps, blue, 1.5, 1.8, "w / S", DOT),)
-    for axes, values, looks, faint, *_ in curves:
-        axes.plot(steps, values, linewidth=faint, alpha=0.35, **looks)
-    lines = [
-        stage.moving(*axes.plot([], [], linewidth=width, label=name, **looks))
-        for axes, _, looks, _, width, name, _ in curves
-    ]
-    marks = [stage.moving(*axes.plot([], [], **mark)) for axes, *_, mark in curves]
+    stairs = {"drawstyle": "steps-post", "color": QUANTIZED}
+    above.plot(steps, w_hat, linewidth=2.5, alpha=0.35, **stairs)
+    for axes, values in ((above, w), (below, in_steps)):
+        axes.plot(steps, values, color=FLOAT, linewidth=1.5, alpha=0.35)
+    stairs, blue = stairs | {"linewidth": 3, "label": "ŵ"}, {"color": FLOAT, "linewidth": 1.8, "label": "w"}
+    curves = (above, w_hat, stairs, SQUARE), (above, w, blue, DOT), (below, in_steps, blue, DOT)
+    lines = [stage.moving(*axes.plot([], [], **looks)) for axes, _, looks, _ in curves]
+    marks = [stage.moving(*axes.plot([], [], **looks)) for axes, *_, looks in curves]
     above.legend(bbox_to_anchor=(-0.01, 0.995), ncols=4, **KEY)
 
     def draw(step):
