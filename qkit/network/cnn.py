@@ -16,13 +16,7 @@ from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IM
 
 
 def build(name: str, seed: int = 0) -> keras.Sequential:
-    """Return an untrained network for images (n, 28, 28, 1) in [0, 1]; it answers probabilities (n, 10).
-
-    Raises
-    ------
-    ValueError
-        If ``name`` is neither ``"shallow"`` nor ``"deep"``.
-    """
+    """Return an untrained network, ``"shallow"`` or ``"deep"``: images (n, 28, 28, 1), 0 to 1, to probabilities."""
     layers = [keras.layers.Input((28, 28, 1), name="image")]
     for place, (layer, size) in enumerate(recipe.layers_of(name)):
         # Seeds of their own, because a global one would also reset the random numbers of whoever calls this.
@@ -40,7 +34,7 @@ def build(name: str, seed: int = 0) -> keras.Sequential:
 
 
 def layer_costs(model: keras.Sequential) -> pd.DataFrame:
-    """Return a table with one row per layer of a ``Sequential`` model. Taught in notebook 01, section 3.
+    """Return a table with a row for every layer of a ``Sequential`` model. Taught in notebook 01, section 3.
 
     Columns: ``output`` (shape for one image), ``parameters``, ``multiply-accumulates`` (for one image; 0 for
     layers that only move or compare numbers), ``bytes`` (the parameters as float32).
@@ -69,26 +63,11 @@ def train(
 ) -> None:
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
-    Adam on the cross-entropy, batches of 128, the learning rate falling from ``learning_rate`` to 0 along a cosine.
-    Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an
-    epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or ``predict``.)
-
-    Parameters
-    ----------
-    model : keras.Sequential
-    digits : Digits
-    epochs, seed : int
-        The seed decides the order of the images.
-    images : int, optional
-        Train on the first so many only.
-    learning_rate : float
-    callbacks : sequence of keras.callbacks.Callback
-        What else happens after every batch.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than ten training images, or not as many as ``images``.
+    Adam on the cross-entropy, batches of 128, the learning rate falling from ``learning_rate`` to 0 along a cosine. The
+    ``seed`` decides the order of the images, of which only the first so many are used if ``images`` says so.
+    ``callbacks`` are Keras's. Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and
+    ``val_accuracy``, one number an epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or
+    ``predict``.) A ValueError, if there are fewer than ten training images, or not as many as ``images``.
     """
     held_out = validation_images(digits)
     if held_out == 0:
@@ -97,13 +76,14 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    batches = _Batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed))
+    batches = _Batches(digits.x_train[:images], digits.y_train[:images], seed)
     compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * len(batches)))
     model.fit(
         batches,
         shuffle=False,
         epochs=epochs,
-        validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
+        validation_data=(as_input(digits.x_train[-held_out:]), digits.y_train[-held_out:]),
+        validation_batch_size=BATCH_SIZE,
         verbose=0,
         callbacks=[_Progress(), *callbacks],
     )
@@ -129,13 +109,7 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> k
 
 
 def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28).
-
-    Raises
-    ------
-    ValueError
-        If there is no image, or the shape or type is another one.
-    """
+    """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28); other images are a ValueError."""
     images = check_images(images)
     parts = [model(as_input(images[start : start + 500]), training=False) for start in range(0, len(images), 500)]
     return np.concatenate(parts)
@@ -145,32 +119,18 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
 def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray]) -> Iterator[keras.Sequential]:
     """Give layers other kernels within a ``with`` block; afterwards they have their own again.
 
-    Taught in notebook 03, section 5.
-
-    Parameters
-    ----------
-    model : keras.Sequential
-    kernels : mapping of layer name to ndarray
-        Of the shapes that the layers' kernels have; typically ``fake_quantize(kernel, params)``.
-
-    Raises
-    ------
-    ValueError
-        If there is no layer of that name, or a kernel has another shape; then nothing is changed.
+    ``kernels`` have the shapes of those they stand for; typically they are ``fake_quantize(kernel, params)``. Where one
+    does not fit, Keras says so, and nothing is changed. Taught in notebook 03, section 5.
     """
-    layers = {name: model.get_layer(name) for name in kernels}
-    for name, kernel in kernels.items():
-        wanted = tuple(layers[name].kernel.shape) if hasattr(layers[name], "kernel") else None
-        if np.shape(kernel) != wanted:
-            raise ValueError(f"the kernel of {name} has shape {wanted}, got {np.shape(kernel)}")
-    before = {name: layer.kernel.numpy() for name, layer in layers.items()}
+    layers = [model.get_layer(name) for name in kernels]
+    before = [layer.kernel.numpy() for layer in layers]
     try:
-        for name, layer in layers.items():
-            layer.kernel.assign(kernels[name])
+        for layer, kernel in zip(layers, kernels.values(), strict=True):
+            layer.kernel.assign(kernel)
         yield model
     finally:
-        for name, layer in layers.items():
-            layer.kernel.assign(before[name])
+        for layer, kernel in zip(layers, before, strict=True):
+            layer.kernel.assign(kernel)
 
 
 def kept_model(
@@ -188,9 +148,8 @@ def kept_model(
 
     ``make`` trains, and returns :func:`arrays_of` the result. What else it returns is described by ``also``: arrays of
     the same names, shapes and types, whose numbers do not matter. A file that does not fit is said, and made again.
-    ``what`` is the name of the thing, for messages, and ``said`` what is printed before training, instead of
-    ``Training on MNIST: …``. Every curve has ``epochs`` numbers; fewer than 1 are a ValueError. All of the file is
-    returned.
+    ``what`` is the name of the thing, for messages, and ``said`` is printed before training, instead of ``Training on
+    MNIST: …``. Fewer than 1 ``epochs`` are a ValueError. All of the file is returned.
     """
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1 for a network to be kept, got {epochs}")
@@ -228,14 +187,11 @@ def validation_images(digits: Digits) -> int:
 
 
 class _Batches(keras.utils.Sequence):
-    """Images as floats, a batch at a time: all at once they would take 190 MB, twice.
+    """Images as floats, a batch at a time, in another order every epoch: all at once they would take 190 MB, twice."""
 
-    With an ``rng`` they come in another order every epoch.
-    """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None):
-        self.images, self.labels, self.rng = images, labels, rng
-        self.order = np.arange(len(images))
+    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
+        self.images, self.labels = images, labels
+        self.rng, self.order = np.random.default_rng(seed), np.arange(len(images))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -246,8 +202,7 @@ class _Batches(keras.utils.Sequence):
         return as_input(self.images[these]), self.labels[these]
 
     def on_epoch_end(self) -> None:
-        if self.rng is not None:
-            self.rng.shuffle(self.order)
+        self.rng.shuffle(self.order)
 
 
 class _Progress(keras.callbacks.Callback):

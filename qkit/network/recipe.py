@@ -23,12 +23,16 @@ from qkit.keeping import Arrays, check_like, data_home, key, read_arrays
 VERSION = 1
 """Goes up when the same settings train other weights: then all networks are trained again."""
 
-Layers = tuple[tuple[str, int], ...]
-NETWORKS: dict[str, Layers] = {
+NETWORKS = {
     "shallow": (("conv1", 32), ("pool1", 2), ("dense1", 10)),
     "deep": (("conv1", 32), ("pool1", 2), ("conv2", 64), ("pool2", 2), ("dense1", 128), ("dense2", 10)),
 }
 """Layers from input to output: 3 × 3 filters, side of the pooled square, or neurons."""
+KERNELS = {
+    "shallow": {"conv1": (3, 3, 1, 32), "dense1": (5408, 10)},
+    "deep": {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)},
+}
+"""The shapes of their kernels, as Keras makes them."""
 
 EPOCHS = 4
 BATCH_SIZE = 128
@@ -37,7 +41,6 @@ VALIDATION_IMAGES = 5_000
 THREADS = 2
 """Fixed, because the order in which threads add up changes the last digits."""
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-"""What is recorded after every epoch."""
 
 
 class Weights(NamedTuple):
@@ -47,14 +50,8 @@ class Weights(NamedTuple):
     bias: np.ndarray
 
 
-def layers_of(name: str) -> Layers:
-    """Return the layers of a network.
-
-    Raises
-    ------
-    ValueError
-        If ``name`` is neither ``"shallow"`` nor ``"deep"``.
-    """
+def layers_of(name: str) -> tuple[tuple[str, int], ...]:
+    """Return the layers of a network; a ValueError, if ``name`` is neither ``"shallow"`` nor ``"deep"``."""
     if name not in NETWORKS:
         raise ValueError(f"name must be one of {', '.join(NETWORKS)}, got {name!r}")
     return NETWORKS[name]
@@ -66,17 +63,17 @@ def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weigh
     Where it has been trained before they are only read, and TensorFlow is not loaded: that saves its seconds
     and its 500 MB. Else :func:`qkit.network.trained` trains it. Taught in notebook 03, section 2.
     """
-    kernels = _kernel_shapes(name)
-    shapes = [shape for kernel in kernels.values() for shape in (kernel, kernel[-1:])]
+    path = kept_path(name, digits, seed)
+    like = [np.empty(shape, np.float32) for kernel in KERNELS[name].values() for shape in (kernel, kernel[-1:])]
     try:
-        arrays = read_arrays(kept_path(name, digits, seed))
-        check_like(arrays, arrays_like([np.empty(shape, np.float32) for shape in shapes], EPOCHS), name)
-        weights = [arrays[f"weight/{place}"] for place in range(len(shapes))]
+        arrays = read_arrays(path)
+        check_like(arrays, arrays_like(like, EPOCHS), name)
+        weights = [arrays[f"weight/{place}"] for place in range(len(like))]
     except (OSError, ValueError):
         from qkit.network import trained
 
         weights = trained(name, digits, seed).get_weights()
-    return dict(zip(kernels, map(Weights, weights[::2], weights[1::2]), strict=True))
+    return dict(zip(KERNELS[name], map(Weights, weights[::2], weights[1::2]), strict=True))
 
 
 def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> Path:
@@ -102,13 +99,7 @@ def as_input(images: np.ndarray) -> np.ndarray:
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
-    """Return the images as an array, and refuse what are not grey levels.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, or they are not uint8 of shape (n, 28, 28).
-    """
+    """Return the images as an array; a ValueError, if there is none, or they are not uint8 of shape (n, 28, 28)."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
         raise ValueError(
@@ -127,32 +118,16 @@ def quiet() -> Iterator[None]:
 
     All of these belong to the whole process, so of several threads that want silence one waits for the other.
     """
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, open(os.devnull, "w") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         sys.stderr.flush()
         saved, logged = os.dup(2), logging.root.manager.disable
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        os.dup2(nowhere.fileno(), 2)
         logging.disable(logging.WARNING)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
+            yield
         finally:
             logging.disable(logged)
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
-
-
-def _kernel_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    side, channels, shapes = 28, 1, {}
-    for layer, size in layers_of(name):
-        if layer.startswith("pool"):
-            side //= size
-        elif layer.startswith("conv"):
-            shapes[layer] = (3, 3, channels, size)
-            side, channels = side - 2, size
-        else:
-            shapes[layer] = (side * side * channels, size)
-            side, channels = 1, size
-    return shapes

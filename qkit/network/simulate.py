@@ -9,7 +9,7 @@ quantized at all. So TensorFlow compiles it once, and a slider can move all of t
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -46,27 +46,20 @@ Method = Callable[..., thresholds.Threshold]
 class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
 
-    Taught in notebook 05, section 8.
+    What the model has learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot
+    be simulated. Taught in notebook 05, section 8.
 
     Parameters
     ----------
-    model : keras.Sequential
-        What it has learned is copied: later changes to the model do not matter.
     calibration_images : ndarray of uint8, shape (n, 28, 28)
         For the ranges of the activations; training images, never the test images.
 
     Attributes
     ----------
-    layers : tuple of str
-        The layers with weights.
+    layers : tuple of str, the layers with weights
     histograms : dict of str to Histogram
         The magnitudes of the image, and of each of these layers' outputs (before the pool); of the last one, of its
         logits, which softmax gets.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, or a layer that cannot be simulated.
     """
 
     def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
@@ -90,10 +83,11 @@ class Simulation:
         weight_method: Method = thresholds.mse,
         activation_method: Method = thresholds.mse,
         in_float: tuple[str, ...] = (),
-        input_bits: int = 8,
-        logit_bits: int = 8,
     ) -> "QuantizedNetwork":
-        """Return the network at these settings.
+        """Return the network at these settings; a ValueError, if there is no such layer or number of bits.
+
+        Image and logits have 8 bits, and grids that span all that was seen. Few bits there would measure something
+        else: two equal logits have no larger one.
 
         Parameters
         ----------
@@ -105,37 +99,24 @@ class Simulation:
             How thresholds are chosen: one of :mod:`qkit.numeric.thresholds`, or one of yours.
         in_float : tuple of str
             Layers whose weights and output stay in float; ``"image"`` can be among them.
-        input_bits, logit_bits : int
-            Of the two ends of the network, whose grids always span all that was seen. Few bits there would measure
-            something else: two equal logits have no larger one.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If there is no such layer or number of bits, or the method finds no threshold.
         """
+        _check_names(in_float, self.histograms)
         kernels, activations = {}, {}
         if weight_bits is not None:
-            kernels = {name: self._kernel_params(name, weight_bits, weight_method, per_channel) for name in self.layers}
+            how = weight_bits, weight_method, per_channel
+            kernels = {name: self._kernel_params(name, *how) for name in self.layers if name not in in_float}
         if activation_bits is not None:
             chosen = dict.fromkeys(self.histograms, (activation_bits, activation_method))
-            chosen |= {"image": (input_bits, thresholds.minmax), self.layers[-1]: (logit_bits, thresholds.minmax)}
-            activations = {name: self._activation_params(name, *how) for name, how in chosen.items()}
-        for name in in_float:
-            if name not in self.histograms:
-                there_are = ", ".join(self.histograms)
-                raise ValueError(f"there is no layer {name!r} to leave in float; there are {there_are}")
-            kernels.pop(name, None)
-            activations.pop(name, None)
+            chosen |= dict.fromkeys(("image", self.layers[-1]), (8, thresholds.minmax))
+            activations = {n: self._activation_params(n, *how) for n, how in chosen.items() if n not in in_float}
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
+        def choose(weights: np.ndarray, *_) -> thresholds.Threshold:
+            return method(histogram_of(weights, CHANNEL_BINS), bits=bits, signed=True)
+
         kernel = self._weights[name].kernel
         spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
-
-        def choose(weights: np.ndarray, bits: int = bits, signed: bool = True) -> thresholds.Threshold:
-            return method(histogram_of(weights, CHANNEL_BINS), bits=bits, signed=signed)
-
         return thresholds.per_channel(choose, kernel, spec) if per_channel else choose(kernel).params(spec)
 
     def _activation_params(self, name: str, bits: int, method: Method) -> QuantParams:
@@ -150,7 +131,7 @@ class QuantizedNetwork:
     ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` hold, by
     layer, the grids of kernels and of outputs; ``"image"`` has an output too, and that of the last layer is what
     softmax gets. Whatever has no grid stays in float. A grid of no such layer, or of activations per channel, is a
-    ValueError; so are images that are not uint8 of shape (n, 28, 28), or none.
+    ValueError.
     """
 
     plan: tuple["LayerPlan", ...]
@@ -159,11 +140,8 @@ class QuantizedNetwork:
     activations: Mapping[str, QuantParams]
 
     def __post_init__(self) -> None:
-        outputs = "image", *(layer.name for layer in self.plan)
-        for grids, places in ((self.kernels, self.weights), (self.activations, outputs)):
-            for name in grids:
-                if name not in places:
-                    raise ValueError(f"there is no layer {name!r}; there are {', '.join(sorted(places))}")
+        _check_names(self.kernels, self.weights)
+        _check_names(self.activations, ["image", *(layer.name for layer in self.plan)])
         for name, params in self.activations.items():
             if params.spec.axis is not None:
                 raise ValueError(f"activations are quantized per tensor, got parameters per channel for {name!r}")
@@ -187,25 +165,20 @@ class QuantizedNetwork:
         """Compare the network with the float one on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
 
         ``in_float`` are the float network's :meth:`outputs` for these images: half of the time, for who measures them
-        often. A ValueError if there are not as many labels, or outputs, as images.
+        often.
         """
-        if in_float is None:
-            in_float = QuantizedNetwork(self.plan, self.weights, {}, {})._passes(images)
-        elif sum(len(batch[-1]) for batch in in_float) != len(images):
-            raise ValueError(f"in_float must be the outputs for these {len(images)} images, got those of others")
-        names = "image", *self.weights
-        energies, said, said_in_float = np.zeros((len(names), 2)), [], []
+        in_float = in_float or QuantizedNetwork(self.plan, self.weights, {}, {})._passes(images)
+        energies, answers = 0, []
         for floats, quantized in zip(in_float, self._passes(images), strict=True):
             pairs = zip(floats, quantized, strict=True)
-            energies += [[float(tf.nn.l2_loss(each)) for each in (x, x - x_hat)] for x, x_hat in pairs]
-            said_in_float.append(np.argmax(floats[-1], axis=1))
-            said.append(np.argmax(quantized[-1], axis=1))
-        said_in_float, said = np.concatenate(said_in_float), np.concatenate(said)
+            energies += np.array([[float(tf.nn.l2_loss(each)) for each in (x, x - x_hat)] for x, x_hat in pairs])
+            answers.append([np.argmax(network[-1], axis=1) for network in (floats, quantized)])
+        said_in_float, said = np.concatenate(answers, axis=1)
         return Measured(
             Accuracy.of(said, labels),
             Accuracy.of(said_in_float, labels),
             int(np.sum(said != said_in_float)),
-            {name: tuple(row) for name, row in zip(names, energies.tolist(), strict=True)},
+            dict(zip(("image", *self.weights), map(tuple, energies.tolist()), strict=True)),
         )
 
     def outputs(self, images: np.ndarray) -> list[list[tf.Tensor]]:
@@ -213,15 +186,14 @@ class QuantizedNetwork:
         return list(self._passes(images))
 
     def _passes(self, images: np.ndarray) -> Iterator[list[tf.Tensor]]:
-        images = check_images(images)
         weights = {}
         for name, (kernel, bias) in self.weights.items():
             on_its_grid = fake_quantize(kernel, self.kernels[name]) if name in self.kernels else kernel
             weights[name] = Weights(tf.constant(on_its_grid), tf.constant(bias))
         places = "image", *(layer.name for layer in self.plan)
         grids = tf.constant([grid_row(self.activations.get(name)) for name in places])
-        for start in range(0, len(images), BATCH):
-            yield compiled(self.plan)(tf.constant(as_input(images[start : start + BATCH])), weights, grids)
+        for batch in _batches(images):
+            yield compiled(self.plan)(tf.constant(batch), weights, grids)
 
     def __repr__(self) -> str:
         lines = [f"QuantizedNetwork: {self.bytes:,} bytes of parameters"]
@@ -273,10 +245,9 @@ def predict_quantized(
 ) -> np.ndarray:
     """Return the answers, float32 (n, 10), with the outputs of some layers fake-quantized.
 
-    ``images`` are grey levels (n, 28, 28); ``activations`` hold parameters, per tensor, by layer or for ``"image"``.
-    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
-    numbers, so the largest one stays the largest. A ValueError if there is no such layer, it cannot be simulated, or
-    the parameters are per channel. Taught in notebook 04, section 8.
+    ``images`` are uint8 (n, 28, 28); ``activations`` hold parameters, per tensor, by layer or for ``"image"``. The
+    output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of numbers,
+    so the largest one stays the largest. Taught in notebook 04, section 8.
     """
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
@@ -286,24 +257,9 @@ def activation_histograms(
 ) -> dict[str, Histogram]:
     """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
 
-    Parameters
-    ----------
-    model : keras.Sequential
-    images : ndarray of uint8, shape (n, 28, 28)
-    bins : int
-    magnitude : bool
-        Count the absolute values.
-
-    Returns
-    -------
-    dict of str to Histogram
-        By layer, from ``"image"`` (the input) to the output; ``flatten``, which changes no number, is left out.
-        How the images are cut into batches matters no more than the last digit of a sum does.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, or they are not uint8 of shape (n, 28, 28).
+    ``images`` are uint8 (n, 28, 28); with ``magnitude`` absolute values are counted. Layers go from ``"image"``, the
+    input, to the output; ``flatten``, which changes no number, is left out. How the images are cut into batches matters
+    no more than the last digit of a sum does.
     """
     ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
@@ -319,7 +275,6 @@ def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.n
     """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
 
     A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it. Taught in notebook 03, section 4.
-    A ValueError if there is no image, or they are not uint8 of shape (n, 28, 28).
     """
     return _observed(model, images, "channels", lambda name, x: x.reshape(-1, x.shape[-1]).max(axis=0), np.maximum)
 
@@ -340,13 +295,10 @@ def plan_of(model: keras.Sequential) -> tuple[LayerPlan, ...]:
     plan = []
     for layer in model.layers:
         kind, activation = type(layer).__name__, layer.get_config().get("activation", "")
-        allowed = ("linear", "relu", "softmax") if layer is model.layers[-1] else ("linear", "relu")
-        if kind not in ("Flatten", "MaxPooling2D") and not (
-            kind in ("Conv2D", "Dense")
-            and layer.use_bias
-            and activation in allowed
-            and getattr(layer, "dilation_rate", (1, 1)) == (1, 1)
-        ):
+        moves = kind in ("Flatten", "MaxPooling2D")
+        plain = kind in ("Conv2D", "Dense") and layer.use_bias and getattr(layer, "dilation_rate", (1, 1)) == (1, 1)
+        known = activation in ("linear", "relu") or (activation == "softmax" and layer is model.layers[-1])
+        if not (moves or (plain and known)):
             raise ValueError(
                 f"layer {layer.name!r} ({kind}) cannot be simulated; what can: Conv2D and Dense with a bias, alone, "
                 "with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
@@ -423,16 +375,27 @@ def _apply(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor
 
 def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
     """Measure every layer's output batch by batch, and merge what was measured."""
-    images, found = check_images(images), {}
+    found = {}
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
     probe = keras.Model(model.inputs, layers)
-    for start in progress(range(0, len(images), BATCH), description=what, unit=" batches"):
-        batch = as_input(images[start : start + BATCH])
+    for batch in progress(_batches(images), total=-(-len(images) // BATCH), description=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):
             here = measure(name, np.asarray(outputs[name]))
             found[name] = merge(found[name], here) if name in found else here
     return found
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    images = check_images(images)
+    for start in range(0, len(images), BATCH):
+        yield as_input(images[start : start + BATCH])
+
+
+def _check_names(names: Iterable[str], there_are: Iterable[str]) -> None:
+    for name in names:
+        if name not in there_are:
+            raise ValueError(f"there is no layer {name!r}; there are {', '.join(there_are)}")
 
 
 def _in_words(grid: QuantParams | None) -> str:

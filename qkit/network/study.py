@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, as_completed
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 
@@ -31,7 +32,6 @@ FLOAT_BITS = 32
 PTQ = {"PTQ MinMax": thresholds.minmax, "PTQ MSE": thresholds.mse}
 QAT = {"QAT plain": "plain", "QAT LSQ": "lsq"}
 TRAINING = ("float, tuned", *QAT)
-"""The methods that go on training."""
 METHODS = ("float", "float, tuned", *PTQ, *QAT)
 """What turns a trained network into answers for the test images. ``float, tuned`` is the control: training goes on
 with the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
@@ -42,7 +42,7 @@ QAT's. (Its learning rate is QAT's at 8 bits; at 4 and fewer QAT has a higher on
 class Cell:
     """One thing to measure: a ``network``, quantized by a ``method`` to so many bits, from the training with ``seed``.
 
-    Methods that leave the network in float have 32 bits.
+    Bits go from 2 to 8, and methods that leave the network in float have 32. A ValueError, if something is unknown.
     """
 
     network: str
@@ -50,6 +50,14 @@ class Cell:
     weight_bits: int
     activation_bits: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        recipe.layers_of(self.network)
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        bits = {self.weight_bits, self.activation_bits}
+        if not bits <= ({FLOAT_BITS} if self.method.startswith("float") else set(range(2, 9))):
+            raise ValueError(f"bits must be integers from 2 to 8, or {FLOAT_BITS} for float, got {self.how}")
 
     def __str__(self) -> str:
         return f"{self.network}, {self.how}, seed {self.seed}"
@@ -62,37 +70,16 @@ class Cell:
 
 def cells(
     networks: Iterable[str] = ("shallow", "deep"),
-    methods: Iterable[str] = tuple(METHODS),
+    methods: Iterable[str] = METHODS,
     bits: Iterable[int | tuple[int, int]] = (8, 4, 3, 2),
     seeds: Iterable[int] = (0,),
 ) -> list[Cell]:
-    """Return all combinations, each once.
-
-    Parameters
-    ----------
-    networks, methods, seeds
-    bits : iterable of int, or of (weight bits, activation bits)
-
-    Raises
-    ------
-    ValueError
-        If a network or a method is unknown, or bits are not from 2 to 8.
-    """
-    methods, pairs = list(methods), [(each, each) if np.ndim(each) == 0 else tuple(each) for each in bits]
-    for method in methods:
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    for pair in pairs:
-        if len(pair) != 2 or not all(each in range(2, 9) for each in pair):
-            raise ValueError(f"bits must be integers from 2 to 8, or pairs of them, got {pair}")
-    networks = list(networks)
-    for network in networks:
-        recipe.layers_of(network)
+    """Return all combinations, each once. ``bits`` are those of weights and activations, or pairs of both."""
+    in_float, pairs = (FLOAT_BITS, FLOAT_BITS), [np.broadcast_to(each, 2).tolist() for each in bits]
     every = [
-        Cell(network, method, int(pair[0]), int(pair[1]), seed)
-        for network in networks
-        for method in methods
-        for pair in ([(FLOAT_BITS, FLOAT_BITS)] if method.startswith("float") else pairs)
+        Cell(network, method, *pair, seed)
+        for network, method in product(networks, methods)
+        for pair in ([in_float] if method.startswith("float") else pairs)
         for seed in seeds
     ]
     return list(dict.fromkeys(every))
@@ -102,14 +89,8 @@ def cells(
 class Results:
     """What was measured.
 
-    Attributes
-    ----------
-    labels : ndarray of uint8, shape (n,)
-        Of the test images.
-    predicted : dict of Cell to ndarray of uint8, shape (n,)
-        The digit that each image was taken for.
-    seconds : dict of Cell to float
-        What it took, training included where there is some, from the trained float network on.
+    ``labels`` (n,) are those of the test images, ``predicted`` (n,) the digits that these were taken for, both uint8,
+    and ``seconds`` what it took from the trained float network on, more training included.
     """
 
     labels: np.ndarray
@@ -125,16 +106,12 @@ class Results:
         return Paired.of(self.predicted[first], self.predicted[second], self.labels)
 
     def table(self) -> pd.DataFrame:
-        """Return a row for every cell: what it is, ``accuracy``, the ends ``low`` and ``high`` of its 95 % interval,
-        and ``seconds``.
-        """
+        """Return a row for every cell: itself, ``accuracy``, ``low`` and ``high`` of its 95 % interval, ``seconds``."""
         rows = []
         for cell in self.predicted:
-            accuracy = self.accuracy(cell)
+            accuracy, seconds = self.accuracy(cell), self.seconds[cell]
             low, high = accuracy.interval
-            rows.append(
-                {**vars(cell), "accuracy": accuracy.value, "low": low, "high": high, "seconds": self.seconds[cell]}
-            )
+            rows.append({**vars(cell), "accuracy": accuracy.value, "low": low, "high": high, "seconds": seconds})
         return pd.DataFrame(rows)
 
     def claims(self, pairs: Iterable[tuple[Cell, Cell]], level: float = 0.05) -> pd.DataFrame:
@@ -151,20 +128,13 @@ class Results:
             ``"shown"``, ``"not shown"``, or ``"wrong here"`` where the opposite stands; ``in words``.
         """
         pairs = list(pairs)
-        compared = [self.paired(*pair) for pair in pairs]
+        compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
         rows = []
-        for paired, stands in zip(compared, holm([each.p_value for each in compared], level), strict=True):
-            p = f"p = {paired.p_value:.2g}" if paired.p_value >= 1e-6 else "p < 0.000001"
-            shown = "shown" if paired.gain > 0 else "wrong here"
-            rows.append(
-                {
-                    "gain": paired.gain,
-                    "p": paired.p_value,
-                    "stands": stands,
-                    "verdict": shown if stands else "not shown",
-                    "in words": f"{100 * paired.gain:+.2f} points, {p}: {'stands' if stands else 'not shown'}",
-                }
-            )
+        for (gain, p), stands in zip(compared, holm([p for _, p in compared], level), strict=True):
+            verdict = ("shown" if gain > 0 else "wrong here") if stands else "not shown"
+            how_likely = f"p = {p:.2g}" if p >= 1e-6 else "p < 0.000001"
+            words = f"{100 * gain:+.2f} points, {how_likely}: {'stands' if stands else 'not shown'}"
+            rows.append({"gain": gain, "p": p, "stands": stands, "verdict": verdict, "in words": words})
         names = [(first.network, f"{first.how} → {second.how}") for first, second in pairs]
         return pd.DataFrame(rows, pd.MultiIndex.from_tuples(names, names=(None, None)))
 
@@ -176,9 +146,6 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
 
     Parameters
     ----------
-    cells
-        From :func:`cells`.
-    digits : Digits
     executor : concurrent.futures.Executor, optional
         Where to measure: by default here, one after the other. A ``ProcessPoolExecutor`` must start new processes
         (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a fork. A Dask
@@ -187,8 +154,8 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
         Methods that train go on with so many training images, each once.
     """
     cells = list(cells)
-    found: dict[Cell, Arrays] = {}
-    with contextlib.closing(progress(total=len(cells), description="study", unit=" cells")) as bar:
+    found = {}
+    with progress(total=len(cells), description="study", unit=" cells") as bar:
         if executor is None:
             for cell in cells:
                 bar.set_postfix_str(str(cell))
@@ -228,22 +195,17 @@ def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:
 
 
 def answers(cell: Cell, model: keras.Sequential, digits: Digits, images: int) -> np.ndarray:
-    """Turn a trained network into probabilities for the test images, float32 (n, 10), by the method of a cell.
-
-    Methods that train go on with so many training ``images``. A ValueError if there is no such method.
-    """
+    """Turn a trained network into probabilities for the test images, float32 (n, 10), by the method of a cell."""
     bits = cell.weight_bits, cell.activation_bits
     if cell.method in PTQ:
         simulation = simulate.Simulation(model, digits.x_train[: qat.CALIBRATION_IMAGES])
-        how = dict.fromkeys(("weight_method", "activation_method"), PTQ[cell.method])
-        return simulation.quantized(*bits, **how).predict(digits.x_test)
+        method = PTQ[cell.method]
+        return simulation.quantized(*bits, weight_method=method, activation_method=method).predict(digits.x_test)
     if cell.method in QAT:
         network = qat.train(model, digits, *bits, QAT[cell.method], seed=cell.seed, images=images)
         return network.predict(digits.x_test)
     if cell.method == "float, tuned":
         train(model, digits, epochs=1, seed=cell.seed, images=images, learning_rate=qat.LEARNING_RATE)
-    elif cell.method != "float":
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {cell.method!r}")
     return predict(model, digits.x_test)
 
 

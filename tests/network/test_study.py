@@ -51,13 +51,14 @@ def test_cells_are_all_combinations_and_float_has_no_bits():
 def test_what_is_no_cell():
     with pytest.raises(ValueError, match=r"one of float, .*got 'magic'"):
         cells(methods=["magic"])
-    with pytest.raises(ValueError, match=r"one of float, .*got 'magic'"):
-        study.answers(Cell("deep", "magic", 8, 8), None, None, 0)
-    for bits in ([1], [16], [(8,)], [(8, 9)], [2.5]):
+    for bits in ([1], [16], [(8, 9)], [2.5]):
         with pytest.raises(ValueError, match="integers from 2 to 8"):
             cells(bits=bits)
     with pytest.raises(ValueError, match="one of shallow, deep, got 'wide'"):
         cells(["wide"])
+    for method, bits in (("float", 8), ("PTQ MSE", 32)):
+        with pytest.raises(ValueError, match=f"2 to 8, or 32 for float, got {method} W{bits} A{bits}"):
+            Cell("deep", method, bits, bits)
     assert cells(["deep"], ["PTQ MSE"], np.array([8]))[0] == Cell("deep", "PTQ MSE", 8, 8)
 
 
@@ -76,7 +77,8 @@ def test_results(measured, few_digits):
 def test_claims_stand_by_holms_rule():
     """20 tests: the smallest p must be below 0.05 / 20, the next below 0.05 / 19, and so on until one is not."""
     labels = np.zeros(100, np.uint8)
-    wrong = {"A": 40, "B": 52, "C": 53, "D": 40}
+    a, b, c, d = "PTQ MinMax", "PTQ MSE", "QAT plain", "QAT LSQ"
+    wrong = {a: 40, b: 52, c: 53, d: 40}
     predicted = {
         Cell(network, method, 8, 4): (np.arange(100) < count).astype(np.uint8)
         for network in ("deep", "shallow")
@@ -87,11 +89,11 @@ def test_claims_stand_by_holms_rule():
     def pair(first, second, network="deep"):
         return Cell(network, first, 8, 4), Cell(network, second, 8, 4)
 
-    found = results.claims([pair("C", "A"), pair("A", "B", "shallow"), pair("A", "D"), *[pair("D", "A")] * 17])
+    found = results.claims([pair(c, a), pair(a, b, "shallow"), pair(a, d), *[pair(d, a)] * 17])
     assert list(found.index[:3]) == [
-        ("deep", "C W8 A4 → A W8 A4"),
-        ("shallow", "A W8 A4 → B W8 A4"),
-        ("deep", "A W8 A4 → D W8 A4"),
+        ("deep", f"{c} W8 A4 → {a} W8 A4"),
+        ("shallow", f"{a} W8 A4 → {b} W8 A4"),
+        ("deep", f"{a} W8 A4 → {d} W8 A4"),
     ]
     assert list(found["gain"][:3]) == pytest.approx([0.13, -0.12, 0])
     assert list(found["p"][:3]) == pytest.approx([2 / 2**13, 2 / 2**12, 1])
@@ -103,11 +105,11 @@ def test_claims_stand_by_holms_rule():
         "+0.00 points, p = 1: not shown",
     ]
     # The same pair alone stands, among a thousand it does not.
-    one, many = pair("A", "B"), [pair("A", "D")] * 1000
+    one, many = pair(a, b), [pair(a, d)] * 1000
     assert results.claims([one])["stands"].tolist() == [True]
     assert not results.claims([one, *many])["stands"].any()
     assert results.claims([one], level=0.0004)["stands"].tolist() == [False]
-    assert results.claims([pair("B", "A")])["verdict"].tolist() == ["shown"]
+    assert results.claims([pair(b, a)])["verdict"].tolist() == ["shown"]
     assert len(results.claims([])) == 0
 
 
