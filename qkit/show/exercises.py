@@ -236,7 +236,11 @@ def _alone(work: Callable[[], Feedback]) -> Feedback:
         _printed.truncate(_printed.seek(0))
         try:
             thread.start()
-            thread.join(1.1 * SECONDS)  # a little longer, for a function to be stopped while printing is caught
+            thread.join(SECONDS)
+            frame = sys._current_frames().get(thread.ident)
+            if frame and sys.version_info < (3, 12):  # where "while True: pass" is at no new line ever
+                frame.f_trace_opcodes = True
+            thread.join(0.1 * SECONDS)  # a little longer, for a function to be stopped while printing is caught
         finally:  # also where the learner interrupts the cell
             random.setstate(state)
             np.random.set_state(numpy_state)  # noqa: NPY002
