@@ -179,10 +179,12 @@ class _Late(BaseException):
 
 
 def _called(function: Callable, case: tuple, end: float) -> object:
-    """Call a function, and raise :class:`_Late` at whatever line it is when the time is over."""
+    """Call a function, and raise :class:`_Late` at whatever line it is when the time is over.
 
-    # Not PyThreadState_SetAsyncExc: while its exception waits for a thread that sleeps, Python 3.11 under a debugger
-    # or coverage stands still.
+    Not with ``PyThreadState_SetAsyncExc``: while its exception waits for a thread that sleeps, Python 3.11 stands
+    still under a debugger or coverage.
+    """
+
     def watch(frame: object, event: str, argument: object) -> Callable:
         if time.monotonic() > end:
             raise _Late
@@ -283,7 +285,11 @@ def _alone(work: Callable[[], Feedback], late: Feedback) -> Feedback:
         _printed.truncate(_printed.seek(0))
         try:
             thread.start()
-            thread.join(1.1 * SECONDS)  # a little longer, for a function to be stopped while printing is caught
+            thread.join(SECONDS)
+            frame = sys._current_frames().get(thread.ident)
+            if frame and sys.version_info < (3, 12):  # where "while True: pass" is at no new line ever
+                frame.f_trace_opcodes = True
+            thread.join(0.1 * SECONDS)
         except RuntimeError:  # no threads here: then without a limit
             run()
         finally:
