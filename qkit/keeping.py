@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import AcquireReturnProxy, FileLock, Timeout
@@ -63,10 +64,24 @@ def kept(
         if arrays is None:
             arrays = make()
             try:
-                _write_whole(path, arrays)
+                write_whole(path, lambda file: np.savez(file, **arrays))
             except OSError as problem:
                 _say_not_kept(what, path, problem)
         return arrays
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill a file, whole or not at all: an OSError leaves at ``path`` what was there before."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def alone(path: Path, what: str) -> AcquireReturnProxy:
@@ -139,19 +154,6 @@ def _read_if_good(path: Path, accept: Callable[[Arrays], object], say: bool = Fa
             warnings.warn(f"{problem} It is made again.", stacklevel=4)
         return None
     return arrays
-
-
-def _write_whole(path: Path, arrays: Arrays) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _say_not_kept(what: str, path: Path, problem: Exception) -> None:

@@ -10,45 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
-from qkit.network.tflite import FAULTS, Operator, Tensor, on_input_grid, read_operators
-from qkit.numeric import QuantParams, QuantSpec
+from qkit.network.tflite import Operator, Tensor, on_input_grid, read_operators
+from qkit.numeric import QuantParams, QuantSpec, integer_layers
 from qkit.numeric.fixed_point import Runtime, check_runtime
-from qkit.numeric.integer_layers import (
-    Convolution,
-    Dense,
-    Dequantize,
-    Layer,
-    MaxPool,
-    Quantize,
-    Reshape,
-    Shift,
-    Softmax,
-    Trace,
-)
+from qkit.numeric.integer_layers import Dense, Layer, Trace
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
 OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"
 """What is known here."""
-SAME = 0
-"""What the schema calls the padding that keeps the size."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IntegerNetwork:
-    """An int8 network: layers one after the other, from an image to an answer.
-
-    Taught in notebook 06.
+    """An int8 network: layers one after the other, from an image to an answer. Taught in notebook 06.
 
     Attributes
     ----------
-    shape : tuple of int
-        Of one image.
-    image : QuantParams or None
-        Scale and zero-point of the input; ``None`` for a network that takes float32.
-    layers : tuple of Layer
-        In the order in which they are computed. Each has ``name``, ``op``, ``x`` and ``y`` (scale and zero-point of
-        its input and output), ``shape``; convolutions and dense layers have weights and a bias too.
+    shape : tuple of int, of one image
+    image : QuantParams of the input, or ``None`` for a network that takes float32
+    layers : tuple of Layer, in the order in which they are computed
 
     Examples
     --------
@@ -64,69 +45,40 @@ class IntegerNetwork:
     def read(cls, file: str | Path | bytes) -> "IntegerNetwork":
         """Read a .tflite file, by its path or by its bytes.
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If it is not a .tflite file, is damaged or cut off, holds a network of floats, or has a layer that is not
-            known here. Known are convolutions, max pooling, reshaping, dense layers, softmax, quantizing, dequantizing.
+        A ValueError, if it is not a .tflite file, is damaged or cut off, holds a network of floats, or has a layer
+        other than convolutions, max pooling, reshaping, dense layers, softmax, quantizing, dequantizing.
         """
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         operators = read_operators(content)
+        image = operators[0].inputs[0]
         try:
-            image = operators[0].inputs[0]
             return cls(image.shape[1:], image.grid, _layers(image, operators))
-        except _NotKnownError:
-            raise
-        except FAULTS as problem:
+        except (ArithmeticError, AttributeError, LookupError, TypeError) as problem:
             raise ValueError(f"this .tflite file of {len(content):,} bytes is damaged ({problem})") from problem
 
     def predict(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return the output of the last layer.
+        """Return the output of the last layer: int8 (n, classes), or float32 or uint8, where the network ends so.
 
         Parameters
         ----------
         images : ndarray
             Grey levels, uint8 (n, height, width), which stand for 0 to 1; or what the network takes itself, such
-            as int8 (n, height, width, 1).
+            as int8 (n, height, width, 1). Others, none, NaN or infinity are a ValueError.
         runtime : {"xnnpack", "builtin", "reference", "single"}
             Whose rounding to follow; see :mod:`qkit.numeric.fixed_point`.
-
-        Returns
-        -------
-        ndarray of int8, shape (n, classes)
-            float32 or uint8, where the network ends so.
-
-        Raises
-        ------
-        ValueError
-            If there is no image, the images have another shape or type or hold NaN or infinity, or ``runtime`` is
-            unknown.
         """
         return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, runtime)])
 
     def run(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> dict[str, np.ndarray]:
         """Return the input and the output of every layer, by name: ``"image"``, ``"conv1"`` and so on.
 
-        10,000 images take 400 MB. Parameters and errors are those of :meth:`predict`.
+        10,000 images take 400 MB. Parameters are those of :meth:`predict`.
         """
-        whole: dict[str, np.ndarray] = {}
-        for index, outputs in enumerate(self._batches(images, runtime)):
-            for name, part in outputs.items():
-                if name not in whole:
-                    whole[name] = np.empty((len(images), *part.shape[1:]), part.dtype)
-                whole[name][index * BATCH : index * BATCH + len(part)] = part
-        return whole
+        batches = list(self._batches(images, runtime))
+        return {name: np.concatenate([outputs.pop(name) for outputs in batches]) for name in list(batches[0])}
 
     def layer(self, name: str) -> Layer:
-        """Return one layer by its name.
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer.
-        """
+        """Return one layer by its name; a ValueError, if there is none."""
         layers = {layer.name: layer for layer in self.layers}
         if name not in layers:
             raise ValueError(f"there is no layer {name!r}; there are {', '.join(layers)}")
@@ -137,18 +89,12 @@ class IntegerNetwork:
 
         Parameters
         ----------
-        image : ndarray
-            One image, as one of those that :meth:`predict` takes.
+        image, runtime
+            One image, and a runtime, as for :meth:`predict`.
         name : str
             The name of a convolution or a dense layer.
         position : tuple of int
             (row, column, channel), or (channel,) of a dense layer.
-        runtime : {"xnnpack", "builtin", "reference", "single"}
-
-        Raises
-        ------
-        ValueError
-            If there is no such layer or position, or the image or ``runtime`` is not what :meth:`predict` takes.
         """
         layer = self.layer(name)
         if not isinstance(layer, Dense):
@@ -175,7 +121,6 @@ class IntegerNetwork:
             yield outputs
 
     def _input(self, images: np.ndarray) -> np.ndarray:
-        """Return images as the network takes them."""
         dtype = np.dtype(np.float32) if self.image is None else self.image.spec.dtype
         if images.size and images.dtype == dtype and images.shape[1:] == self.shape:
             if not np.all(np.isfinite(images)):
@@ -189,19 +134,15 @@ class IntegerNetwork:
         )
 
 
-class _NotKnownError(ValueError):
-    """The file is whole, but has something that is not known here."""
-
-
 def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
     names, layers = {image.index: "image"}, []
     for step in operators:
         name = _short_name(step, names.values())
         if step.kind not in OPERATORS:
-            raise _NotKnownError(f"{name} is a {step.kind}; known here are {', '.join(OPERATORS)}")
+            raise ValueError(f"{name} is a {step.kind}; known here are {', '.join(OPERATORS)}")
         x = step.inputs[0]
         if x.index not in names:
-            raise _NotKnownError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
+            raise ValueError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
         layers.append(_layer(step, name, names[x.index]))
         names[step.output.index] = name
     return tuple(layers)
@@ -217,44 +158,43 @@ def _short_name(step: Operator, taken: Collection[str]) -> str:
 def _layer(step: Operator, name: str, source: str) -> Layer:
     kind, (x, *constants), y = step.kind, step.inputs, step.output
     if step.activation != "NONE" and (step.activation != "RELU" or kind == "MAX_POOL_2D"):
-        raise _NotKnownError(f"{name}, a {kind}, ends with {step.activation}, which is not known here")
+        raise ValueError(f"{name}, a {kind}, ends with {step.activation}, which is not known here")
     common = {"name": name, "source": source, "x": x.grid, "y": y.grid, "shape": y.shape[1:]}
     types = [tensor.dtype for tensor in (x, y, *constants)]
     match kind, types:
         case "QUANTIZE", ["float32", "int8"]:
-            return Quantize(**common)
+            return integer_layers.Quantize(**common)
         case "QUANTIZE", ["int8", "uint8"] | ["uint8", "int8"] if x.scale == y.scale:
-            return Shift(**common)
+            return integer_layers.Shift(**common)
         case "DEQUANTIZE", ["int8", "float32"]:
-            return Dequantize(**common)
+            return integer_layers.Dequantize(**common)
         case "RESHAPE", ["int8", "int8", *_]:
-            return Reshape(**common)
+            return integer_layers.Reshape(**common)
         case "SOFTMAX", ["int8", "int8"]:
             if (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
-                raise _NotKnownError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
-            return Softmax(**common)
+                raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
+            return integer_layers.Softmax(**common)
         case "MAX_POOL_2D", ["int8", "int8"]:
-            return MaxPool(**common, **_window(step, (step.options.filterHeight, step.options.filterWidth)))
+            return integer_layers.MaxPool(
+                **common, **_window(step, (step.options.filterHeight, step.options.filterWidth))
+            )
         case "FULLY_CONNECTED", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"]:
-            return Dense(**common, **_weights(step))
+            return integer_layers.Dense(**common, **_weights(step))
         case "CONV_2D", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"]:
             if (step.options.dilationHFactor, step.options.dilationWFactor) != (1, 1):
-                raise _NotKnownError(f"{name} is dilated; only convolutions without gaps are known here")
-            return Convolution(**common, **_weights(step), **_window(step, constants[0].shape[1:3]))
-    raise _NotKnownError(
+                raise ValueError(f"{name} is dilated; only convolutions without gaps are known here")
+            return integer_layers.Convolution(**common, **_weights(step), **_window(step, constants[0].shape[1:3]))
+    raise ValueError(
         f"{name}, a {kind}, has {', '.join(types)}; only networks of int8, with biases of int32, can be run here: "
-        "convert with optimizations = [tf.lite.Optimize.DEFAULT], a representative_dataset, and "
-        "target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
+        'convert(model, "int8", images) makes one'
     )
 
 
 def _weights(step: Operator) -> dict:
     weights, *bias = step.inputs[1:]
-    per_channel = weights.scale.size > 1
-    scale, zero_point = weights.scale, weights.zero_point
-    if not per_channel:
-        scale, zero_point = scale.item(), zero_point.item()
-    spec = QuantSpec(symmetric=True, narrow_range=True, axis=0 if per_channel else None)
+    many = weights.scale.size > 1
+    scale, zero_point = (each if many else each.item() for each in (weights.scale, weights.zero_point))
+    spec = QuantSpec(symmetric=True, narrow_range=True, axis=0 if many else None)
     return {
         "q_weights": weights.values,
         "q_bias": bias[0].values if bias else np.zeros(weights.shape[0], np.int32),
@@ -264,11 +204,11 @@ def _weights(step: Operator) -> dict:
 
 
 def _window(step: Operator, size: tuple[int, int]) -> dict:
-    strides, same = (step.options.strideH, step.options.strideW), step.options.padding == SAME
+    strides, same = (step.options.strideH, step.options.strideW), step.options.padding == 0  # SAME
     sides, found = step.inputs[0].shape[1:3], step.output.shape[1:3]
     if min(size + strides) < 1 or found != tuple(
         -(-(side if same else side - length + 1) // stride)
         for side, length, stride in zip(sides, size, strides, strict=True)
     ):
-        raise ValueError(f"windows of {size} every {strides} do not lead from {sides} to {found}")
+        raise ValueError(f"the file is damaged: windows of {size} every {strides} do not lead from {sides} to {found}")
     return {"size": size, "strides": strides, "same": same}

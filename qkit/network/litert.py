@@ -1,10 +1,9 @@
 """A digit classifier as LiteRT runs it: one .tflite file, what stands in it, its answers and its speed.
 
 :func:`convert` makes one of a Keras network, :func:`deploy` writes our own thresholds into it. To read and to run one
-needs no TensorFlow.
+needs no TensorFlow, but LiteRT: without it, all here is an ImportError.
 """
 
-import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
+from qkit.keeping import write_whole
 from qkit.network.recipe import check_images, quiet
-from qkit.network.tflite import grid_of, import_litert, named_tensors, on_input_grid, read_operators, with_scales
+from qkit.network.tflite import import_litert, named_tensors, on_input_grid, read_operators, with_scales
 from qkit.numeric import Accuracy, QuantParams, dequantize
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -26,10 +26,7 @@ INTEGERS = {
 }
 BATCH = 250
 RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
-"""The runtimes, and LiteRT's names for them: the default, its own fast code, and its plain C++ loops.
-
-XNNPACK leaves what it does not know to LiteRT's own: softmax on integers, and everything on int16.
-"""
+"""The runtimes, and LiteRT's names for them: the default, its own fast code, and its plain C++ loops."""
 
 
 def convert(
@@ -51,8 +48,7 @@ def convert(
     int16x8    int8, biases int64              int16, calibrated          int16 and int8
     =========  ==============================  =========================  =================================
 
-    The converter of TensorFlow 2.21 has no other. Weights alone in int8, with all arithmetic in floats, need a package
-    of their own, AI Edge Quantizer; here float16 is what shrinks the file and changes nothing else.
+    There is no other: weights alone in int8, with arithmetic in floats, need another package, AI Edge Quantizer.
 
     Parameters
     ----------
@@ -61,28 +57,14 @@ def convert(
     kind : {"float32", "float16", "dynamic", "int8", "int16x8"}
         Images and probabilities are integers too in the last two.
     calibration : ndarray of uint8, shape (n, 28, 28), optional
-        The representative images that int8 and int16x8 need: the converter takes the smallest and the largest
-        number that each layer returns for them as its range. The other kinds do not look at them.
+        What int8 and int16x8 need: the smallest and the largest number that each layer returns for them is its range.
     per_channel : bool
         One scale for each output of a layer, or one for all its weights.
 
-    Returns
-    -------
-    LiteModel
+    A ValueError, if the kind is unknown, the calibration images are missing, none, or no grey levels, a weight is not
+    finite, or the network does not turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
 
-    Raises
-    ------
-    ValueError
-        If the kind is unknown, the calibration images are missing, none, or no grey levels, a weight is not finite,
-        or the network does not turn images (28, 28, 1) into 10 numbers.
-    ImportError
-        If LiteRT is not installed.
-
-    References
-    ----------
-    https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
-
-    Taught in notebook 05, section 2.
+    Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
     Examples
     --------
@@ -118,15 +100,7 @@ def convert(
 
 @dataclass(frozen=True)
 class Latency:
-    """How long an image takes.
-
-    Attributes
-    ----------
-    seconds : tuple of float
-        For one image, in each repeat.
-    batch, threads : int
-    runtime : str
-    """
+    """How long an image takes: ``seconds`` for one, in each repeat."""
 
     seconds: tuple[float, ...]
     batch: int
@@ -139,80 +113,43 @@ class Latency:
         return 1e6 * statistics.median(self.seconds)
 
     def __str__(self) -> str:
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return (
-            f"{self.microseconds:.1f} µs an image (batch {self.batch}, {threads}, {self.runtime}, "
-            f"median of {len(self.seconds)})"
-        )
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        how = f"batch {self.batch}, {threads}, {self.runtime}, median of {len(self.seconds)}"
+        return f"{self.microseconds:.1f} µs an image ({how})"
 
 
 @dataclass(frozen=True, repr=False)
 class LiteModel:
-    """A network in LiteRT's format.
+    """A network in LiteRT's format; ``content`` is the whole file. Taught in notebook 05, sections 3 and 4.
 
-    Taught in notebook 05, sections 3 and 4.
-
-    Parameters
-    ----------
-    content : bytes
-        The whole file.
-
-    Raises
-    ------
-    ValueError
-        If that is not a whole .tflite file, LiteRT cannot run it, or the network does not turn images (28, 28, 1)
-        into 10 numbers.
-    ImportError
-        If LiteRT is not installed.
+    A ValueError, if that is not a whole .tflite file, LiteRT cannot run it, or the network does not turn images
+    (28, 28, 1) into 10 numbers.
 
     Examples
     --------
-    >>> file = LiteModel.read("digits.tflite")  # doctest: +SKIP
-    >>> file.predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
+    >>> LiteModel.read("digits.tflite").predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
 
     content: bytes
 
     def __post_init__(self) -> None:
-        read_operators(self.content)
-        runner = Runner(self.content, 1, "xnnpack", 1)
-        _check_shapes(*runner.shapes)
+        # Before LiteRT loads it: a damaged file may ask for images of any size, and so for any memory.
+        first, *_, last = named_tensors(read_operators(self.content)).values()
+        _check_shapes(first.shape[1:], last.shape[1:])
+        object.__setattr__(self, "_grids", (first.grid, last.grid))
+        Runner(self.content)
 
     @classmethod
     def read(cls, path: str | Path) -> "LiteModel":
-        """Read a file.
-
-        Raises
-        ------
-        OSError
-            If there is none, or it cannot be read.
-        ValueError, ImportError
-            As for the class.
-        """
+        """Read a file; a ValueError as for the class, or an OSError."""
         try:
             return cls(Path(path).read_bytes())
         except ValueError as problem:
             raise ValueError(f"{path}: {problem}") from problem
 
     def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all; its name ends in ``.tflite`` by custom.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; what was there before is left as it was.
-        """
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        try:
-            with open(part, "wb") as file:
-                file.write(self.content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        """Write the file, whole or not at all; its name ends in ``.tflite`` by custom."""
+        write_whole(Path(path), lambda file: file.write(self.content))
 
     @property
     def size(self) -> int:
@@ -246,51 +183,40 @@ class LiteModel:
         """Return :meth:`tensors` to be looked at: with the scales in words, also where there are many."""
         table = self.tensors()
         table["scale"] = [
-            f"{np.size(scale)} scales, {np.min(scale):.2g} to {np.max(scale):.2g}"
-            if np.size(scale) > 1
-            else f"{scale:.4g}"
-            for scale in table["scale"].fillna(np.nan)
+            f"{np.size(s)} scales, {np.min(s):.2g} to {np.max(s):.2g}" if np.size(s) > 1 else f"{s:.4g}"
+            for s in table["scale"].fillna(np.nan)
         ]
         return table
 
-    def predict(self, images: np.ndarray, runtime: str = "xnnpack", threads: int = 1) -> np.ndarray:
+    def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
         """Return the probabilities, float32 (n, 10); those of a quantized output are multiples of its scale.
 
         Parameters
         ----------
         images : ndarray of uint8, shape (n, 28, 28)
+            At least one; what is no such array, and an unknown runtime, are a ValueError.
         runtime : {"xnnpack", "builtin", "reference"}
             They do not round alike: an integer inside the network may be one more or less.
-        threads : int
-
-        Raises
-        ------
-        ValueError
-            If there is no image, or its shape or type is another one; if the runtime is unknown.
         """
-        images = check_images(images)
-        runner = cache(lambda batch: Runner(self.content, batch, runtime, threads))
-        parts = []
-        for start in range(0, len(images), BATCH):
-            some = images[start : start + BATCH]
-            run = runner(len(some))
-            answers = run(on_input_grid(some, run.image))
-            parts.append(answers if run.answer is None else dequantize(answers, run.answer).astype(np.float32))
-        return np.concatenate(parts)
+        runner = cache(lambda batch: Runner(self.content, batch, runtime))
+        inputs, (_, grid) = self._inputs(images), self._grids
+        batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+        answers = np.concatenate([runner(len(batch))(batch) for batch in batches])
+        return answers if grid is None else dequantize(answers, grid).astype(np.float32)
 
     def outputs(self, images: np.ndarray, runtime: str = "xnnpack") -> list[np.ndarray]:
         """Return what each operator of the file hands on, in the order of the computation, as the file stores it.
 
-        Parameters and errors are those of :meth:`predict`. All numbers of all images at once: 40 kB an image.
+        Parameters are those of :meth:`predict`. All numbers of all images at once: 40 kB an image.
         """
-        images = check_images(images)
-        run = Runner(self.content, len(images), runtime, 1, keep=True)
-        run(on_input_grid(images, run.image))
-        return [run.tensor(step.output.index) for step in read_operators(self.content)]
+        inputs = self._inputs(images)
+        run = Runner(self.content, len(inputs), runtime, keep=True)
+        run(inputs)
+        return [run.interpreter.get_tensor(step.output.index) for step in read_operators(self.content)]
 
-    def accuracy(self, images: np.ndarray, labels: np.ndarray, runtime: str = "xnnpack", threads: int = 1) -> Accuracy:
-        """Return how often the network is right; parameters and errors as for :meth:`predict`."""
-        return Accuracy.of(self.predict(images, runtime, threads).argmax(axis=1), labels)
+    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> Accuracy:
+        """Return how often the network is right."""
+        return Accuracy.of(self.predict(images).argmax(axis=1), labels)
 
     def latency(
         self, images: np.ndarray, batch: int = 1, repeats: int = 9, threads: int = 1, runtime: str = "xnnpack"
@@ -298,28 +224,24 @@ class LiteModel:
         """Measure the time an image takes, from handing a batch over to having its answers.
 
         The grey levels are turned into the network's numbers before that. One repeat more, the first, is not
-        counted; images beyond the last whole batch are left out.
-
-        Raises
-        ------
-        ValueError
-            As for :meth:`predict`; and if a batch is larger than there are images, or nothing is to be repeated.
+        counted; images beyond the last whole batch are left out. A batch of more than all images is a ValueError.
         """
-        images = check_images(images)
-        if not 1 <= batch <= len(images) or repeats < 1:
-            raise ValueError(
-                f"batch must be from 1 to the {len(images)} images and repeats at least 1, got {batch} and {repeats}"
-            )
+        inputs = self._inputs(images)
+        if not 1 <= batch <= len(inputs) or repeats < 1:
+            raise ValueError(f"batch {batch} must be from 1 to the {len(inputs)} images, repeats {repeats} at least 1")
         run = Runner(self.content, batch, runtime, threads)
-        count = len(images) // batch
-        batches = np.split(on_input_grid(images[: count * batch], run.image), count)
+        count = len(inputs) // batch
+        batches = np.split(inputs[: count * batch], count)
         seconds = []
         for _ in range(repeats + 1):
             start = perf_counter()
-            for inputs in batches:
-                run(inputs)
+            for some in batches:
+                run(some)
             seconds.append((perf_counter() - start) / (count * batch))
         return Latency(tuple(seconds[1:]), batch, threads, runtime)
+
+    def _inputs(self, images: np.ndarray) -> np.ndarray:
+        return on_input_grid(check_images(images), self._grids[0])
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]
@@ -335,36 +257,22 @@ def deploy(
     """Return the converted network with other scales and zero-points, weights and biases quantized anew.
 
     LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that
-    say what they stand for, so those of any other method can be written into it. That takes milliseconds and is
-    exact. Everything that is not named keeps the converter's scale. The softmax's output has always 1/256.
+    say what they stand for, so those of any other method can be written into it, rounded to float32. Everything that
+    is not named keeps the converter's scale. The softmax's output has always 1/256.
 
     Parameters
     ----------
-    model : keras.Sequential
-        The network that was converted.
-    converted : LiteModel
-        From ``convert(model, "int8", ...)``.
+    model, converted
+        A network, and what ``convert(model, "int8", ...)`` made of it.
     activations : mapping of layer name, ``"image"`` or ``"logits"``, to QuantParams, optional
-        With 8 bits, per tensor; unsigned ones are stored as int8, which stands for the same numbers. The output
-        of a pooling layer has the scale of the layer before it: name either.
-        ``"logits"`` is what the softmax of the last layer takes.
+        With 8 bits, per tensor; unsigned ones are stored as int8, which stands for the same numbers. The output of a
+        pooling layer has the scale of the layer before it: name either. ``"logits"`` is what the last softmax takes.
     weights : mapping of layer name to QuantParams, optional
-        Symmetric, per tensor or along the last axis, at most 8 bits with a narrow range: fewer bits use fewer of
-        int8's integers, and save no byte.
+        Symmetric, per tensor or along the last axis, at most 8 bits with a narrow range: fewer bits save no byte.
 
-    Returns
-    -------
-    LiteModel
-        Its scales are those of the parameters, rounded to float32.
-
-    Raises
-    ------
-    ValueError
-        If the network was not converted to int8, is another one, or has no such layer, or one whose scales cannot be
-        changed here; if parameters cannot be stored in int8, a bias does not fit into int32 at such small scales, or
-        LiteRT cannot compute with them.
-
-    Taught in notebook 05, section 6.
+    A ValueError, if the network was not converted to int8, is another one, has no such layer, or one whose scales
+    cannot be changed; if the parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with
+    them. Taught in notebook 05, section 6.
 
     Examples
     --------
@@ -375,73 +283,54 @@ def deploy(
     for layer in model.layers:
         if layer.weights and not hasattr(layer, "kernel"):
             raise ValueError(
-                f"the weights of layer {layer.name!r} ({type(layer).__name__}) do not stand in the file as they are: "
-                "scales can be changed in networks of Conv2D and Dense, pooling and Flatten. Fold BatchNormalization "
-                "into the weights before it, and convert that"
+                f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are, so its "
+                "scales cannot be changed. Fold BatchNormalization into the weights before it, and convert that"
             )
     layers = {layer.name: layer.get_weights() for layer in model.layers}
     content = with_scales(converted.content, layers, activations or {}, weights or {})
     try:
         return LiteModel(content)
     except ValueError as problem:
-        raise ValueError(
-            f"LiteRT cannot compute with scales so far apart ({problem.__cause__ or problem})"
-        ) from problem
+        raise ValueError(f"LiteRT cannot compute with scales so far apart ({problem})") from problem
 
 
 class Runner:
     """A .tflite file loaded into LiteRT, ready for batches of one size; errors as for :class:`LiteModel`.
 
-    ``image`` and ``answer`` are the grids of its two ends, ``None`` for floats, and ``shapes`` their shapes. With
-    ``keep`` it keeps the numbers between the layers, for :meth:`tensor`.
+    With ``keep``, ``interpreter`` keeps the numbers between the layers.
     """
 
-    def __init__(self, content: bytes, batch: int, runtime: str, threads: int, keep: bool = False) -> None:
+    def __init__(self, content: bytes, batch: int = 1, runtime: str = "xnnpack", threads: int = 1, keep: bool = False):
         if runtime not in RESOLVERS:
             raise ValueError(f"runtime must be one of {', '.join(RESOLVERS)}, got {runtime!r}")
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
         litert = import_litert("interpreter")
         try:
             with quiet():
-                self._interpreter = litert.Interpreter(
+                self.interpreter = litert.Interpreter(
                     model_content=content,
                     num_threads=threads,
                     experimental_preserve_all_tensors=keep,
                     experimental_op_resolver_type=litert.OpResolverType[RESOLVERS[runtime]],
                 )
-                ends = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
-                self._first, self._last = (end["index"] for end in ends)
-                self.shapes = tuple(tuple(end["shape"][1:].tolist()) for end in ends)
-                if batch > 1:
-                    self._interpreter.resize_tensor_input(self._first, (batch, *self.shapes[0]))
-                self._interpreter.allocate_tensors()
-            self.image, self.answer = (
-                grid_of(np.dtype(end["dtype"]).name, *list(end["quantization_parameters"].values())[:2]) for end in ends
-            )
+                first, last = self.interpreter.get_input_details()[0], self.interpreter.get_output_details()[0]
+                self._first, self._last = first["index"], last["index"]
+                self.interpreter.resize_tensor_input(self._first, (batch, *first["shape"][1:]))
+                self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError, IndexError) as problem:
             raise ValueError(
-                f"LiteRT cannot run these {len(content):,} bytes: they are damaged or cut off, or not for its runtime "
-                f"{runtime} ({problem})"
+                f"LiteRT cannot run these {len(content):,} bytes: damaged, cut off, or not for {runtime} ({problem})"
             ) from problem
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's output as it is for a batch of its numbers."""
-        self._interpreter.set_tensor(self._first, inputs)
         try:
-            self._interpreter.invoke()
+            self.interpreter.set_tensor(self._first, inputs)
+            self.interpreter.invoke()
         except RuntimeError as problem:
             raise ValueError(f"LiteRT cannot run this file, which must be damaged ({problem})") from problem
-        return self._interpreter.get_tensor(self._last)
-
-    def tensor(self, index: int) -> np.ndarray:
-        """Return any tensor of the last batch, by its place in the file."""
-        return self._interpreter.get_tensor(index)
+        return self.interpreter.get_tensor(self._last)
 
 
 def _check_shapes(image: tuple, answer: tuple) -> None:
     if (image, answer) != ((28, 28, 1), (10,)):
-        raise ValueError(
-            f"the network must turn images (28, 28, 1) into 10 numbers, its shapes are {(image, answer)}; "
-            "it should begin with keras.layers.Input((28, 28, 1)) and end with keras.layers.Dense(10)"
-        )
+        raise ValueError(f"the network must turn images (28, 28, 1) into 10 numbers, its shapes are {(image, answer)}")

@@ -1,11 +1,9 @@
 """What stands in a .tflite file: operators in the order in which they run, the tensors between them, their scales.
 
 The file is a FlatBuffer: its numbers lie in it as they lie in memory. So the arrays here are views. Those of a
-``bytearray`` can be written to, and that changes the file; its size stays. The schema that comes with LiteRT reads it;
-TensorFlow is not needed.
+``bytearray`` can be written to, and that changes the file. LiteRT's schema reads it; TensorFlow is not needed.
 """
 
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,6 +13,7 @@ import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, quantize
 
+Grids = Mapping[str, QuantParams]
 WEIGHTED = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 ROLES = {"CONV_2D": ("weights", "bias"), "FULLY_CONNECTED": ("weights", "bias"), "RESHAPE": ("shape",)}
 """What an operator takes beside the numbers that flow through the network."""
@@ -24,28 +23,14 @@ SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
 """Operators that hand on integers, or means of integers, as they are: their output has the scale of their input."""
 ANY_SCALE = "CONV_2D", "FULLY_CONNECTED", "SOFTMAX", "ADD", "MEAN"
 """Operators that LiteRT computes with whatever scales the file has; the biases of the first two depend on them."""
-FAULTS = (struct.error, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
-"""What reading numbers that stand for nothing ends in."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """One tensor of the file.
+    """One tensor of the file: its place there, TensorFlow's name for it, if any, and what it holds.
 
-    Attributes
-    ----------
-    index : int
-        Its place in the file.
-    name : str
-        As TensorFlow called it; tensors need not have one.
-    shape : tuple of int
-    dtype : str
-        Such as ``"int8"``.
-    scale : ndarray of float32, shape (channels,)
-        One number for a tensor that is quantized as a whole, none for one that is not quantized.
-    zero_point : ndarray of int64, shape (channels,)
-    data : ndarray of uint8, shape (bytes,)
-        The bytes that are stored: none for what is computed when the network runs.
+    ``scale`` (float32) and ``zero_point`` (int64) are arrays of one number, or of one a channel; empty, if it is not
+    quantized. ``data`` (uint8) are the bytes that are stored: none for what is computed when the network runs.
     """
 
     index: int
@@ -64,7 +49,10 @@ class Tensor:
     @property
     def grid(self) -> QuantParams | None:
         """The grid of an image or an activation; ``None`` for floats."""
-        return grid_of(self.dtype, self.scale, self.zero_point)
+        if self.dtype not in ("int8", "uint8", "int16"):
+            return None
+        spec = QuantSpec(8 * np.dtype(self.dtype).itemsize, signed=self.dtype != "uint8")
+        return QuantParams(self.scale.item(), self.zero_point.item(), spec)
 
     @property
     def layer(self) -> str:
@@ -94,26 +82,22 @@ class Operator:
 
 
 def read_operators(content: bytes | bytearray) -> list[Operator]:
-    """Return the operators of a file, in the order in which they run.
+    """Return the operators of a file, in the order in which they run. Two that share a tensor share the object.
 
-    Two operators that share a tensor share the object. A bias that is left out because it is 0 is not among the
-    inputs.
-
-    Raises
-    ------
-    ValueError
-        If it is not a .tflite file, is damaged or cut off. LiteRT believes what it reads: one wrong byte, such as one
-        of a zero-point, could end the process.
-    ImportError
-        If LiteRT is not installed.
+    A bias that is left out because it is 0 is not among the inputs. A ValueError, if it is not a .tflite file, is
+    damaged or cut off. LiteRT believes what it reads: one wrong byte, such as one of a zero-point, could end the
+    process.
     """
     schema, magic = import_litert("schema_py_generated"), bytes(content[4:8])
     if magic != b"TFL3":
         raise ValueError(f"this is not a .tflite file: bytes 4 to 8 of one are b'TFL3', here they are {magic!r}")
     try:
-        return _operators(schema, content)
-    except FAULTS as problem:
+        operators = _operators(schema, content)
+        named_tensors(operators)
+    except Exception as problem:
+        # Numbers that stand for nothing make the reader raise almost anything.
         raise ValueError(f"this .tflite file of {len(content):,} bytes is damaged or cut off ({problem})") from problem
+    return operators
 
 
 def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
@@ -123,12 +107,13 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     ``logits`` for what the softmax of the last layer takes. Float16 weights come with what they are turned into
     when the file is loaded: ``weights, as float32``.
     """
-    stored = {step.output: step.inputs[0] for step in operators if _widens(step)}
-    steps = [step for step in operators if not _widens(step)]
+    widened = [step for step in operators if step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0]
+    stored = {step.output: step.inputs[0] for step in widened}
+    steps = [step for step in operators if step.output not in stored]
     found = {("image", "input"): steps[0].inputs[0]}
     layer = "image"
     for step in steps:
-        if step.kind == "SOFTMAX":
+        if step.kind == "SOFTMAX" and (layer, "output") in found:
             found[layer, "logits"] = found.pop((layer, "output"))
         else:
             layer = step.layer
@@ -141,46 +126,27 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     return found
 
 
-def grid_of(dtype: str, scale: np.ndarray, zero_point: np.ndarray) -> QuantParams | None:
-    """Return the grid of an image or an activation, of whose scale and zero-point the file has arrays of one number.
-
-    ``None`` stands for floats.
-    """
-    if dtype not in ("int8", "uint8", "int16"):
-        return None
-    bits = 8 * np.dtype(dtype).itemsize
-    return QuantParams(scale.item(), zero_point.item(), QuantSpec(bits, signed=dtype != "uint8"))
-
-
 def on_input_grid(images: np.ndarray, grid: QuantParams | None) -> np.ndarray:
-    """Turn grey levels (n, height, width) into what a network takes (n, height, width, 1): floats, or integers.
-
-    There are only 256 grey levels, so each is quantized once.
-    """
+    """Turn grey levels (n, height, width) into what a network takes (n, height, width, 1): floats, or integers."""
     levels = np.arange(256, dtype=np.float32) / 255
     return (levels if grid is None else quantize(levels, grid))[images][..., None]
 
 
-def with_scales(
-    content: bytes,
-    layers: Mapping[str, list[np.ndarray]],
-    activations: Mapping[str, QuantParams],
-    weights: Mapping[str, QuantParams],
-) -> bytes:
+def with_scales(content: bytes, layers: Mapping[str, list[np.ndarray]], activations: Grids, weights: Grids) -> bytes:
     """Return the file with other scales and zero-points, weights and biases quantized anew with them.
 
     Parameters and errors are those of :func:`qkit.network.deploy`; ``layers`` are the float kernels and biases by name.
-    (The other way, fake-quantization nodes before conversion, takes a conversion each time, and TensorFlow 2.21 fails
-    to convert them on the weights of a dense layer per channel.)
     """
+    with np.errstate(over="ignore", under="ignore"):
+        activations, weights = (
+            {name: QuantParams(np.float32(p.scale), p.zero_point, p.spec) for name, p in grids.items()}
+            for grids in (activations, weights)
+        )
     changed = bytearray(content)
     operators = read_operators(changed)
     for step in operators:
         if step.kind not in (*SAME_SCALE, *ANY_SCALE):
-            raise ValueError(
-                f"{step.layer} is a {step.kind}; scales can be changed in networks of "
-                f"{', '.join(sorted({*SAME_SCALE, *ANY_SCALE}))}: leave the converter's scales in this one"
-            )
+            raise ValueError(f"{step.layer} is a {step.kind}, and the scales of such a network cannot be changed here")
     _lay_grids(operators, activations)
     steps = {step.layer: step for step in operators if step.kind in WEIGHTED}
     _refuse_unknown(weights, steps, "weights")
@@ -188,22 +154,26 @@ def with_scales(
         inputs, kernel, *q_bias = step.inputs
         real_kernel, *real_bias = layers.get(layer, [np.zeros(0)])
         real_bias = real_bias[0] if real_bias else np.zeros(kernel.shape[0])
-        _refuse_another(layer, real_kernel, real_bias, kernel, q_bias)
+        if np.moveaxis(real_kernel, -1, 0).shape != kernel.shape or not all(
+            np.all(np.abs(real_bias - bias.scale * bias.values) <= bias.scale) for bias in q_bias
+        ):
+            raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
         if layer in weights:
             _store_kernel(layer, real_kernel, weights[layer], kernel)
         for bias in q_bias:
-            _store_bias(layer, real_bias, inputs.scale * kernel.scale, bias)
+            bias.scale[:] = inputs.scale * kernel.scale
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                steps_of_bias = np.rint(real_bias / bias.scale.astype(np.float64))
+            if not np.all(np.abs(steps_of_bias) < 2**31):
+                raise ValueError(
+                    f"the bias of {layer} does not fit into int32 at scales as small as {bias.scale.min():g}"
+                )
+            bias.values[:] = steps_of_bias
     return bytes(changed)
 
 
 def import_litert(module: str):
-    """Import a module of LiteRT, of which there is none for some computers.
-
-    Raises
-    ------
-    ImportError
-        If LiteRT is not installed.
-    """
+    """Import a module of LiteRT; an ImportError says what to do where there is none."""
     try:
         return import_module(f"ai_edge_litert.{module}")
     except ImportError as problem:
@@ -261,28 +231,20 @@ def _check(step: Operator) -> None:
             raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
     if step.kind == "SOFTMAX" and not np.all(step.options.beta * step.inputs[0].scale > 2**-26):
         raise ValueError(f"softmax of numbers times {step.options.beta:g}, scale {step.inputs[0].scale}")
-    if step.kind == "RESHAPE" and any(
-        (shape.dtype, shape.shape) != ("int32", (len(step.output.shape),)) for shape in step.inputs[1:]
-    ):
+    wanted = "int32", (len(step.output.shape),)
+    if step.kind == "RESHAPE" and any((shape.dtype, shape.shape) != wanted for shape in step.inputs[1:]):
         raise ValueError(f"{step.output.name} has shape {step.output.shape}, but is told another one")
 
 
-def _widens(step: Operator) -> bool:
-    """Say whether the step turns stored numbers into floats."""
-    return step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0
-
-
-def _lay_grids(operators: list[Operator], activations: Mapping[str, QuantParams]) -> None:
+def _lay_grids(operators: list[Operator], activations: Grids) -> None:
     fixed = [step.output for step in operators if step.kind == "SOFTMAX"]
     names = {
         "logits" if role == "logits" else layer: tensor
         for (layer, role), tensor in named_tensors(operators).items()
         if role in ("input", "output", "logits") and tensor not in fixed
     }
-    if names["image"].dtype != "int8":
-        raise ValueError(
-            f"only a network converted to int8 can take other scales, this one takes {names['image'].dtype}"
-        )
+    if (dtype := names["image"].dtype) != "int8":
+        raise ValueError(f"only a network converted to int8 can take other scales, this one takes {dtype}")
     _refuse_unknown(activations, names, "outputs to quantize")
     origin = {tensor: tensor for tensor in names.values()}
     for step in operators:
@@ -293,7 +255,7 @@ def _lay_grids(operators: list[Operator], activations: Mapping[str, QuantParams]
         spec = params.spec
         if spec.bits != 8 or spec.narrow_range or spec.axis is not None:
             raise ValueError(f"outputs need all 256 integers of 8 bits, and one scale; got for {name} {params}")
-        grid = _scale(name, params), params.zero_point - (0 if spec.signed else 128)
+        grid = params.scale, params.zero_point - (0 if spec.signed else 128)
         if laid.setdefault(origin[names[name]], grid) != grid:
             raise ValueError(f"{name} has the scale of the layer before it, and that is given another one")
     for tensor, source in origin.items():
@@ -303,50 +265,21 @@ def _lay_grids(operators: list[Operator], activations: Mapping[str, QuantParams]
 
 def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
     spec = params.spec
-    if kernel.dtype != "int8":
-        raise ValueError(f"weights can be written where there are int8 ones, {layer} has {kernel.dtype}")
-    if not (spec.symmetric and spec.signed and spec.qmin >= -127):
+    if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
         raise ValueError(
-            f"weights need signed, symmetric integers from -127 at the lowest (narrow_range), got for {layer} {params}"
+            f"weights need int8 in the file, and signed, symmetric integers from -127 at the lowest (narrow_range); "
+            f"{layer} has {kernel.dtype}, got {params}"
         )
     if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
         raise ValueError(
-            f"weights have a scale for each index of the last axis, in a file converted with per_channel=True; got "
-            f"for {layer} {params} and a file with {len(kernel.scale)}"
+            f"{len(kernel.scale)} scales for {layer} cannot become those of {params}: they are one for each index of "
+            "the last axis, in a file converted with per_channel=True"
         )
-    scale = _scale(layer, params)
-    q_kernel = quantize(real, QuantParams(scale, params.zero_point, spec))
-    kernel.scale[:] = scale
-    kernel.values[:] = np.moveaxis(q_kernel, -1, 0)
+    kernel.values[:] = np.moveaxis(quantize(real, params), -1, 0)
+    kernel.scale[:] = params.scale
 
 
-def _store_bias(layer: str, real: np.ndarray, scale: np.ndarray, bias: Tensor) -> None:
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        q_bias = np.rint(real / scale.astype(np.float64))
-    if not np.all(np.abs(q_bias) < 2**31):
-        raise ValueError(f"the bias of {layer} does not fit into int32 at scales as small as {scale.min():g}")
-    bias.scale[:] = scale
-    bias.values[:] = q_bias
-
-
-def _scale(name: str, params: QuantParams) -> np.ndarray:
-    with np.errstate(under="ignore", over="ignore"):
-        scale = np.asarray(params.scale).astype(np.float32)
-    if not np.all((scale > 0) & np.isfinite(scale)):
-        raise ValueError(f"the file holds scales as float32, and that of {name} does not fit: {params}")
-    return scale
-
-
-def _refuse_unknown(params: Mapping[str, QuantParams], known: Iterable[str], what: str) -> None:
+def _refuse_unknown(params: Grids, known: Iterable[str], what: str) -> None:
     for name in params:
         if name not in known:
             raise ValueError(f"there are no {what} called {name!r}; there are {', '.join(known)}")
-
-
-def _refuse_another(layer: str, kernel: np.ndarray, bias: np.ndarray, q_kernel: Tensor, q_bias: list[Tensor]) -> None:
-    same = np.moveaxis(kernel, -1, 0).shape == q_kernel.shape
-    for tensor in q_bias if same else ():
-        scale = tensor.scale.astype(np.float64)
-        same = np.all(np.abs(bias - scale * tensor.values) <= scale)
-    if not same:
-        raise ValueError(f"the file was not converted from this network: {layer} has other weights there")

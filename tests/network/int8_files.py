@@ -1,5 +1,6 @@
 """Full-int8 .tflite files, and what LiteRT computes from them: for tests and benchmarks."""
 
+import flatbuffers
 import numpy as np
 
 from qkit.network.backend import keras, quiet, tf
@@ -55,6 +56,13 @@ def _convert(converter, io) -> bytes:
 
 def litert_outputs(content: bytes, runtime: str, x: np.ndarray) -> list[np.ndarray]:
     """Return what LiteRT computes from inputs ``x``: the output of every operator, in the order of the file."""
-    run = Runner(content, len(x), runtime, threads=1, keep=True)
+    run = Runner(content, len(x), runtime, keep=True)
     run(x)
-    return [run.tensor(operator.output.index) for operator in read_operators(content)]
+    return [run.interpreter.get_tensor(operator.output.index) for operator in read_operators(content)]
+
+
+def packed(file) -> bytes:
+    """Return the file that the schema's objects describe."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
