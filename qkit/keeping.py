@@ -18,6 +18,8 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]
+MOST_BYTES = 500_000_000
+"""What the arrays of a file may take: nine times MNIST. A zip file of a few kilobytes can unpack to any size."""
 
 
 def checkout() -> Path:
@@ -27,7 +29,12 @@ def checkout() -> Path:
 
 def data_home() -> Path:
     """Return the folder for downloads and results: ``QKIT_DATA`` (relative to the checkout), else ``data/``."""
-    return checkout() / os.path.expanduser(os.environ.get("QKIT_DATA") or "data")
+    named = os.environ.get("QKIT_DATA") or "data"
+    try:
+        return checkout() / Path(named).expanduser()
+    except RuntimeError as problem:
+        warnings.warn(f"QKIT_DATA={named} is no folder ({problem}) data/ is used instead.", stacklevel=2)
+        return checkout() / "data"
 
 
 def key(version: int, **what: object) -> str:
@@ -100,15 +107,23 @@ def alone(path: Path, what: str) -> AcquireReturnProxy:
 def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
     """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
 
-    Raises a FileNotFoundError, or for a file that cannot be read a ValueError that names it.
+    Raises a FileNotFoundError; or a ValueError that names the file, if it cannot be read, is none, or unpacks to more
+    than 500 MB.
     """
     try:
-        with zipfile.ZipFile(path) as members:
-            arrays = {}
-            for name in names or [each.removesuffix(".npy") for each in members.namelist()]:
-                with members.open(f"{name}.npy") as member:
-                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-            return arrays
+        with open(path, "rb") as file:
+            start = file.read(12)
+            if not start.startswith(b"PK"):
+                raise ValueError(f"not an .npz file, for it begins with {start!r}: a web page, or a Git-LFS pointer?")
+            with zipfile.ZipFile(file) as members:
+                size = sum(member.file_size for member in members.infolist())
+                if size > MOST_BYTES:
+                    raise ValueError(f"its arrays take {size:,} bytes, more than {MOST_BYTES:,}")
+                arrays = {}
+                for name in names or [each.removesuffix(".npy") for each in members.namelist()]:
+                    with members.open(f"{name}.npy") as member:
+                        arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+                return arrays
     except FileNotFoundError:
         raise
     except Exception as problem:

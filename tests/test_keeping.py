@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from qkit import keeping
 from qkit.keeping import check_like, data_home, kept, key, read_arrays
 from tests.rights import nobody_may_enter
 
@@ -91,8 +94,9 @@ def test_what_is_no_npz_file_is_called_so(tmp_path):
     page, pointer = b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\noid sha256:731c"
     for content in (page, pointer, b""):
         (tmp_path / "x.npz").write_bytes(content)
-        with pytest.raises(ValueError, match=r"x\.npz cannot be read \(File is not a zip file"):
+        with pytest.raises(ValueError, match=r"x\.npz cannot be read \(not an \.npz file.*web page, or a Git-LFS") as e:
             read_arrays(tmp_path / "x.npz")
+        assert "pickle" not in str(e.value)
 
 
 def test_members_that_are_no_arrays_are_refused(tmp_path):
@@ -104,6 +108,17 @@ def test_members_that_are_no_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="cannot be read"):
         read_arrays(tmp_path / "x.npz")
+
+
+def test_a_zip_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(40_000_000, np.uint8))
+    assert len(read_arrays(tmp_path / "x.npz")["a"]) == 40_000_000
+    monkeypatch.setattr(keeping, "MOST_BYTES", 39_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="its arrays take 40,000,128 bytes, more than 39,000,000"):
+        read_arrays(tmp_path / "x.npz")
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_any_flipped_byte_is_noticed(tmp_path):
@@ -222,9 +237,14 @@ def test_a_folder_that_cannot_be_made_or_entered_loses_nothing(tmp_path):
 
 
 @posix
-def test_a_home(monkeypatch):
+def test_a_home_that_there_is_not(monkeypatch):
+    monkeypatch.setenv("QKIT_DATA", "~nosuchuser/x")
+    with pytest.warns(UserWarning, match="QKIT_DATA=~nosuchuser/x is no folder .* data/ is used instead"):
+        assert data_home() == Path(__file__).parents[1] / "data"
     monkeypatch.setenv("QKIT_DATA", "~")
-    assert data_home() == Path.home()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert data_home() == Path.home()
 
 
 def test_a_shared_folder_that_is_read_only_can_be_read(tmp_path, monkeypatch):

@@ -71,6 +71,8 @@ def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
     images : ndarray of uint8, shape (count, 28, 28)
     labels : ndarray of uint8, shape (count,)
     """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
     blocks = range(-(-count // BLOCK))
     with ThreadPoolExecutor(max_workers=2) as threads:
         drawn = threads.map(lambda block: _draw_block(split, block), blocks)
