@@ -82,7 +82,7 @@ class Dense(Layer):
     """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
 
     ``q_weights`` are int8, shape (channels, inputs), ``q_bias`` int32, shape (channels,); ``w`` is the grid of the
-    weights, and ``relu`` says whether a ReLU follows.
+    weights, and ``relu`` says whether a ReLU follows. A ValueError, if sums may become more than an int32 holds.
     """
 
     op = "FULLY_CONNECTED"
@@ -91,6 +91,10 @@ class Dense(Layer):
     q_bias: np.ndarray
     w: QuantParams
     relu: bool
+
+    def __post_init__(self) -> None:
+        if self._largest + np.max(np.abs(self.folded_bias)) >= 2**31:
+            raise ValueError(f"the sums of {self.name} may become more than an int32 holds")
 
     @cached_property
     def requantizer(self) -> Requantizer:
@@ -159,8 +163,12 @@ class Dense(Layer):
         NumPy multiplies matrices of floats ten times as fast as matrices of integers. The sums are the same as
         long as none, not even of a part of the products, passes the last integer that the floats hold exactly.
         """
-        largest = 128 * np.abs(self._rows.astype(np.int64)).sum(axis=1).max()
-        return np.ascontiguousarray(self._rows.T, np.float32 if largest <= 2**24 else np.float64)
+        return np.ascontiguousarray(self._rows.T, np.float32 if self._largest <= 2**24 else np.float64)
+
+    @cached_property
+    def _largest(self) -> int:
+        """What Σ |q_x * q_w| cannot pass, whatever the input."""
+        return 128 * int(np.abs(self._rows.astype(np.int64)).sum(axis=1).max())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

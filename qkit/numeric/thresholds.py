@@ -268,6 +268,8 @@ def admm(
         start = values.largest
     if not (isinstance(start, Real) and 0 < start <= LARGEST):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
+    if not (is_integer(rounds) and rounds >= 1):
+        raise ValueError(f"rounds must be a whole number, at least 1, got {rounds!r}")
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
     for _ in range(rounds):
         aq, qq = _products(values, scale, steps)  # mean(a q) and mean(q²) of the best integers for the scale

@@ -202,3 +202,8 @@ def test_unsigned_becomes_signed_and_back():
     assert there.dtype == np.int8
     np.testing.assert_array_equal(there, levels.astype(int) - 128)
     np.testing.assert_array_equal(Shift(**common(x=signed, y=unsigned)).run(there), levels)
+
+
+def test_sums_beyond_int32_are_refused():
+    with pytest.raises(ValueError, match="the sums of layer may become more than an int32 holds"):
+        dense(q_weights=np.full((1, 140_000), 127, np.int8))

@@ -628,6 +628,9 @@ def test_bad_options():
     for start in ("min", None, x, 0, -1.0, np.nan, np.inf, 2e100):
         with pytest.raises(ValueError, match="start must be 'search', 'max' or a positive threshold, got"):
             thresholds.admm(x, start=start)
+    for rounds in (0, 2.5, None):
+        with pytest.raises(ValueError, match="rounds must be a whole number, at least 1, got"):
+            thresholds.admm(x, rounds=rounds)
     for data in (x, histogram_of(x)):
         with pytest.raises(ValueError, match="start=5000 is so large that every value rounds to 0"):
             thresholds.admm(data, start=5000.0)
