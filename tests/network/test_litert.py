@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from qkit.network import (
 )
 from qkit.network.backend import keras, tf
 from qkit.network.litert import KINDS, RESOLVERS
-from qkit.network.tflite import named_tensors, read_operators
+from qkit.network.tflite import import_litert, named_tensors, read_operators
 from qkit.numeric import QuantParams, thresholds
 
 WEIGHTS = QuantSpec(symmetric=True, narrow_range=True, axis=-1)
@@ -300,6 +301,13 @@ def test_scales_and_zero_points_that_stand_for_nothing(files):
         for read in (LiteModel, IntegerNetwork.read):
             with pytest.raises(ValueError, match=r"damaged or cut off .*conv1.* has scale"):
                 read(bytes(content))
+    schema = import_litert("schema_py_generated")
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+    file.subgraphs[0].tensors[9].quantization.scale = None  # of the logits: fatal to the reference softmax
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    with pytest.raises(ValueError, match=r"dense1.* of int8 has scale \[\]"):
+        LiteModel(bytes(builder.Output()))
 
 
 FLIPS = """
