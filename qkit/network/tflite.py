@@ -227,7 +227,8 @@ def _check(step: Operator) -> None:
     for tensor in (*step.inputs, step.output):
         scale, zero_point = tensor.scale, tensor.zero_point
         lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
-        if not np.all((scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)):
+        fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
+        if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
             raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
     if step.kind == "SOFTMAX" and not np.all(step.options.beta * step.inputs[0].scale > 2**-26):
         raise ValueError(f"softmax of numbers times {step.options.beta:g}, scale {step.inputs[0].scale}")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -300,6 +301,13 @@ def test_scales_and_zero_points_that_stand_for_nothing(files):
         for read in (LiteModel, IntegerNetwork.read):
             with pytest.raises(ValueError, match=r"damaged or cut off .*conv1.* has scale"):
                 read(bytes(content))
+    schema = import_litert("schema_py_generated")
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+    file.subgraphs[0].tensors[9].quantization.scale = None  # of the logits: fatal to the reference softmax
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(file.Pack(builder), b"TFL3")
+    with pytest.raises(ValueError, match=r"dense1.* of int8 has scale \[\]"):
+        LiteModel(bytes(builder.Output()))
 
 
 def test_a_file_that_asks_for_all_memory(files):
