@@ -109,6 +109,13 @@ def check_images(images: np.ndarray) -> np.ndarray:
     return images
 
 
+def input_batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Check the images, and turn them :func:`as_input`, so many at a time."""
+    images = check_images(images)
+    for start in range(0, len(images), size):
+        yield as_input(images[start : start + size])
+
+
 _ONE_AT_A_TIME = threading.RLock()
 
 
