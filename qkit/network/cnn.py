@@ -12,7 +12,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
-from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES, as_input, check_images
+from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES, as_input, input_batches
 
 
 def build(name: str, seed: int = 0) -> keras.Sequential:
@@ -110,9 +110,7 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> k
 
 def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28); other images are a ValueError."""
-    images = check_images(images)
-    parts = [model(as_input(images[start : start + 500]), training=False) for start in range(0, len(images), 500)]
-    return np.concatenate(parts)
+    return np.concatenate([model(batch, training=False) for batch in input_batches(images, 500)])
 
 
 @contextlib.contextmanager

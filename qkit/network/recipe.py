@@ -101,7 +101,7 @@ def as_input(images: np.ndarray) -> np.ndarray:
 def check_images(images: np.ndarray) -> np.ndarray:
     """Return the images as an array; a ValueError, if there is none, or they are not uint8 of shape (n, 28, 28)."""
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:
         raise ValueError(
             "images must be grey levels, uint8 of shape (n, 28, 28) with at least one image, "
             f"got {images.dtype} of shape {images.shape}"
@@ -109,15 +109,20 @@ def check_images(images: np.ndarray) -> np.ndarray:
     return images
 
 
+def input_batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Check the images, and turn them :func:`as_input`, so many at a time."""
+    images = check_images(images)
+    for start in range(0, len(images), size):
+        yield as_input(images[start : start + size])
+
+
 _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hide warnings, log messages, and what C++ code writes to standard error past Python; exceptions pass.
-
-    All of these belong to the whole process, so of several threads that want silence one waits for the other.
-    """
+    """Hide warnings, log messages, and what C++ code writes to standard error past Python; exceptions pass."""
+    # All of these belong to the whole process.
     with _ONE_AT_A_TIME, open(os.devnull, "w") as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sys.stderr.flush()

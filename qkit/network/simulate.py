@@ -18,7 +18,7 @@ import numpy as np
 
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
-from qkit.network.recipe import Weights, as_input, check_images
+from qkit.network.recipe import Weights, input_batches
 from qkit.numeric import (
     Accuracy,
     Histogram,
@@ -192,7 +192,7 @@ class QuantizedNetwork:
             weights[name] = Weights(tf.constant(on_its_grid), tf.constant(bias))
         places = "image", *(layer.name for layer in self.plan)
         grids = tf.constant([grid_row(self.activations.get(name)) for name in places])
-        for batch in _batches(images):
+        for batch in input_batches(images, BATCH):
             yield compiled(self.plan)(tf.constant(batch), weights, grids)
 
     def __repr__(self) -> str:
@@ -378,18 +378,13 @@ def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: C
     found = {}
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
     probe = keras.Model(model.inputs, layers)
-    for batch in progress(_batches(images), total=-(-len(images) // BATCH), description=what, unit=" batches"):
+    batches = input_batches(images, BATCH)
+    for batch in progress(batches, total=-(-len(images) // BATCH), description=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):
             here = measure(name, np.asarray(outputs[name]))
             found[name] = merge(found[name], here) if name in found else here
     return found
-
-
-def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    images = check_images(images)
-    for start in range(0, len(images), BATCH):
-        yield as_input(images[start : start + BATCH])
 
 
 def _check_names(names: Iterable[str], there_are: Iterable[str]) -> None:

@@ -117,15 +117,12 @@ class Results:
     def claims(self, pairs: Iterable[tuple[Cell, Cell]], level: float = 0.05) -> pd.DataFrame:
         """Put many claims to the results at once, each that the second cell of a pair is better than the first.
 
-        Every test has its chance to show a "difference" where there is none; Holm's rule
-        (:func:`qkit.numeric.holm`) says which of all these differences stand. Taught in notebook 08, section 4.
+        Every test has its chance to show a "difference" where there is none; Holm's rule (:func:`qkit.numeric.holm`)
+        says which of all these differences stand. Taught in notebook 08, section 4.
 
-        Returns
-        -------
-        DataFrame
-            A row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``. ``gain``: the
-            accuracy of the second minus that of the first; ``p``: of McNemar's test; ``stands``: bool; ``verdict``:
-            ``"shown"``, ``"not shown"``, or ``"wrong here"`` where the opposite stands; ``in words``.
+        Returns a row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``. ``gain``: the
+        accuracy of the second minus that of the first; ``p``: of McNemar's test; ``stands``: bool; ``verdict``:
+        ``"shown"``, ``"not shown"``, or ``"wrong here"`` where the opposite stands; ``in words``.
         """
         pairs = list(pairs)
         compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
@@ -143,15 +140,11 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     """Measure every cell that has not been measured before, and return all.
 
     What is finished is kept in ``data/study/``: a run that was interrupted, or is widened, goes on where it was.
+    Methods that train go on with so many training ``images``, each once.
 
-    Parameters
-    ----------
-    executor : concurrent.futures.Executor, optional
-        Where to measure: by default here, one after the other. A ``ProcessPoolExecutor`` must start new processes
-        (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a fork. A Dask
-        cluster's is ``client.get_executor()``; its machines must see the file of the digits.
-    images : int
-        Methods that train go on with so many training images, each once.
+    The ``executor`` says where to measure: by default here, one cell after the other. A ``ProcessPoolExecutor`` must
+    start new processes (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a
+    fork. A Dask cluster's is ``client.get_executor()``; its machines must see the file of the digits.
     """
     cells = list(cells)
     found = {}
