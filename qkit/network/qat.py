@@ -5,8 +5,7 @@
 Every kernel, every activation, the image and the logits go through a quantizer, which tensorflow-model-optimization
 (tfmot) puts there: float numbers in, float numbers on a grid out. Rounding has no useful derivative, so the gradient
 passes straight through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay
-float, and are called latent. Ranges are calibrated first: it starts where post-training quantization ends. Whatever it
-gains is to be compared with :func:`fine_tuned`, the float network that sees the same images again.
+float, and are called latent. Ranges are calibrated first: it starts where post-training quantization ends.
 """
 
 from collections.abc import Mapping
@@ -71,9 +70,9 @@ class Settings:
 
 
 class WeightPath(NamedTuple):
-    """The latent kernel of the first layer, and its scales, before training and after every step, in float32.
+    """The first layer's latent kernel, (steps + 1, height, width, inputs, channels), and scales, (steps + 1, channels).
 
-    Shapes (steps + 1, height, width, inputs, channels) and (steps + 1, channels).
+    The first are those before training, the others those after every step; float32.
     """
 
     latent: np.ndarray
@@ -85,8 +84,7 @@ class QatNetwork:
     """A network trained with quantization.
 
     ``model`` is tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10);
-    ``model.curves`` is that of :func:`qkit.network.train`. Keras saves it, but cannot read it again, neither ``.keras``
-    nor ``.h5``: :func:`trained` keeps arrays instead.
+    ``model.curves`` is that of :func:`qkit.network.train`. Keras cannot read it again: :func:`trained` keeps arrays.
     """
 
     model: "keras.Sequential"
@@ -104,23 +102,17 @@ class QatNetwork:
 
     @property
     def kernels(self) -> dict[str, np.ndarray]:
-        """The latent kernels by layer.
-
-        The network computes with ``fake_quantize(kernel, ranges["conv1/kernel"], "half_up")``, but for a few numbers
-        in a million so close to the middle of two steps that float32 rounds them the other way.
-        """
+        """The latent kernels; computed with is ``fake_quantize(kernel, ranges["conv1/kernel"], "half_up")``."""
         return {layer: kernel.numpy() for layer, (kernel, _) in latent_weights(self.model).items()}
 
     def to_litert(self) -> LiteModel:
-        """Convert to a file that takes and returns int8. Weights of 4 bits take half a byte each.
+        """Convert to a file that takes and returns int8; weights of 4 bits take half a byte each.
 
-        ``ValueError`` if LiteRT cannot run it: if activations have fewer than 8 bits, or weights neither 4 nor 8.
-        Taught in notebook 07, sections 4 and 7.
+        A ValueError, where LiteRT cannot run it (:attr:`Settings.runs_in_litert`). Taught in notebook 07, section 4.
         """
         if not self.settings.runs_in_litert:
             raise ValueError(
-                f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
-                "be simulated; train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
+                f"{self.settings} can only be simulated; train it with 4- or 8-bit weights, 8-bit activations"
             )
         return convert(self.model, "int8")
 
@@ -148,33 +140,23 @@ def train(
         Trained, of convolutions, pooling and dense layers, with ReLU inside and softmax at the end. Stays as it is.
     digits : Digits
         The first 1,000 training images calibrate.
-    weight_bits, activation_bits : int
-        From 2 to 8.
+    weight_bits, activation_bits : int, from 2 to 8
     method : {"lsq", "plain", "stock"}
         ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
         error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
         activation a moving average, starting from the least squared error. ``"stock"`` is that without calibration,
         as in tfmot's guide: averages start at -6 to 6, of which 90 % are left after 100 steps.
-    seed : int
-        Decides the order of the images.
-    images, epochs : int
+    seed, images, epochs : int
         Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does, the learning rate falling
         from 0.0003 (0.001 where anything has 3 or 4 bits, 0.002 where 2). 0 epochs are post-training quantization.
 
-    Raises
-    ------
-    ValueError
-        If bits are not integers from 2 to 8, the method is unknown, ``epochs`` not from 0 to 9,999, there are not so
-        many images, or the network has other layers or activations, takes other images, or has too few outputs.
-
+    A ValueError, if these cannot be, or the network has other layers, takes other images, or has too few outputs.
     Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
     shapes, outputs = (model.input_shape[1:], model.output_shape[1:]), int(digits.y_train.max()) + 1
     if shapes[0] != (28, 28, 1) or shapes[1][-1] < outputs:
-        raise ValueError(
-            f"{digits.name} need shapes from (28, 28, 1) to ({outputs},), those of this network are {shapes}"
-        )
+        raise ValueError(f"{digits.name} need shapes (28, 28, 1) to ({outputs},), this network has {shapes}")
     quantized = with_quantizers(model, settings)
     if method != "stock":
         write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
@@ -193,36 +175,29 @@ def train(
     return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 
-def trained(
-    name: str,
-    digits: Digits,
-    weight_bits: int = 8,
-    activation_bits: int = 8,
-    method: str = "lsq",
-    seed: int = 0,
-    images: int = IMAGES,
-    epochs: int = 1,
-) -> QatNetwork:
+def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Parameters and errors are those of :func:`train`; ``name`` must be ``"shallow"`` or ``"deep"``, and ``epochs`` at
-    least 1. Another ``seed`` is also another float network.
+    Settings and errors are those of :func:`train`, from ``weight_bits`` on; ``name`` must be ``"shallow"`` or
+    ``"deep"``, and ``epochs`` at least 1. Another ``seed`` is also another float network.
+
+    Examples
+    --------
+    >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
     """
-    settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
-    model = with_quantizers(cnn.build(name, seed), settings)
+    settings = Settings(*settings, **named)
+    model = with_quantizers(cnn.build(name, settings.seed), settings)
 
     def make() -> Arrays:
-        network = train(cnn.trained(name, digits, seed), digits, **asdict(settings))
+        network = train(cnn.trained(name, digits, settings.seed), digits, **asdict(settings))
         return cnn.arrays_of(network.model) | {f"path/{part}": array for part, array in network.path._asdict().items()}
 
-    steps = epochs * -(-images // recipe.BATCH_SIZE) + 1
-    kernel = next(iter(latent_weights(model).values()))[0]
-    also = {
-        "path/latent": np.empty((steps, *kernel.shape), np.float32),
-        "path/scale": np.empty((steps, kernel.shape[-1]), np.float32),
-    }
-    path = _kept_path(name, digits, settings)
-    arrays = cnn.kept_model(model, path, make, what=f"{name}, {settings}", digits=digits, epochs=epochs, also=also)
+    steps = settings.epochs * -(-settings.images // recipe.BATCH_SIZE) + 1
+    shape = next(iter(latent_weights(model).values()))[0].shape
+    shapes = {"path/latent": (steps, *shape), "path/scale": (steps, shape[-1])}
+    also = {part: np.empty(shape, np.float32) for part, shape in shapes.items()}
+    path, what = _kept_path(name, digits, settings), f"{name}, {settings}"
+    arrays = cnn.kept_model(model, path, make, what=what, digits=digits, epochs=settings.epochs, also=also)
     return QatNetwork(model, settings, WeightPath(arrays["path/latent"], arrays["path/scale"]))
 
 
@@ -258,13 +233,10 @@ class LearnedStep(tfmot.quantizers.Quantizer):
     The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
     however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
     which the accuracy hardly shows. With the logarithm a step stays positive, and changes by as large a share of
-    itself as weights around 1 / RATE do. (Adam also undoes constant factors of a gradient: the one above matters
-    to other optimizers.)
+    itself as weights around 1 / RATE do.
 
-    References
-    ----------
-    Esser et al. 2020, "Learned Step Size Quantization", arXiv:1902.08153; for the logarithm, Jain et al. 2020,
-    "Trained Quantization Thresholds", arXiv:1903.08066.
+    Sources: Esser et al. 2020, "Learned Step Size Quantization", arXiv:1902.08153; for the logarithm, Jain et al.
+    2020, "Trained Quantization Thresholds", arXiv:1903.08066.
     """
 
     def __init__(self, bits: int, signed: bool, per_channel: bool):
@@ -304,8 +276,7 @@ class LearnedStep(tfmot.quantizers.Quantizer):
 class LayerConfig(tfmot.QuantizeConfig):
     """Which quantizers a layer gets: one for its kernel, one for what ReLU returns or softmax takes (the logits).
 
-    tfmot rebuilds configs from ``get_config()``. One that forgets something there trains in float, silently:
-    so nothing here has a default, and all of it is plain numbers.
+    tfmot rebuilds it from ``get_config()``; what is missing there trains in float, silently: nothing has a default.
     """
 
     def __init__(self, weight_bits: int, activation_bits: int, learned: bool, per_channel: bool):
@@ -340,8 +311,8 @@ class LayerConfig(tfmot.QuantizeConfig):
 def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
     """Return a copy of a float network with quantizers around its layers, and the same weights.
 
-    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: it is of little use before
-    :func:`write_ranges` or some training. ``RuntimeError`` if tfmot left something in float.
+    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: it needs :func:`write_ranges` or
+    some training. ``RuntimeError`` if tfmot left something in float.
     """
     activations = [layer.activation for layer in plan_of(model) if layer.activation]
     if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
@@ -350,9 +321,9 @@ def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Seq
     def annotated(layer):
         copy = type(layer).from_config(layer.get_config())
         if layer.weights:
-            per_channel = isinstance(layer, keras.layers.Conv2D) or not settings.runs_in_litert
             bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
-            return tfmot.quantize_annotate_layer(copy, LayerConfig(*bits, learned, per_channel))
+            config = LayerConfig(*bits, learned, _is_per_channel(layer, settings))
+            return tfmot.quantize_annotate_layer(copy, config)
         # tfmot leaves an image in float that goes to a layer without quantizers.
         return tfmot.quantize_annotate_layer(copy) if layer is model.layers[0] else copy
 
@@ -370,30 +341,26 @@ def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Seq
 
 def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf.Variable]]:
     """Return the variables that an optimizer moves, by layer: kernel and bias, both in float."""
-    layers = {layer.name.removeprefix("quant_"): layer.weights for layer in model.layers}
-    return {name: tuple(weights[:2]) for name, weights in layers.items() if weights and _stem(weights[0]) == "kernel"}
+    layers = [layer for layer in model.layers if isinstance(getattr(layer, "quantize_config", None), LayerConfig)]
+    return {layer.name.removeprefix("quant_"): tuple(layer.weights[:2]) for layer in layers}
 
 
 def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
     """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
     simulation, bits = Simulation(model, images), (settings.weight_bits, settings.activation_bits)
     method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
-    per_tensor, per_channel = (
-        simulation.quantized(*bits, per_channel=each, weight_method=method) for each in (False, True)
-    )
-    ranges = dict(per_channel.activations)
+    by = {each: simulation.quantized(*bits, per_channel=each, weight_method=method) for each in (False, True)}
+    ranges = dict(by[True].activations)
     ranges["logits"] = ranges.pop(simulation.layers[-1])
     for layer in simulation.layers:
-        coarse = settings.runs_in_litert and isinstance(model.get_layer(layer), keras.layers.Dense)
-        ranges[f"{layer}/kernel"] = (per_tensor if coarse else per_channel).kernels[layer]
+        ranges[f"{layer}/kernel"] = by[_is_per_channel(model.get_layer(layer), settings)].kernels[layer]
     return ranges
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
     """Return the grids of a network with quantizers, by tensor: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``.
 
-    They are those that an evaluation would use now. (tfmot's ``LastValueQuantizer`` takes the range of a kernel when
-    a training step begins, and the step moves the weights.)
+    Those that an evaluation would use now: tfmot's ``LastValueQuantizer`` looks at a kernel before each step moves it.
     """
     ranges = {}
     for tensor, (bits, variables) in _quantizers(model).items():
@@ -430,20 +397,20 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[int, dict[str, tf.
         else:
             tensors = {layer.name: ("image", 8)}
         for variable in layer.weights:
-            part, _, what = _stem(variable).rpartition("_")
+            part, _, what = variable.name.split("/")[-1].removesuffix(":0").rpartition("_")
             if part in tensors:
                 tensor, bits = tensors[part]
                 found.setdefault(tensor, (bits, {}))[1][what] = variable
     return found
 
 
-def _stem(variable: tf.Variable) -> str:
-    return variable.name.split("/")[-1].removesuffix(":0")
-
-
 def _step_spec(bits: int, signed: bool, per_channel: bool) -> QuantSpec:
     """Return the grid of a kernel, as LiteRT has it, or of what ReLU returns."""
     return QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
+
+
+def _is_per_channel(layer, settings: Settings) -> bool:
+    return isinstance(layer, keras.layers.Conv2D) or not settings.runs_in_litert
 
 
 def _kept_path(name: str, digits: Digits, settings: Settings, training: str = "quantized") -> Path:
