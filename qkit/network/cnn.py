@@ -76,14 +76,13 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    batches = _Batches(digits.x_train[:images], digits.y_train[:images], seed)
+    batches = _Batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed))
     compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * len(batches)))
     model.fit(
         batches,
         shuffle=False,
         epochs=epochs,
-        validation_data=(as_input(digits.x_train[-held_out:]), digits.y_train[-held_out:]),
-        validation_batch_size=BATCH_SIZE,
+        validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
         verbose=0,
         callbacks=[_Progress(), *callbacks],
     )
@@ -185,11 +184,13 @@ def validation_images(digits: Digits) -> int:
 
 
 class _Batches(keras.utils.Sequence):
-    """Images as floats, a batch at a time, in another order every epoch: all at once they would take 190 MB, twice."""
+    """Images as floats, a batch at a time, with an ``rng`` in another order every epoch.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int):
-        self.images, self.labels = images, labels
-        self.rng, self.order = np.random.default_rng(seed), np.arange(len(images))
+    All at once they would take 190 MB, twice; and where Keras is given arrays, TensorFlow prints errors that are none.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None):
+        self.images, self.labels, self.rng, self.order = images, labels, rng, np.arange(len(images))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -200,7 +201,8 @@ class _Batches(keras.utils.Sequence):
         return as_input(self.images[these]), self.labels[these]
 
     def on_epoch_end(self) -> None:
-        self.rng.shuffle(self.order)
+        if self.rng:
+            self.rng.shuffle(self.order)
 
 
 class _Progress(keras.callbacks.Callback):
