@@ -268,8 +268,9 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     00, section 3.
     """
     image = np.asarray(image)
-    if image.dtype.kind not in "iu" or image.ndim != 2:
-        raise ValueError(f"image must be whole numbers (rows, columns), got {image.dtype} of shape {image.shape}")
+    if image.dtype.kind not in "iu" or image.ndim != 2 or np.any((image < 0) | (image > 255)):
+        wanted = "whole numbers from 0 to 255 (rows, columns)"
+        raise ValueError(f"image must be {wanted}, got {image.dtype} of shape {image.shape}")
     axes = Figure(figsize=(8.6, 8.2)).subplots()
     _ink_on_paper(axes, image)
     for (row, column), grey in np.ndenumerate(image):
