@@ -133,7 +133,7 @@ def clipping_and_rounding(
 def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, str]:
     """Draw histograms in rows of three, each with its range; exact zeros, which grids represent for free, stand apart.
 
-    ``label`` says what the values are, such as ``"weight"``. Taught in notebook 03, sections 2 and 3, and 07, 6.
+    ``label`` says what the values are, such as ``"weight"``. Taught in notebook 03, sections 2 and 3; 07, 6.
     """
     columns = min(3, len(counted))
     figure, panels = _panels(len(counted), columns, 9.2 / columns, 2.5)

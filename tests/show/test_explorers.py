@@ -177,6 +177,8 @@ def test_explorers_start_where_they_are_told():
     assert explorers.channels(WEIGHTS, channel=3).values["channel"] == 3
     with pytest.raises(ValueError, match="bits must be a whole number from 2 to 16, got 17"):
         explorers.tensor(WEIGHTS, bits=17)
+    with pytest.raises(ValueError, match=r"range must be a pair \(low, high\) from -2\.5 to 2\.5, got \(1, -2\)"):
+        explorers.number_line(range=(1, -2))
     with pytest.raises(ValueError, match="there is no control 'bit'; this explorer has bits, per_channel, symmetric"):
         explorers.tensor(WEIGHTS, bit=3)
 
