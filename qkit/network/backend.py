@@ -1,7 +1,7 @@
 """The one place where TensorFlow is loaded and set up, and where the flavour of Keras is decided.
 
 tensorflow-model-optimization understands tf_keras (Keras 2), not the Keras 3 that TensorFlow 2.16 and later
-bring, so qkit imports ``keras`` from here. Two threads and deterministic kernels make a run repeatable on
+bring, so qkit imports ``keras`` from here. Two threads and deterministic operations make a run repeatable on
 one machine; another processor may still differ in the last digits.
 """
 

@@ -265,7 +265,7 @@ def activation_histograms(
 
     def count(name: str, values: np.ndarray) -> Histogram:
         within = ranges[name]
-        # Kernels that add up in another order the second time may end a last digit beyond the range.
+        # Sums added up in another order the second time may end a last digit beyond the range.
         return histogram_of(values.clip(within.low, within.high), bins, magnitude, within)
 
     return _observed(model, images, "histograms", count, Histogram.merge)

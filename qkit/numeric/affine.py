@@ -66,6 +66,8 @@ class QuantSpec:
         if not (is_integer(self.bits) and 2 <= self.bits <= 16):
             hint = "; binary networks need another scheme" if self.bits == 1 else ""
             raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits!r}{hint}")
+        if not (self.axis is None or is_integer(self.axis)):
+            raise ValueError(f"axis must be an integer or None, got {self.axis!r}")
         object.__setattr__(self, "bits", int(self.bits))  # a NumPy int8 would overflow in 2**bits
         if self.symmetric and self.narrow_range and not self.signed:
             raise ValueError(
@@ -131,7 +133,7 @@ class QuantParams:
         if zero_point.dtype.kind not in "iu" or np.any((zero_point < low) | (zero_point > high)):
             raise ValueError(f"zero_point must be an integer from {low} to {high} for {spec}, got {zero_point}")
         for name, array in (("scale", scale.copy()), ("zero_point", zero_point.astype(np.int32))):
-            object.__setattr__(self, name, array if array.ndim else array.item())
+            object.__setattr__(self, name, read_only(array) if array.ndim else array.item())
 
     @property
     def low(self) -> float | np.ndarray:
@@ -327,6 +329,12 @@ def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
 def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
     """Return :func:`reals` as float64; not a copy if they are that already."""
     return reals(x, name).astype(np.float64, copy=False)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return an array that others hold too, once nobody can change it."""
+    array.flags.writeable = False
+    return array
 
 
 def is_integer(value: object) -> bool:

@@ -17,7 +17,7 @@ from functools import cached_property, reduce
 
 import numpy as np
 
-from qkit.numeric.affine import float64s, is_integer, reals
+from qkit.numeric.affine import float64s, is_integer, read_only, reals
 
 MOST_BINS = 2**20
 """More bins are refused. Eight for every level of 16 bits, the most that a method counts in, are half as many."""
@@ -68,7 +68,7 @@ class Histogram:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        return np.linspace(self.start, self.stop, len(self.counts) + 1)
+        return read_only(np.linspace(self.start, self.stop, len(self.counts) + 1))
 
     @property
     def low(self) -> float:
@@ -100,7 +100,7 @@ class Histogram:
     @cached_property
     def shares(self) -> np.ndarray:
         """The share of all values that lies in each bin, without the exact zeros; a ValueError for those of ``x``."""
-        return magnitudes_of(self).nonzero_counts / self.count
+        return read_only(magnitudes_of(self).nonzero_counts / self.count)
 
     @cached_property
     def square(self) -> float:
@@ -232,7 +232,7 @@ def histogram_of(
         counts += np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
         zeros += x.size - np.count_nonzero(x)
         ranges.append(here)
-    return Histogram(counts, int(zeros), start, stop, reduce(Range.merge, ranges), magnitude)
+    return Histogram(read_only(counts), int(zeros), start, stop, reduce(Range.merge, ranges), magnitude)
 
 
 def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:

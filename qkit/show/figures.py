@@ -133,7 +133,7 @@ def clipping_and_rounding(
 def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, str]:
     """Draw histograms in rows of three, each with its range; exact zeros, which grids represent for free, stand apart.
 
-    ``label`` says what the values are, such as ``"weight"``. Taught in notebook 03, sections 2 and 3, and 07, 6.
+    ``label`` says what the values are, such as ``"weight"``. Taught in notebook 03, sections 2 and 3; 07, 6.
     """
     columns = min(3, len(counted))
     figure, panels = _panels(len(counted), columns, 9.2 / columns, 2.5)
@@ -268,8 +268,9 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     00, section 3.
     """
     image = np.asarray(image)
-    if image.dtype.kind not in "iu" or image.ndim != 2:
-        raise ValueError(f"image must be whole numbers (rows, columns), got {image.dtype} of shape {image.shape}")
+    if image.dtype.kind not in "iu" or image.ndim != 2 or np.any((image < 0) | (image > 255)):
+        wanted = "whole numbers from 0 to 255 (rows, columns)"
+        raise ValueError(f"image must be {wanted}, got {image.dtype} of shape {image.shape}")
     axes = Figure(figsize=(8.6, 8.2)).subplots()
     _ink_on_paper(axes, image)
     for (row, column), grey in np.ndenumerate(image):

@@ -295,7 +295,7 @@ def test_a_log_gets_plain_lines_and_no_bar(notebooks):
 
 
 def test_another_process_learns_the_same(notebooks, data_home):
-    """Bit for bit: seeds, deterministic kernels and a fixed number of threads."""
+    """Bit for bit: seeds, deterministic operations and a fixed number of threads."""
     x, y = draw_digits(600)
     trained("shallow", Digits(x, y, x[:10], y[:10], "stand-in digits", "a test"))
     (here,), (there,) = kept_files(data_home), kept_files(notebooks[1])

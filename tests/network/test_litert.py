@@ -312,13 +312,13 @@ def test_scales_and_zero_points_that_stand_for_nothing(files):
 
 def test_a_file_that_asks_for_all_memory(files):
     schema = import_litert("schema_py_generated")
-    for shape in ([1 << 30, 28, 28, 1], [1, 1 << 30, 28, 1]):
-        file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
-        file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]].shape = shape
-        try:
-            LiteModel(packed(file))
-        except ValueError as problem:
-            assert "into 10 numbers" in str(problem)
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+    image = file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]]
+    image.shape = [1, 1 << 30, 28, 1]
+    with pytest.raises(ValueError, match="into 10 numbers"):
+        LiteModel(packed(file))
+    image.shape = [1 << 30, 28, 28, 1]  # how many images a file says does not matter
+    LiteModel(packed(file))
 
 
 FLIPS = """

@@ -435,6 +435,9 @@ def test_params_keep_their_own_numbers():
     params = QuantParams(mine, np.array([0, 0]), QuantSpec(axis=0))
     mine[0] = 3.0
     assert params.scale.tolist() == [1, 2]
+    for numbers in (params.scale, params.zero_point):
+        with pytest.raises(ValueError, match="read-only"):
+            numbers[0] = 1
 
 
 # ---- What it refuses ----
@@ -448,6 +451,8 @@ def test_params_keep_their_own_numbers():
         ({"bits": True}, "bits must be an integer from 2 to 16, got True"),
         ({"bits": "8"}, "bits must be an integer from 2 to 16, got '8'"),
         ({"bits": 8.0}, "got 8.0"),
+        ({"axis": 1.5}, "axis must be an integer or None, got 1.5"),
+        ({"axis": True}, "axis must be an integer or None, got True"),
         ({"signed": False, "symmetric": True, "narrow_range": True}, "need 0 to stand for 0"),
     ],
 )

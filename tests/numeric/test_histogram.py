@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qkit.numeric import Histogram, Range, Samples, histogram_of, range_of
+from qkit.numeric import Histogram, Range, Samples, histogram_of, range_of, thresholds
 
 # Values on bin borders, repeated values and zeros are likely.
 values = st.one_of(st.integers(-8, 8).map(float), st.floats(-10, 10).map(lambda x: round(x, 9)), st.just(0.0))
@@ -170,6 +170,14 @@ def test_only_histograms_of_magnitudes_are_asked():
     for asked in (lambda h: h.beyond(1.0), lambda h: h.square, lambda h: h.shares):
         with pytest.raises(ValueError, match=r"must be a histogram of \|x\|, got one of x"):
             asked(histogram_of([-1.0, 2.0], magnitude=False))
+
+
+def test_what_is_counted_cannot_be_changed():
+    """Not even by way of a threshold, whose candidates are the edges."""
+    found = histogram_of([1.0, 2.0, 2.0], bins=8)
+    for array in (found.counts, found.edges, found.shares, thresholds.mse(found).candidates):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 9
 
 
 def test_samples_refuse():

@@ -177,6 +177,8 @@ def test_explorers_start_where_they_are_told():
     assert explorers.channels(WEIGHTS, channel=3).values["channel"] == 3
     with pytest.raises(ValueError, match="bits must be a whole number from 2 to 16, got 17"):
         explorers.tensor(WEIGHTS, bits=17)
+    with pytest.raises(ValueError, match=r"range must be a pair \(low, high\) from -2\.5 to 2\.5, got \(1, -2\)"):
+        explorers.number_line(range=(1, -2))
     with pytest.raises(ValueError, match="there is no control 'bit'; this explorer has bits, per_channel, symmetric"):
         explorers.tensor(WEIGHTS, bit=3)
 
@@ -239,8 +241,9 @@ def test_images_says_what_shape_it_wants():
         ({"image": np.zeros(5)}, "image must have shape"),
         ({"image": IMAGE, "feature_maps": IMAGE}, "feature_maps must have shape"),
         ({"image": IMAGE, "kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
-        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "window shape cannot be larger"),
-        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, "could not be broadcast"),
+        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "fit into the image, got"),
+        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias must have shape \(9,\), got \(3,\)"),
+        ({"image": IMAGE, "kernel": KERNEL, "bias": 1.0}, r"bias must have shape \(9,\), got \(\)"),
         ({"image": IMAGE, "kernel": KERNEL, "feature_maps": IMAGE[..., None]}, "either feature_maps or a kernel"),
     ]
     for arguments, message in wrong:

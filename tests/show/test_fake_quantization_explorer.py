@@ -183,7 +183,7 @@ def test_what_cannot_be_used_is_refused():
         ({"latent": np.zeros((4, 0)), "scales": 1}, "latent must have shape"),
         ({"latent": np.zeros((4, 2, 2)), "scales": 1}, "latent must have shape"),
         ({"latent": 0.5, "scales": 1}, "latent must have shape"),
-        ({"latent": LATENT, "scales": np.ones(3)}, "could not be broadcast"),
+        ({"latent": LATENT, "scales": np.ones(3)}, "scales must be one number or have shape ("),
         ({"latent": LATENT, "scales": 0}, "scale must be positive"),
         ({"latent": LATENT * np.nan, "scales": 1}, "latent must hold finite numbers"),
         ({"latent": LATENT, "scales": np.inf}, "scales must hold finite numbers"),

@@ -101,6 +101,12 @@ def test_refusals(q_inputs, message):
         explorers.journey(LAYER, q_inputs)
 
 
+def test_floats_of_another_layer_are_refused():
+    for shape in ((2, 6, 5, 4), (3, 12, 10, 4), (3, 6, 5)):
+        with pytest.raises(ValueError, match=r"floats must have shape \(3, 6, 5, 4\), got"):
+            explorers.journey(LAYER, Q_INPUTS, np.zeros(shape))
+
+
 def test_tables_lose_no_number():
     q = np.arange(-9, 9, dtype=np.int8)
     square, window, map_ = as_table(q), as_table(q.reshape(3, 3, 2)), as_table(q[:9].reshape(3, 3, 1))

@@ -83,6 +83,9 @@ def replay(latent: np.ndarray, scales: np.ndarray, bits: int, start: dict) -> Ex
     if latent.ndim not in (1, 2) or len(latent) < 2 or latent.size == 0:
         wanted = "shape (steps,) or (steps, weights), with two steps or more"
         raise ValueError(f"latent must have {wanted}, got {latent.shape}")
+    if scales.shape not in ((), latent.shape[:1], latent.shape):
+        wanted = f"be one number or have shape {latent.shape[:1]} or {latent.shape}"
+        raise ValueError(f"scales must {wanted}, got {scales.shape}")
     latent = latent.reshape(len(latent), -1)
     scales = np.broadcast_to(scales[:, None] if scales.ndim == 1 else scales, latent.shape)
     # Steps of training take the place of channels: each has a grid of its own.

@@ -51,9 +51,12 @@ def images(
     controls, maps = {"bits": slider(*BITS, 4, 2, 8)}, np.zeros((1, 1, 0))
     if kernel is not None:
         kernel = as_drawable(kernel, "kernel")
-        if kernel.ndim != 4 or kernel.shape[2] != 1:
-            raise ValueError(f"kernel must have shape (rows, columns, 1, maps), got {kernel.shape}")
+        if kernel.ndim != 4 or kernel.shape[2] != 1 or np.any(np.greater(kernel.shape[:2], image.shape)):
+            wanted = "shape (rows, columns, 1, maps), and fit into the image"
+            raise ValueError(f"kernel must have {wanted}, got {kernel.shape} for {image.shape}")
         bias = np.zeros(kernel.shape[-1]) if bias is None else as_drawable(bias, "bias")
+        if bias.shape != kernel.shape[-1:]:
+            raise ValueError(f"bias must have shape {kernel.shape[-1:]}, got {bias.shape}")
         maps = relu_convolution(image, kernel, bias)
         tooltip = "Quantize the kernels with the same number of bits before the maps are computed"
         controls["quantize_kernel"] = switch("kernels too", tooltip, False)

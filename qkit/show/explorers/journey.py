@@ -25,7 +25,7 @@ RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
-    A ValueError, if the inputs are not those of this layer. Taught in notebook 06, section 5.
+    A ValueError, if the inputs, or the floats, are not those of this layer. Taught in notebook 06, section 5.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         wanted = f"the int8 inputs of {layer.name} for at least one image, which are the outputs of {layer.source}"
         raise ValueError(f"q_inputs must be {wanted}; got {q_inputs.dtype} of shape {q_inputs.shape}")
     layer.sums(q_inputs[:1])  # refuses another shape
+    if floats is not None and np.shape(floats) != (len(q_inputs), *layer.shape):
+        raise ValueError(f"floats must have shape {(len(q_inputs), *layer.shape)}, got {np.shape(floats)}")
     output = lru_cache(maxsize=8)(lambda image, runtime: layer.run(q_inputs[image][None], runtime)[0])
 
     # All places are in inches from the bottom left.

@@ -137,7 +137,7 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     controls = {
         "bits": slider(*BITS, 3, 2, 16),
         "value": slider("value x", "The real number that makes the journey", 0, -view, view, step=view / 200),
-        "range": span("range", spread, range, -view, view, step=view / 50),
+        "range": span("range", spread, (-view, view), -view, view, step=view / 50),
         "symmetric": switch(*SYMMETRIC, False),
         "signed": switch("signed", "Integers around zero, such as −128 to 127, instead of 0 to 255", True),
         "narrow_range": switch("narrow", narrow, False),
