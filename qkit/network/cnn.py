@@ -120,6 +120,9 @@ def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray])
     does not fit, Keras says so, and nothing is changed. Taught in notebook 03, section 5.
     """
     layers = [model.get_layer(name) for name in kernels]
+    for layer in layers:
+        if not hasattr(layer, "kernel"):
+            raise ValueError(f"{layer.name} has no kernel to replace; give those of convolutions and dense layers")
     before = [layer.kernel.numpy() for layer in layers]
     try:
         for layer, kernel in zip(layers, kernels.values(), strict=True):

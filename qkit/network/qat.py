@@ -175,17 +175,26 @@ def train(
     return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 
-def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
+def trained(
+    name: str,
+    digits: Digits,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    method: str = "lsq",
+    seed: int = 0,
+    images: int = IMAGES,
+    epochs: int = 1,
+) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Settings and errors are those of :func:`train`, from ``weight_bits`` on; ``name`` must be ``"shallow"`` or
+    Settings and errors are those of :func:`train`; ``name`` must be ``"shallow"`` or
     ``"deep"``, and ``epochs`` at least 1. Another ``seed`` is also another float network.
 
     Examples
     --------
     >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
     """
-    settings = Settings(*settings, **named)
+    settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
     model = with_quantizers(cnn.build(name, settings.seed), settings)
 
     def make() -> Arrays:

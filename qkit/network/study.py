@@ -58,6 +58,9 @@ class Cell:
         bits = {self.weight_bits, self.activation_bits}
         if not bits <= ({FLOAT_BITS} if self.method.startswith("float") else set(range(2, 9))):
             raise ValueError(f"bits must be integers from 2 to 8, or {FLOAT_BITS} for float, got {self.how}")
+        # 8.0 and NumPy's 8 are the same cell, and found under the same key.
+        for name in ("weight_bits", "activation_bits", "seed"):
+            object.__setattr__(self, name, int(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.network}, {self.how}, seed {self.seed}"

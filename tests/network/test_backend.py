@@ -24,7 +24,7 @@ def test_loading_is_silent_but_says_when_it_is_too_late_to_fix_the_threads():
     assert "Restart the kernel and import qkit first" in too_late[1]
 
 
-def test_threads_and_kernels_are_fixed():
+def test_threads_and_arithmetic_are_fixed():
     assert is_op_determinism_enabled()
     assert tf.config.threading.get_intra_op_parallelism_threads() == 2
     assert tf.config.threading.get_inter_op_parallelism_threads() == 1

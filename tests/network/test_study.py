@@ -48,6 +48,11 @@ def test_cells_are_all_combinations_and_float_has_no_bits():
     ]
 
 
+def test_a_cell_is_the_same_however_its_numbers_are_written():
+    cell = Cell("deep", "PTQ MSE", np.int64(8), 4.0, np.int64(0))
+    assert repr(cell) == repr(Cell("deep", "PTQ MSE", 8, 4, 0))
+
+
 def test_what_is_no_cell():
     with pytest.raises(ValueError, match=r"one of float, .*got 'magic'"):
         cells(methods=["magic"])
