@@ -12,6 +12,7 @@ LONG = [
     "tests/network/test_qat",
     "notebooks",
     "tests/network",
+    "tests/show",
 ]
 """What takes longest starts first, so that at the end no worker is left alone with it."""
 
@@ -23,5 +24,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first; within a file the order stays."""
+    """Put long files first; within a file the order stays. What is compared with TensorFlow is slow."""
+    for item in items:
+        if "tf" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
     items.sort(key=lambda item: next((i for i, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG)))

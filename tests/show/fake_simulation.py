@@ -1,10 +1,9 @@
-"""A simulation without a network: it answers what an explorer asks at once, and without TensorFlow."""
+"""A simulation without a network: it answers what an explorer asks at once, and TensorFlow loads when it does."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from qkit.network import Measured
 from qkit.numeric import Accuracy, thresholds
 
 
@@ -43,6 +42,8 @@ class FakeNetwork:
         return images[:, 0, 0]
 
     def measure(self, images, labels, in_float):
+        from qkit.network import Measured
+
         np.testing.assert_array_equal(in_float, images[:, 0, 0])
         self.measured.append((images[:, 0, 0], labels))
         missing = {
