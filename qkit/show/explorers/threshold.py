@@ -20,11 +20,19 @@ def kl_plain(x: Histogram, bits: int = 8) -> Threshold:
     return kl(x, bits, drop_zeros=False, start=min(levels_of(x, bits), len(x.counts)))
 
 
-METHODS = {each.__name__: each for each in (minmax, percentile, mse, kl, kl_plain, admm, aciq_laplace, aciq_gauss)}
-NAMES = {method: method for method in METHODS}
-NAMES |= {"kl_plain": "kl, no remedies", "aciq_laplace": "aciq, Laplace", "aciq_gauss": "aciq, Gauss"}
-"""What the methods are called on the screen."""
-DASHES = "-", "--", "-.", ":", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)), (0, (8, 4)), (0, (3, 1, 1, 1))
+ROWS = (
+    (minmax, "minmax", "-"),
+    (percentile, "percentile", "--"),
+    (mse, "mse", "-."),
+    (kl, "kl", ":"),
+    (kl_plain, "kl, no remedies", (0, (1, 3))),
+    (admm, "admm", (0, (6, 2, 1, 2, 1, 2))),
+    (aciq_laplace, "aciq, Laplace", (0, (8, 4))),
+    (aciq_gauss, "aciq, Gauss", (0, (3, 1, 1, 1))),
+)
+"""Every method: its function, what it is called on the screen, and how its line is dashed."""
+METHODS = {method.__name__: method for method, _, _ in ROWS}
+NAMES = {method.__name__: name for method, name, _ in ROWS}
 PERCENTILES = 95.0, 96.0, 97.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 99.999, 100.0
 CURVES = {
     "clipping": ("--", CLIPPED, 1.5, 0, 0.254, "-- clipping"),
@@ -73,20 +81,20 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         return stage.moving(place.add_artist(kind(x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)))
 
     # The histogram is 1 high; above it, each method has a row of its own.
-    *heights, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
-    above = stage.axes(left, 0.415, width, 0.485, xlim=(0, 101), ylim=(0, heights[0] + row / 2), yticks=[])
+    *places, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
+    above = stage.axes(left, 0.415, width, 0.485, xlim=(0, 101), ylim=(0, places[0] + row / 2), yticks=[])
     above.set_xticks(range(0, 101, 20), [])
     above.spines["left"].set_visible(False)
     above.text(-2, 0.5, "how many |x|,\nlog scale", ha="right", va="center", color=FLOAT)
     above.text(-2, last, "yours", ha="right", va="center", fontsize=10, weight="bold")
-    above.hlines([*heights, last], 0, 100, **faint)
+    above.hlines([*places, last], 0, 100, **faint)
     edges = np.linspace(0, 100, CELLS + 1)
     counts = stage.moving(above.stairs(np.zeros(CELLS), edges, fill=True, color=FLOAT, alpha=0.5))
     hatch = stage.moving(clipped_patch(above))
     hatch.set_height(1 / above.get_ylim()[1])
     stem = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
     rows = []
-    for y in heights:
+    for y in places:
         line = stage.moving(*above.plot([0, 0], [0, y], "s", **stem))
         rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y, Numeral)))
     hand_stem = stage.moving(*above.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **stem))
@@ -122,9 +130,9 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     outline = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
     filled_key = text(stage.figure, 0.98, 0.83, ha="right", fontsize=11, color=FLOAT)
     outline_key = text(stage.figure, 0.98, 0.785, ha="right", fontsize=11, color=QUANTIZED_TEXT)
-    names = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
+    headings = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
     colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
-    tiles = named_numbers(stage, 0.1, 0.9, names, colours, top=0.99)
+    tiles = named_numbers(stage, 0.1, 0.9, headings, colours, top=0.99)
 
     def update(bits, method, percentile, end, images=first, layer=layers[0]):
         histogram, (reach, heights), is_kl = sets[images][layer], bars[layer], method.startswith("kl")
@@ -136,7 +144,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
                 if each == method:
                     raise
                 found[each] = None  # such as 99.9 % of values that are 0
-        names = NAMES | {"percentile": f"percentile {percentile:g}"}
+        called = NAMES | {"percentile": f"percentile {percentile:g}"}
         chosen, hand, zeros = found[method], end / 100 * reach, histogram.zeros / histogram.count
         clipped = float(histogram.beyond(hand)[0]) if hand < histogram.largest else 0.0
         clipping, rounding = (error.item() for error in costs(histogram, bits, np.array([hand])))
@@ -150,13 +158,13 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         hatch.set(x=end, width=100 - end)
         hand_stem.set_xdata([end, end])
         hand_percent.set_text(f"{number(end)} %")
-        for (each, threshold), (line, name, percent), dashes in zip(found.items(), rows, DASHES, strict=True):
-            explained, x = each == method, 100 * (threshold.value / reach) if threshold else np.nan
-            colour, weight = (QUANTIZED_TEXT, "bold") if explained else (GUIDE, "normal")
-            line.set(xdata=[x, x], color=colour, linestyle="-" if explained else dashes)
-            line.set(linewidth=3 if explained else 1.1, markersize=9 if explained else 5)
-            name.set(text=names[each], color=colour, weight=weight)
-            percent.set(text=share(x / 100) if threshold else "–", color=colour, weight=weight)
+        for (each, one), (line, name, percent), (*_, dashes) in zip(found.items(), rows, ROWS, strict=True):
+            is_explained, x = each == method, 100 * (one.value / reach) if one else np.nan
+            colour, weight = (QUANTIZED_TEXT, "bold") if is_explained else (GUIDE, "normal")
+            line.set(xdata=[x, x], color=colour, linestyle="-" if is_explained else dashes)
+            line.set(linewidth=3 if is_explained else 1.1, markersize=9 if is_explained else 5)
+            name.set(text=called[each], color=colour, weight=weight)
+            percent.set(text=share(x / 100) if one else "–", color=colour, weight=weight)
 
         unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
         for name, (line, key) in curves.items():
@@ -180,17 +188,17 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         times.set_text(number(at_hand / least))
         filled_key.set_text("filled: reference P" if is_kl else "filled: before")
         outline_key.set_text("outline: quantized Q" if is_kl else "outline: after")
-        by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
-        write(tiles, by_hand)
+        costs_by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
+        write(tiles, costs_by_hand)
 
         if histogram.largest == 0:
             return stage.png(), f"{title}: all values are 0, and every threshold holds them."
         place = f"clips at {number(chosen.value)}, {share(chosen.value / reach)} of the largest magnitude"
         sentences = [
-            f"{title}, {bits} bits, {'signed' if histogram.low < 0 else 'unsigned'}: {names[method]} {place}: "
+            f"{title}, {bits} bits, {'signed' if histogram.low < 0 else 'unsigned'}: {called[method]} {place}: "
             f"{chosen.why.replace('e-', 'e−')}.",
             "Your threshold {}, {} % of the largest, clips {} of the values: clipping error {} + rounding error {} = "
-            "MSE {}.".format(by_hand[0], number(end), *by_hand[1:]),
+            "MSE {}.".format(costs_by_hand[0], number(end), *costs_by_hand[1:]),
         ]
         if is_kl and np.isnan(at_hand):
             low, high = (number(100 * (x / reach)) for x in chosen.candidates[[0, -1]])
@@ -205,8 +213,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
             largest = number(histogram.largest)
             sentences.append(f"The largest magnitude in all sets is {number(reach)}, in this one {largest}.")
         places = [
-            f"{names[each]} at {share(threshold.value / reach)}" if threshold else f"{names[each]} nowhere"
-            for each, threshold in found.items()
+            f"{called[each]} at {share(one.value / reach)}" if one else f"{called[each]} nowhere"
+            for each, one in found.items()
         ]
         sentences.append(f"All thresholds: {'; '.join(places)}.")
         return stage.png(), " ".join(sentences)
@@ -217,14 +225,14 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     for name, tooltip, options in (("images", counted_on, list(sets)), ("layer", whose, layers)):
         if len(options) > 1:
             controls[name] = choice(name, tooltip, options[0], {each: each for each in options})
-    explained = "Which way to choose a threshold is explained, with its curve"
+    method_tip = "Which way to choose a threshold is explained, with its curve"
     kept = "The share of the values that the method called percentile keeps; no other moves"
-    by_hand = "The threshold under your hand, in per cent of the largest magnitude"
+    end_tip = "The threshold under your hand, in per cent of the largest magnitude"
     controls |= {
         "bits": slider(*BITS, 4, 2, 8),
-        "method": choice("method", explained, "mse", NAMES),
+        "method": choice("method", method_tip, "mse", NAMES),
         "percentile": stops("percentile", kept, 99.9, {each: f"{each:g}" for each in PERCENTILES}),
-        "end": slider("yours, %", by_hand, 60, 1, 100, step=0.5),
+        "end": slider("yours, %", end_tip, 60, 1, 100, step=0.5),
     }
     return Explorer(controls, update, stage.size, start, lines=6)
 
