@@ -112,7 +112,8 @@ class QatNetwork:
         """
         if not self.settings.runs_in_litert:
             raise ValueError(
-                f"{self.settings} can only be simulated; train it with 4- or 8-bit weights, 8-bit activations"
+                f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
+                "be simulated; train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
             )
         return convert(self.model, "int8")
 

@@ -369,7 +369,8 @@ def test_what_litert_cannot_run_is_only_simulated(network_of):
     for bits in ((4, 4), (3, 8)):
         network = network_of(*bits, "lsq", epochs=0)
         with pytest.raises(
-            ValueError, match=f"{bits[0]}-bit weights, {bits[1]}-bit .* can only be simulated; train it with"
+            ValueError,
+            match=f"{bits[0]}-bit weights, {bits[1]}-bit .* can only be simulated; train it with weight_bits=4 or 8",
         ):
             network.to_litert()
 
