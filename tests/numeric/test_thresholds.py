@@ -1,5 +1,6 @@
 """How thresholds are chosen: against the plain loops of the docstrings, by hand, and by what every method promises."""
 
+import inspect
 import re
 import textwrap
 import tracemalloc
@@ -64,7 +65,7 @@ every_tensor = pytest.mark.parametrize("name", TENSORS)
 
 def plain_loop(function, **given) -> dict:
     """Run the loop that stands in a function's docstring, and return its variables."""
-    (loop,) = re.findall(r"::\n\n((?:        .*\n)+)", function.__doc__)
+    (loop,) = re.findall(r"::\n\n((?:    .*\n)+)", inspect.getdoc(function) + "\n")
     variables = {"np": np, **given}
     exec(textwrap.dedent(loop), variables)
     return variables
