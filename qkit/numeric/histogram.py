@@ -124,10 +124,10 @@ class Histogram:
         """
         shares, sums = self.beyond_edges
         width = self.edges[1]
-        t = np.asarray(t) / width
-        index = np.minimum(t, len(self.counts)).astype(np.intp)
+        t = np.minimum(np.asarray(t) / width, len(self.counts))
+        index = t.astype(np.intp)
         part = t - index
-        passed = part * np.append(self.shares, 0)[index]
+        passed = part * self.shares.take(index, mode="clip")
         return shares[index] - passed, sums[index] - passed * (index + part / 2) * width
 
     def ranked(self, rank: int) -> float:

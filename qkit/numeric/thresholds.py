@@ -270,9 +270,13 @@ def admm(
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
     if not (is_integer(rounds) and rounds >= 1):
         raise ValueError(f"rounds must be a whole number, at least 1, got {rounds!r}")
+    # No q is computed. It is at least k where a lies beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for every k,
+    # all a beyond it, and sum(q²) adds up 2k - 1 for each of them.
+    midpoints, odd = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
     for _ in range(rounds):
-        aq, qq = _products(values, scale, steps)  # mean(a q) and mean(q²) of the best integers for the scale
+        shares, sums = values.beyond(midpoints * scale)
+        aq, qq = sums.sum(), shares @ odd  # mean(a q) and mean(q²) of the best integers for the scale
         if qq <= 0:
             raise ValueError(f"start={start:g} is so large that every value rounds to 0")
         old, scale = scale, aq / qq  # the best scale for those integers
@@ -404,14 +408,3 @@ def _from_theory(
     if alpha > candidates[-1]:
         alpha, why = candidates[-1], f"{why}; but the largest magnitude is less"
     return Threshold(alpha, method, why, signed, candidates, curve)
-
-
-def _products(values: Histogram | Samples, scale: float, steps: int) -> tuple[float, float]:
-    """Return mean(a q) and mean(q²) for q = min(round(a / scale), steps), without computing any q.
-
-    It is at least k where a lies beyond the midpoint (k - 1/2) scale. So sum(a q) adds up, for every k, all a beyond
-    it, and sum(q²) adds up 2k - 1 for each of them.
-    """
-    k = np.arange(1, steps + 1)
-    shares, sums = values.beyond((k - 0.5) * scale)
-    return sums.sum(), shares @ (2.0 * k - 1)
