@@ -79,7 +79,7 @@ def test_links_lead_somewhere(path):
                 assert (path.parent / target).exists(), target
 
 
-STUB = re.compile(r'^check\("([\d.]+)"', re.M)
+STUB = re.compile(r'^check\("([\w.]+)"', re.M)
 SOLUTION = re.compile(r"<details>.*?```python\n(.*?)```", re.S)
 
 
