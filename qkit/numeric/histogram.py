@@ -6,9 +6,9 @@ and in whatever order these come, on one machine or merged from several. A singl
 range when a larger value arrives, as TensorRT's calibrator does, and then the bins, and the threshold chosen
 from them, depend on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
 
-What methods that choose thresholds ask of magnitudes ``|x|``, a :class:`Histogram` and :class:`Samples` answer by
-the same names. Samples answer exactly. A histogram answers as if values spread evenly over their bins; exact zeros
-do not: they stay 0, where every grid holds them without error, but they count as values.
+What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` answer exactly, and a
+:class:`Histogram` by the same names as if values spread evenly over their bins. Exact zeros do not: they stay 0, where
+every grid holds them without error, but they count as values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ import numpy as np
 from qkit.numeric.affine import float64s, is_integer, read_only, reals
 
 MOST_BINS = 2**20
-"""More bins are refused. Eight for every level of 16 bits, the most that a method counts in, are half as many."""
+"""More bins are refused, long before they fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Range:
 
     low: float
     high: float
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(abs(self.low), abs(self.high))
 
     def merge(self, other: "Range") -> "Range":
         return Range(min(self.low, other.low), max(self.high, other.high))
@@ -47,12 +52,6 @@ class Histogram:
     start, stop : float, where the first bin begins and the last one ends (that end belongs to it)
     range : Range of the data counted here, with their signs
     magnitude : bool, whether ``|x|`` was counted, or ``x``
-
-    Attributes
-    ----------
-    count : int, how many values were counted
-    edges : ndarray of float64, shape (bins + 1,), the borders of the bins
-    low, high, largest : float, the smallest and the largest value, with their signs, and the largest magnitude
     """
 
     counts: np.ndarray
@@ -64,10 +63,12 @@ class Histogram:
 
     @cached_property
     def count(self) -> int:
+        """How many values were counted."""
         return int(self.counts.sum())
 
     @cached_property
     def edges(self) -> np.ndarray:
+        """The borders of the bins: float64, shape (bins + 1,)."""
         return read_only(np.linspace(self.start, self.stop, len(self.counts) + 1))
 
     @property
@@ -75,12 +76,8 @@ class Histogram:
         return self.range.low
 
     @property
-    def high(self) -> float:
-        return self.range.high
-
-    @property
     def largest(self) -> float:
-        return max(abs(self.low), abs(self.high))
+        return self.range.largest
 
     @property
     def nonzero_counts(self) -> np.ndarray:
@@ -94,8 +91,8 @@ class Histogram:
         bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
         if bins != others:
             raise ValueError(f"only histograms with the same bins can be merged, got {self} and {other}")
-        counts, zeros, both = self.counts + other.counts, self.zeros + other.zeros, self.range.merge(other.range)
-        return Histogram(counts, zeros, self.start, self.stop, both, self.magnitude)
+        counts, within = read_only(self.counts + other.counts), self.range.merge(other.range)
+        return Histogram(counts, self.zeros + other.zeros, self.start, self.stop, within, self.magnitude)
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -142,7 +139,7 @@ class Histogram:
         what = "|x|" if self.magnitude else "x"
         return (
             f"Histogram: {self.count} values of {what} ({self.zeros} exact zeros) in {len(self.counts)} bins "
-            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.low:.4g} to {self.high:.4g}"
+            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.low:.4g} to {self.range.high:.4g}"
         )
 
 
@@ -161,8 +158,7 @@ class Samples:
         if x.size == 0:
             raise ValueError(f"x must hold at least one value to choose a threshold from, got shape {x.shape}")
         self.x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)  # |-128| is no int8
-        self.low, self.high = float(x.min()), float(x.max())
-        self.largest = max(abs(self.low), abs(self.high))
+        self.low, self.largest = float(x.min()), _range(x).largest
         self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
 
     @cached_property
@@ -193,7 +189,7 @@ def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     >>> range_of([[1.0, -2.0], [], [3.0]])
     Range(low=-2.0, high=3.0)
     """
-    return reduce(Range.merge, (here for _, here in _with_ranges(batches)))
+    return reduce(Range.merge, map(_range, _batches(batches)))
 
 
 def histogram_of(
@@ -221,18 +217,18 @@ def histogram_of(
     if not (is_integer(bins) and 1 <= bins <= MOST_BINS):
         raise ValueError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins!r}")
     within = within or range_of(batches)
-    low, high = min(0.0, within.low), max(0.0, within.high)
-    start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
+    start, stop = (0.0, within.largest) if magnitude else (min(0.0, within.low), max(0.0, within.high))
     stop = stop if start < stop else 1.0
-    counts, zeros, ranges = np.zeros(bins, np.int64), 0, []
-    for x, here in _with_ranges(batches):
+
+    def count(x: np.ndarray) -> Histogram:
+        here = _range(x)
         if here.merge(within) != within:
             raise ValueError(f"all values must lie within {within}, got {here}; take range_of all batches first")
         # NumPy corrects each bin against its edges, so that where a value goes depends on nothing else.
-        counts += np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
-        zeros += x.size - np.count_nonzero(x)
-        ranges.append(here)
-    return Histogram(read_only(counts), int(zeros), start, stop, reduce(Range.merge, ranges), magnitude)
+        counts = np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
+        return Histogram(read_only(counts), int(x.size - np.count_nonzero(x)), start, stop, here, magnitude)
+
+    return reduce(Histogram.merge, map(count, _batches(batches)))
 
 
 def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
@@ -248,13 +244,17 @@ def sums_from(values: np.ndarray) -> np.ndarray:
     return np.append(np.cumsum(values[::-1])[::-1], 0)
 
 
-def _with_ranges(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Range]]:
-    """Yield every batch that is not empty, and its range."""
+def _range(x: np.ndarray) -> Range:
+    return Range(float(x.min()), float(x.max()))
+
+
+def _batches(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield every batch that is not empty."""
     empty = True
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
         x = float64s(batch, "a batch")
         if x.size:
             empty = False
-            yield x, Range(float(x.min()), float(x.max()))
+            yield x
     if empty:
         raise ValueError("batches must hold at least one value, got none; an iterator can be read once: pass a list")

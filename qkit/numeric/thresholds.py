@@ -77,8 +77,7 @@ def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     Threshold: minmax keeps -2 to 2: the largest magnitude, so that nothing is clipped
     """
     values, signed, _ = _read(x, bits, signed)
-    largest = max(abs(values.low), abs(values.high))
-    return Threshold(largest, "minmax", "the largest magnitude, so that nothing is clipped", signed)
+    return Threshold(values.largest, "minmax", "the largest magnitude, so that nothing is clipped", signed)
 
 
 def percentile(
@@ -188,10 +187,9 @@ def kl(
 
     Parameters
     ----------
-    x : array_like of real numbers, or Histogram of magnitudes
-        An array is counted first: in 2,048 bins, or in 8 for every level if that is more. Then every bit takes four
-        times as long: seconds at 12 bits, minutes at 15.
-    bits, signed : int from 2 to 16; bool, by default if there are negative values
+    x : array_like of real numbers, which are counted in 2,048 bins, or Histogram of magnitudes
+    bits : int from 2 to 8, since more levels need ever more bins, and time that grows with their square
+    signed : bool, by default if there are negative values
     drop_zeros : bool, the first remedy
     start : int
         How many bins the first candidate keeps; by default, the second remedy. TensorRT's slides start at 128.
@@ -202,16 +200,18 @@ def kl(
     Threshold: kl keeps -3.482 to 3.482: the least divergence, 0.0596 nats, of 1921 candidates, without exact zeros
     """
     values, signed, steps = _read(x, bits, signed)
+    if bits > 8:
+        raise ValueError(f"kl can tell up to 8 bits, got {bits}; use mse")
     if values.largest == 0:
         return _all_zero("kl", signed)
-    levels = steps + 1
-    histogram = values if isinstance(values, Histogram) else histogram_of(values.x, max(CANDIDATES, 8 * levels))
+    histogram = values if isinstance(values, Histogram) else histogram_of(values.x)
     counts = histogram.nonzero_counts if drop_zeros else histogram.counts
-    first = max(2 * levels, 128) if start is None else start
+    levels, least = steps + 1, max(2 * (steps + 1), 128)
+    first = least if start is None else start
     if not (is_integer(first) and 1 <= first <= len(counts)):
         raise ValueError(
             f"the first candidate must keep a whole number of bins, from 1 to all {len(counts)} bins, got {first}; "
-            f"{bits} bits have {levels} levels: count {max(2 * levels, 128)} bins or more, two for each, or use mse"
+            f"{bits} bits have {levels} levels: count {least} bins or more, two for each, or use mse"
         )
     # Bins beyond the largest value, in a histogram wider than its data, are no candidates: they would clip nothing.
     end = max(int(first), np.flatnonzero(counts)[-1] + 1)
@@ -293,14 +293,15 @@ def admm(
 def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Take the threshold from theory, for values with a Laplace distribution: ACIQ.
 
-    The distribution has one number, ``b = mean(|x|)``. An approximation of the mean squared error, with rounding errors
-    spread evenly over steps of ``2 alpha / 2**M``, alpha being the threshold and M the number of bits, is minimised:
+    The distribution has one number, ``b = mean(|x|)``. With ``u = alpha / b``, alpha being the threshold and M the
+    number of bits, an approximation of the mean squared error is minimised, in which rounding errors spread evenly
+    over steps of ``2 alpha / 2**M``:
 
-        2 b² exp(-alpha / b) + alpha² / (3 * 4**M)
+        b² (2 exp(-u) + u² / (3 * 4**M))
 
-    Its least is where ``alpha = b W(3 * 4**M)``, with Lambert's function W: at 2.83 b, 3.89 b and 5.03 b for 2, 3
-    and 4 bits. It has ``2**M`` steps between -alpha and alpha. A grid with 0 in its middle has two fewer, and so
-    another best threshold: 2.00 b at 2 bits, where ACIQ's costs 18 % more error.
+    Its least is at u = 2.83, 3.89 and 5.03 for 2, 3 and 4 bits: Lambert's W(3 * 4**M). A grid with 0 in its middle has
+    two steps fewer than ``2**M``, and its best threshold at 2.00 b for 2 bits, where ACIQ's costs 18 % more error.
+
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
     around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
     made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
@@ -309,17 +310,15 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
     >>> aciq_laplace(np.random.default_rng(0).laplace(size=10_000), bits=4)
     Threshold: aciq_laplace keeps -5.045 to 5.045: 5.029 b, where b is 1.003
     """
-    from scipy.special import lambertw
-
     values, signed, steps = _read(x, bits, signed)
     if values.largest == 0:
         return _all_zero("aciq_laplace", signed)
-    b = float(values.beyond(0.0)[1]) / (1 - values.zeros / values.count)
-    fine = 12.0 * (steps + 1) ** 2  # 3 * 4**M
-    alpha = b * float(lambertw(fine).real)
-    candidates = _evenly_spaced(values.largest)
-    curve = 2 * b**2 * np.exp(-candidates / b) + candidates**2 / fine
-    return _from_theory("aciq_laplace", signed, alpha, f"{alpha / b:.3f} b, where b is {b:.4g}", candidates, curve)
+    b = values.beyond(0.0)[1] / (1 - values.zeros / values.count)
+
+    def error(u: np.ndarray) -> np.ndarray:
+        return 2 * np.exp(-u) + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
+
+    return _from_theory("aciq_laplace", signed, values.largest, error, b, "b")
 
 
 def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -328,14 +327,14 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     The distribution has one number, ``sigma = sqrt(mean(x²))``. With ``u = alpha / sigma``, alpha being the threshold
     and M the number of bits, an approximation of the mean squared error is minimised,
 
-        sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2)) + alpha² / (3 * 4**M)
+        sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2) + u² / (3 * 4**M))
 
-    whose least is at 1.71, 2.15 and 2.55 sigma for 2, 3 and 4 bits. A grid with 0 in its middle has its best
-    threshold at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
+    whose least is at u = 1.71, 2.15 and 2.55 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
+    at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
+
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
-    around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
-    made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
-    al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
+    around 0: they have M = ``bits + 1``. Exact zeros are left out. The threshold is never above the largest magnitude;
+    what is minimised is the ``curve``. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
     >>> aciq_gauss(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: aciq_gauss keeps -2.554 to 2.554: 2.559 sigma, where sigma is 0.9981
@@ -346,19 +345,12 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     if values.largest == 0:
         return _all_zero("aciq_gauss", signed)
     sigma = math.sqrt(values.square / (1 - values.zeros / values.count))
-    fine = 12.0 * (steps + 1) ** 2  # 3 * 4**M
-    low, high = 0.0, 10.0
-    while high - low > 1e-12:  # what is minimised is convex: halve where its slope changes sign
-        u = (low + high) / 2
-        slope = u * (math.erfc(u / math.sqrt(2)) + 1 / fine) - math.sqrt(2 / math.pi) * math.exp(-(u**2) / 2)
-        low, high = (u, high) if slope < 0 else (low, u)
-    alpha = low * sigma
-    candidates = _evenly_spaced(values.largest)
-    u = candidates / sigma
-    clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
-    curve = sigma**2 * clipping + candidates**2 / fine
-    why = f"{alpha / sigma:.3f} sigma, where sigma is {sigma:.4g}"
-    return _from_theory("aciq_gauss", signed, alpha, why, candidates, curve)
+
+    def error(u: np.ndarray) -> np.ndarray:
+        clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
+        return clipping + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
+
+    return _from_theory("aciq_gauss", signed, values.largest, error, sigma, "sigma")
 
 
 def per_channel(method: Callable[..., Threshold], x: np.ndarray, spec: QuantSpec, **options: object) -> QuantParams:
@@ -403,8 +395,13 @@ def _last_minimum(curve: np.ndarray, tolerance: float) -> int:
 
 
 def _from_theory(
-    method: str, signed: bool, alpha: float, why: str, candidates: np.ndarray, curve: np.ndarray
+    method: str, signed: bool, largest: float, error: Callable[[np.ndarray], np.ndarray], unit: float, name: str
 ) -> Threshold:
-    if alpha > candidates[-1]:
-        alpha, why = candidates[-1], f"{why}; but the largest magnitude is less"
-    return Threshold(alpha, method, why, signed, candidates, curve)
+    """Minimise an error in squares of a unit, at a threshold in such units; it has one minimum."""
+    from scipy.optimize import minimize_scalar
+
+    u = minimize_scalar(error, bounds=(0, 30), method="bounded", options={"xatol": 1e-9}).x
+    why, candidates = f"{u:.3f} {name}, where {name} is {unit:.4g}", _evenly_spaced(largest)
+    if u * unit > largest:
+        why += "; but the largest magnitude is less"
+    return Threshold(min(u * unit, largest), method, why, signed, candidates, unit**2 * error(candidates / unit))
