@@ -331,6 +331,12 @@ def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
     return reals(x, name).astype(np.float64, copy=False)
 
 
+def half_away(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Round floats, ties away from 0. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
+    half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    return np.trunc(x + np.copysign(half, x), out=out)
+
+
 def read_only(array: np.ndarray) -> np.ndarray:
     """Return an array that others hold too, once nobody can change it."""
     array.flags.writeable = False
@@ -381,13 +387,13 @@ def _as_type_of(x: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _round(steps: np.ndarray, rounding: Rounding) -> None:
-    """Round in place. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
+    """Round in place."""
     if rounding == "half_even":
         np.rint(steps, out=steps)
     elif rounding == "half_up":
         below = np.floor(steps)
         np.add(below, steps - below >= 0.5, out=steps)
     elif rounding == "half_away":
-        np.trunc(steps + np.copysign(np.nextafter(0.5, 0), steps), out=steps)
+        half_away(steps, out=steps)
     else:
         raise ValueError(f"rounding must be 'half_even', 'half_up' or 'half_away', got {rounding!r}")

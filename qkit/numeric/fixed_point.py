@@ -31,12 +31,14 @@ Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint
 ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNNPACK ``src/operators``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, float64s
+from qkit.numeric.affine import QuantParams, float64s, half_away
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
@@ -140,9 +142,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    scale = float64s(scale, "scale").astype(np.float32)
-    product = _int32_values(acc, scale.shape).astype(np.float32)
-    product *= scale
+    product = _product(acc, scale, np.float32)
     return _int32(np.rint(product, out=product))
 
 
@@ -155,12 +155,7 @@ def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
     """
-    scale = float64s(scale, "scale")
-    product = _int32_values(acc, scale.shape).astype(np.float64)
-    product *= scale
-    # Not by adding 0.5: 0.49999999999999994 + 0.5 is already 1.
-    product += np.copysign(np.nextafter(0.5, 0), product)
-    return _int32(np.trunc(product, out=product))
+    return _int32(half_away(_product(acc, scale, np.float64)))
 
 
 def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -232,45 +227,47 @@ class Requantizer:
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
-        rounded = _rounded(acc, self._held(runtime), runtime)
+        held, rescaled = self._way(runtime)
+        rounded = rescaled(acc, held)
         np.clip(rounded, self.q_min - self.y.zero_point, self.y.spec.qmax - self.y.zero_point, out=rounded)
         rounded += self.y.zero_point
         return rounded.astype(np.int8)
 
     def steps(self, acc: int, channel: int, runtime: Runtime = "xnnpack") -> Requantized:
         """Requantize one sum of one channel, and keep what it is on the way."""
-        held = self._held(runtime)
+        held, rescaled = self._way(runtime)
         if np.ndim(self.w_scale):
             held = held[channel]
         fixed = held if isinstance(held, FixedPointMultiplier) else None
         multiplier = held.real if fixed else held
         product = np.float32(acc) * multiplier if runtime == "xnnpack" else acc * multiplier
         halfway = float(rounded_once(acc, fixed)) if fixed and runtime != "single" else None
-        rounded = int(_rounded(np.int32(acc), held, runtime))
+        rounded = int(rescaled(acc, held))
         shifted = rounded + self.y.zero_point
         q = int(np.clip(shifted, self.q_min, self.y.spec.qmax))
         return Requantized(runtime, float(multiplier), fixed, float(product), halfway, rounded, shifted, q)
 
-    def _held(self, runtime: Runtime) -> np.ndarray | FixedPointMultiplier:
-        """Return M as this runtime holds it."""
+    def _way(self, runtime: Runtime) -> tuple[np.ndarray | FixedPointMultiplier, Callable]:
+        """Return M as this runtime holds it, and what multiplies by it and rounds."""
         check_runtime(runtime)
         # Not np.float32(w_scale): NumPy 2.2 makes a single number of an array of one channel.
         w_scale = np.asarray(self.w_scale, np.float32)
         if runtime == "xnnpack":  # which rounds every step to float32
-            return np.float32(self.x_scale) * w_scale / np.float32(self.y.scale)
+            return np.float32(self.x_scale) * w_scale / np.float32(self.y.scale), rescale_float32
         if runtime == "reference" and self.dense:
-            return np.asarray(self.multiplier, np.float64)
+            return np.asarray(self.multiplier, np.float64), rescale_float64
+        real = self.multiplier
         if self.dense and w_scale.ndim == 0:  # for these alone LiteRT multiplies the two scales in float32
-            return quantize_multiplier(np.float64(np.float32(self.x_scale) * w_scale) / self.y.scale)
-        return quantize_multiplier(self.multiplier)
+            real = np.float64(np.float32(self.x_scale) * w_scale) / self.y.scale
+        rounding = {"builtin": "double_up", "reference": "double", "single": "single"}[runtime]
+        return quantize_multiplier(real), partial(rescale, rounding=rounding)
 
 
-def _rounded(acc: np.ndarray, held: np.ndarray | FixedPointMultiplier, runtime: Runtime) -> np.ndarray:
-    if runtime == "xnnpack":
-        return rescale_float32(acc, held)
-    if isinstance(held, FixedPointMultiplier):
-        return rescale(acc, held, {"builtin": "double_up", "reference": "double", "single": "single"}[runtime])
-    return rescale_float64(acc, held)
+def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
+    scale = float64s(scale, "scale").astype(dtype)
+    product = _int32_values(acc, scale.shape).astype(dtype)
+    product *= scale
+    return product
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, dequantize
+from qkit.numeric.affine import QuantParams, dequantize, half_away
 from qkit.numeric.fixed_point import (
     Requantized,
     Requantizer,
@@ -240,8 +240,7 @@ class Quantize(Layer):
     def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         scale, spec = np.float32(self.y.scale), self.y.spec
         if runtime == "reference":
-            steps = x / scale
-            q = np.trunc(steps + np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), steps))
+            q = half_away(x / scale)
         else:
             q = np.rint(x * (np.float32(1) / scale))
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
