@@ -63,17 +63,12 @@ class QuantSpec:
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        if not (is_integer(self.bits) and 2 <= self.bits <= 16):
-            hint = "; binary networks need another scheme" if self.bits == 1 else ""
-            raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits!r}{hint}")
-        if not (self.axis is None or is_integer(self.axis)):
-            raise ValueError(f"axis must be an integer or None, got {self.axis!r}")
-        object.__setattr__(self, "bits", int(self.bits))  # a NumPy int8 would overflow in 2**bits
+        hint = "; binary networks need another scheme" if self.bits == 1 else ""
+        object.__setattr__(self, "bits", whole(self.bits, "bits", 2, 16, hint))
+        if self.axis is not None:
+            whole(self.axis, "axis", -64, 63, "; None is one grid for all")
         if self.symmetric and self.narrow_range and not self.signed:
-            raise ValueError(
-                "symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out; "
-                "drop narrow_range or use signed=True"
-            )
+            raise ValueError("symmetric unsigned integers need 0 to stand for 0; drop narrow_range or use signed=True")
 
     @property
     def qmin(self) -> int:
@@ -184,13 +179,12 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     dtype = np.result_type(low.dtype, high.dtype, np.float32)
     low, high = low.astype(np.float64), high.astype(np.float64)
     _check_shapes("low and high", low, high, spec)
-    if np.any(low > high):
-        raise ValueError(f"low must not be above high, got {low} and {high}")
+    above = low > high
+    if np.any(above):
+        raise ValueError(f"low must not be above high, got {low[above][0]} and {high[above][0]}")
     if spec.symmetric and not spec.signed and np.any(low < 0):
-        raise ValueError(
-            f"symmetric unsigned integers cannot stand for negative numbers, got low={low.min():g}; "
-            "use signed=True or symmetric=False"
-        )
+        got = f"got low={low.min():g}; use signed=True or symmetric=False"
+        raise ValueError(f"symmetric unsigned integers cannot stand for negative numbers, {got}")
     low, high = np.minimum(low, 0), np.maximum(high, 0)
     if spec.symmetric:
         scale = _stored(np.maximum(-low, high) / spec.qmax, dtype)
@@ -261,9 +255,7 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     ``qmin`` to ``qmax``. Taught in notebook 02, section 1.
     """
     spec = checked(params, QuantParams).spec
-    q = _unmasked(q, "q")
-    if q.dtype.kind not in "iu":
-        raise TypeError(f"q must hold integers, got {q.dtype}; quantize(x, params) makes them")
+    q = numbers(q, "q", "integers", "iu", "quantize(x, params) makes them")
     if q.size and not (q.min() >= spec.qmin and q.max() <= spec.qmax):
         raise ValueError(f"q must lie from {spec.qmin} to {spec.qmax}, got {q.min()} to {q.max()}")
     scale, zero_point = params.beside(q)
@@ -311,11 +303,19 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
     return ((low <= x) & (x <= high)).astype(low.dtype)
 
 
+def numbers(x: np.ndarray, name: str, what: str, kinds: str, way_out: str) -> np.ndarray:
+    """Return ``x`` as an array of its own type; an error, if that is of another kind, or entries are masked."""
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with x.compressed()")
+    array = np.asarray(x)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {what}, got {array.dtype}; {way_out}")
+    return array
+
+
 def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
     """Return ``x`` as an array of its own type; a TypeError or ValueError, if that is not of finite real numbers."""
-    array = _unmasked(x, name)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
+    array = numbers(x, name, "integers or floats", "iuf", "convert it first")
     # NaN fails this, too; float(), because a float16 would turn LARGEST into infinity.
     if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
         wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
@@ -343,9 +343,11 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def is_integer(value: object) -> bool:
-    """Whole numbers of Python's or NumPy's are integers; True and False are none."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+def whole(value: int, name: str, low: int, high: int, hint: str = "") -> int:
+    """Return a whole number of Python's or NumPy's as Python's, which never overflows; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise ValueError(f"{name} must be an integer from {low:,} to {high:,}, got {value!r}{hint}")
+    return int(value)
 
 
 def checked(value: QuantSpec | QuantParams, kind: type) -> QuantSpec | QuantParams:
@@ -355,12 +357,6 @@ def checked(value: QuantSpec | QuantParams, kind: type) -> QuantSpec | QuantPara
         params_wanted = "params must be a QuantParams; params_from_data(x, spec) makes one"
         raise TypeError(f"{spec_wanted if kind is QuantSpec else params_wanted}, got {value!r}")
     return value
-
-
-def _unmasked(x: np.ndarray, name: str) -> np.ndarray:
-    if np.ma.is_masked(x):
-        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with x.compressed()")
-    return np.asarray(x)
 
 
 def _check_shapes(names: str, a: np.ndarray, b: np.ndarray, spec: QuantSpec) -> None:

@@ -38,7 +38,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, float64s, half_away
+from qkit.numeric.affine import QuantParams, float64s, half_away, numbers
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
@@ -288,9 +288,7 @@ def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
     """Return ``acc`` as a new int64 array, for products to fit, once it is known to hold int32 values."""
-    acc = np.asarray(acc)
-    if acc.dtype.kind not in "iu":
-        raise TypeError(f"acc must hold integers, got {acc.dtype}")
+    acc = numbers(acc, "acc", "integers", "iu", "sum integers")
     if channels and acc.shape[-1:] != channels:
         raise ValueError(f"the last axis of acc must be the {channels[0]} channels, got shape {acc.shape}")
     return _int32(acc, np.int64)

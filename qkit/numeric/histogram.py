@@ -17,10 +17,7 @@ from functools import cached_property, reduce
 
 import numpy as np
 
-from qkit.numeric.affine import float64s, is_integer, read_only, reals
-
-MOST_BINS = 2**20
-"""More bins are refused, long before they fill the memory."""
+from qkit.numeric.affine import float64s, read_only, reals, whole
 
 
 @dataclass(frozen=True)
@@ -120,12 +117,10 @@ class Histogram:
         (array([0.375, 0.125]), array([0.9375, 0.4375]))
         """
         shares, sums = self.beyond_edges
-        width = self.edges[1]
-        t = np.minimum(np.asarray(t) / width, len(self.counts))
-        index = t.astype(np.intp)
-        part = t - index
-        passed = part * self.shares.take(index, mode="clip")
-        return shares[index] - passed, sums[index] - passed * (index + part / 2) * width
+        t = np.minimum(np.asarray(t) / self.edges[1], len(self.counts))
+        above = np.ceil(t).astype(np.intp)  # the next edge
+        added = (above - t) * self.shares.take(above - 1)
+        return shares[above] + added, sums[above] + added * (t + above) / 2 * self.edges[1]
 
     def ranked(self, rank: int) -> float:
         """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
@@ -171,8 +166,7 @@ class Samples:
         return (self.count - first) / self.count, sums[first] / self.count
 
     def ranked(self, rank: int) -> float:
-        index = self.zeros + rank - 1
-        return float(np.partition(np.abs(self.x), index, axis=None)[index])
+        return float(self._sorted[0][self.zeros + rank - 1])
 
     @cached_property
     def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
@@ -214,8 +208,7 @@ def histogram_of(
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """
-    if not (is_integer(bins) and 1 <= bins <= MOST_BINS):
-        raise ValueError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins!r}")
+    bins = whole(bins, "bins", 1, 2**20)  # more would fill the memory
     within = within or range_of(batches)
     start, stop = (0.0, within.largest) if magnitude else (min(0.0, within.low), max(0.0, within.high))
     stop = stop if start < stop else 1.0

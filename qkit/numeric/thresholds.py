@@ -20,7 +20,7 @@ from numbers import Real
 
 import numpy as np
 
-from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked, is_integer, params_from_range, reals
+from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked, params_from_range, reals, whole
 from qkit.numeric.curves import divergences, squared_errors
 from qkit.numeric.histogram import Histogram, Samples, histogram_of, magnitudes_of
 
@@ -45,9 +45,6 @@ class Threshold:
     signed: bool
     candidates: np.ndarray = field(default_factory=lambda: np.empty(0))
     curve: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "value", float(self.value))
 
     @property
     def low(self) -> float:
@@ -113,12 +110,10 @@ def percentile(
     # The slack is for products such as 0.07 * 100, which is a little more than 7.
     rank = math.ceil(share / 100 * (values.count - values.zeros + first) * (1 - 1e-14)) - first
     if rank < 1:
-        raise ValueError(
-            f"{values.zeros / values.count:.1%} of the values are 0, so share={share} would clip everything; "
-            "take a larger share, or count_zeros=False"
-        )
+        why = f"{values.zeros / values.count:.1%} of the values are 0, so share={share} would clip everything"
+        raise ValueError(f"{why}; take a larger share, or count_zeros=False")
     what = "all values" if count_zeros else "the values that are not 0"
-    return Threshold(values.ranked(rank), "percentile", f"{share:g} % of {what} do not exceed it", signed)
+    return Threshold(float(values.ranked(rank)), "percentile", f"{share:g} % of {what} do not exceed it", signed)
 
 
 def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -150,7 +145,7 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     errors = squared_errors(values, candidates, steps)
     best = _last_minimum(errors, 1e-14 * values.square)
     why = f"the least mean squared error, {errors[best]:.3g}, of {len(errors)} candidates"
-    return Threshold(candidates[best], "mse", why, signed, candidates, errors)
+    return Threshold(float(candidates[best]), "mse", why, signed, candidates, errors)
 
 
 def kl(
@@ -201,26 +196,23 @@ def kl(
     """
     values, signed, steps = _read(x, bits, signed)
     if bits > 8:
-        raise ValueError(f"kl can tell up to 8 bits, got {bits}; use mse")
+        raise ValueError(f"kl counts in at most 256 levels, 8 bits, got {bits} bits; use mse")
     if values.largest == 0:
         return _all_zero("kl", signed)
     histogram = values if isinstance(values, Histogram) else histogram_of(values.x)
     counts = histogram.nonzero_counts if drop_zeros else histogram.counts
     levels, least = steps + 1, max(2 * (steps + 1), 128)
+    hint = f"; {bits} bits have {levels} levels: count {least} bins or more, two for each, or use mse"
     first = least if start is None else start
-    if not (is_integer(first) and 1 <= first <= len(counts)):
-        raise ValueError(
-            f"the first candidate must keep a whole number of bins, from 1 to all {len(counts)} bins, got {first}; "
-            f"{bits} bits have {levels} levels: count {least} bins or more, two for each, or use mse"
-        )
+    first = whole(first, "the number of bins that the first candidate keeps", 1, len(counts), hint)
     # Bins beyond the largest value, in a histogram wider than its data, are no candidates: they would clip nothing.
-    end = max(int(first), np.flatnonzero(counts)[-1] + 1)
+    end = max(first, np.flatnonzero(counts)[-1] + 1)
     candidates = np.minimum(histogram.edges[first : end + 1], values.largest)
-    curve = divergences(counts[:end], levels, int(first))
+    curve = divergences(counts[:end], levels, first)
     best = _last_minimum(curve, 1e-12)
     zeros = "without" if drop_zeros else "with"
     why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros} exact zeros"
-    return Threshold(candidates[best], "kl", why, signed, candidates, curve)
+    return Threshold(float(candidates[best]), "kl", why, signed, candidates, curve)
 
 
 def admm(
@@ -268,13 +260,11 @@ def admm(
         start = values.largest
     if not (isinstance(start, Real) and 0 < start <= LARGEST):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
-    if not (is_integer(rounds) and rounds >= 1):
-        raise ValueError(f"rounds must be a whole number, at least 1, got {rounds!r}")
     # No q is computed. It is at least k where a lies beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for every k,
     # all a beyond it, and sum(q²) adds up 2k - 1 for each of them.
     midpoints, odd = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
-    for _ in range(rounds):
+    for _ in range(whole(rounds, "rounds", 1, 10**6)):
         shares, sums = values.beyond(midpoints * scale)
         aq, qq = sums.sum(), shares @ odd  # mean(a q) and mean(q²) of the best integers for the scale
         if qq <= 0:
@@ -287,7 +277,7 @@ def admm(
             break
     candidates, curve = steps * np.array(scales), np.maximum(errors, 0)
     why = f"after {len(curve) // 2} rounds from {start:.4g} {end}; mean squared error {curve[-1]:.3g}"
-    return Threshold(candidates[-1], "admm", why, signed, candidates, curve)
+    return Threshold(float(candidates[-1]), "admm", why, signed, candidates, curve)
 
 
 def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -394,14 +384,12 @@ def _last_minimum(curve: np.ndarray, tolerance: float) -> int:
     return int(np.flatnonzero(curve <= curve.min() + tolerance)[-1])
 
 
-def _from_theory(
-    method: str, signed: bool, largest: float, error: Callable[[np.ndarray], np.ndarray], unit: float, name: str
-) -> Threshold:
+def _from_theory(method: str, signed: bool, largest: float, error: Callable, unit: float, name: str) -> Threshold:
     """Minimise an error in squares of a unit, at a threshold in such units; it has one minimum."""
     from scipy.optimize import minimize_scalar
 
     u = minimize_scalar(error, bounds=(0, 30), method="bounded", options={"xatol": 1e-9}).x
-    why, candidates = f"{u:.3f} {name}, where {name} is {unit:.4g}", _evenly_spaced(largest)
-    if u * unit > largest:
-        why += "; but the largest magnitude is less"
-    return Threshold(min(u * unit, largest), method, why, signed, candidates, unit**2 * error(candidates / unit))
+    alpha, why, candidates = float(u * unit), f"{u:.3f} {name}, where {name} is {unit:.4g}", _evenly_spaced(largest)
+    if alpha > largest:
+        alpha, why = largest, f"{why}; but the largest magnitude is less"
+    return Threshold(alpha, method, why, signed, candidates, unit**2 * error(candidates / unit))

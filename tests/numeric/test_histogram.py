@@ -137,7 +137,7 @@ magnitudes = hnp.arrays(np.float64, st.integers(1, 40), elements=st.one_of(st.in
 def test_samples_answer_exactly(x, t):
     a = np.abs(x)
     found = Samples(x)
-    assert (found.low, found.high, found.largest) == (x.min(), x.max(), a.max())
+    assert (found.low, found.largest) == (x.min(), a.max())
     assert (found.count, found.zeros) == (x.size, np.sum(x == 0))
     assert found.square == pytest.approx(np.mean(x**2))
     assert [found.ranked(rank + 1) for rank in range(x.size - found.zeros)] == sorted(a[a > 0])
@@ -151,7 +151,7 @@ def test_samples_answer_exactly(x, t):
 def test_histograms_answer_as_if_values_spread_evenly_over_their_bins(x, bins, t):
     """The oracle cuts every bin at t and takes what lies above, with its centre."""
     found, counts, edges = histogram_of(x, bins), *np.histogram(np.abs(x[x != 0]), bins, (0, np.abs(x).max()))
-    assert (found.low, found.high, found.largest) == (x.min(), x.max(), np.abs(x).max())
+    assert (found.low, found.largest) == (x.min(), np.abs(x).max())
     from_here = np.clip(t[:, None], edges[:-1], edges[1:])
     part = (edges[1:] - from_here) / (edges[1:] - edges[:-1])
     shares, sums = found.beyond(t)
