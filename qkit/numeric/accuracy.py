@@ -12,7 +12,7 @@ class Accuracy:
     """``correct`` right answers out of ``total``. Taught in notebook 01, section 4.
 
     >>> print(Accuracy.of([3, 1, 4, 1], [3, 1, 4, 2]))
-    75.00% (95 % interval 30.06% to 95.44%, 4 images)
+    75.00 % (95 % interval 30.06 % to 95.44 %, 4 images)
     """
 
     correct: int
@@ -46,8 +46,8 @@ class Accuracy:
         return interval.low, interval.high
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.value:.2%} (95 % interval {low:.2%} to {high:.2%}, {self.total:,} images)"
+        value, low, high = (f"{100 * share:.2f} %" for share in (self.value, *self.interval))
+        return f"{value} (95 % interval {low} to {high}, {self.total:,} images)"
 
     def __format__(self, spec: str) -> str:
         """Format the share, as in ``f"{accuracy:.2%}"``; without a format, say all."""
@@ -127,8 +127,6 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
 def _right(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
-        raise ValueError(
-            f"predicted and labels must be two lists of the same length, got shapes {predicted.shape} and "
-            f"{labels.shape}; probabilities become predictions by .argmax(axis=1)"
-        )
+        got = f"shapes {predicted.shape} and {labels.shape}; probabilities become predictions by .argmax(axis=1)"
+        raise ValueError(f"predicted and labels must be two lists of the same length, got {got}")
     return predicted == labels

@@ -209,9 +209,7 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     array([0.1, 0.2])
     """
     checked(spec, QuantSpec)
-    x = reals(x)
-    if x.size == 0:
-        raise ValueError(f"x must hold at least one value to have a range, got shape {x.shape}")
+    x = some(x)
     others = None if spec.axis is None else tuple(i for i in range(x.ndim) if i != spec.axis_of(x))
     return params_from_range(x.min(axis=others), x.max(axis=others), spec)
 
@@ -319,10 +317,16 @@ def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
     # NaN fails this, too; float(), because a float16 would turn LARGEST into infinity.
     if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
         wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
-        raise ValueError(
-            f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
-            f"({wrong.sum()} of {array.size} values are wrong); find where they come from"
-        )
+        got = f"{array[wrong].flat[0]} ({wrong.sum()} of {array.size} values are wrong); find where they come from"
+        raise ValueError(f"{name} must hold finite numbers up to {LARGEST:g}, got {got}")
+    return array
+
+
+def some(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return :func:`reals`, and a ValueError, if there is none."""
+    array = reals(x, name)
+    if array.size == 0:
+        raise ValueError(f"{name} must hold at least one value, got shape {array.shape}")
     return array
 
 

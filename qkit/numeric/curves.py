@@ -38,7 +38,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.histogram import Histogram, Samples, sums_from
+from qkit.numeric.histogram import Histogram, Samples
 
 REMEMBERED = 2**21
 """How many cells of a table are remembered at most, from one histogram to the next."""
@@ -63,32 +63,22 @@ def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: i
         beyond = _beyond_edges(values, steps, rows) if remembered else _beyond(values, thresholds[rows], steps)
         excess[rows] = beyond.sum(axis=1)
     # Rounding errors can take an error of 0 below it.
-    return np.maximum(values.square - 2 * (thresholds / steps) * excess, 0)
+    return np.maximum(values.beyond(0.0)[2] - 2 * (thresholds / steps) * excess, 0)
 
 
-def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
+def clipping_errors(values: Samples | Histogram, thresholds: np.ndarray) -> np.ndarray:
     """Return what clipping alone adds to the mean squared error: ``mean(max(a - threshold, 0)²)``.
 
-    The rest of :func:`squared_errors` is the rounding error of what is kept. The magnitudes of the histogram spread
-    evenly over their bins; both arrays have shape (thresholds,). Taught in notebook 04, section 3.
+    The rest of :func:`squared_errors` is the rounding error of what is kept. Taught in notebook 04, section 3.
 
-    Half of the values spread from 3 to 4, between 1 and 2 beyond the threshold; the mean of those squares is 7 / 3:
+    Of 1 and 4 one is beyond the threshold, by 2:
 
-    >>> from qkit.numeric import histogram_of
-    >>> clipping_errors(histogram_of([1.0, 4.0], bins=4), [2.0]) * 6
-    array([7.])
+    >>> clipping_errors(Samples([1.0, 4.0]), [2.0])
+    array([2.])
     """
-    mass, width = histogram.shares, histogram.edges[1]
-    beyond = histogram.beyond_edges[0]
-    # In widths of a bin, with edge j: (a - j)² = (a - j - 1)² + 2 (a - j - 1) + 1. From bin to bin, and nothing is
-    # subtracted that could cancel.
-    excess = sums_from(beyond[1:] + mass / 2)
-    square = sums_from(2 * excess[1:] + beyond[1:] + mass / 3)
-    t = np.minimum(np.asarray(thresholds) / width, len(mass))
-    edge = np.ceil(t).astype(np.intp)
-    part = edge - t
-    inside = mass[edge - 1]
-    return (square[edge] + part * (2 * excess[edge] + part * (beyond[edge] + part * inside / 3))) * width**2
+    t = np.asarray(thresholds, np.float64)
+    shares, sums, squares = values.beyond(t)
+    return np.maximum(squares - 2 * t * sums + t**2 * shares, 0)
 
 
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
@@ -136,14 +126,14 @@ def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np
 def _beyond(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
     """Return R at the midpoints of every threshold: shape (thresholds, steps)."""
     t = thresholds[:, None] / steps * (np.arange(steps) + 0.5)
-    shares, sums = values.beyond(t)
+    shares, sums, _ = values.beyond(t)
     return sums - t * shares
 
 
 def _beyond_edges(histogram: Histogram, steps: int, rows: slice) -> np.ndarray:
     """Return the same, where the thresholds are the upper edges of those bins."""
     bins, width = len(histogram.counts), histogram.edges[1]
-    shares, sums = histogram.beyond_edges
+    shares, sums, _ = histogram.beyond_edges
     at_edges = sums - np.arange(bins + 1) * width * shares
     index, part = (table[rows] for table in _midpoints(bins, steps))
     # R at a part f of a bin behind edge j: R_j - width (f share_j - f²/2 inside_j)

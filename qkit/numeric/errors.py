@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, checked, float64s
+from qkit.numeric.affine import QuantParams, checked, some
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
@@ -55,7 +55,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     0.5
     """
     spec = checked(params, QuantParams).spec
-    x = _some(x, "x")
+    x = some(x).astype(np.float64)
     scale, zero_point = params.beside(x)
     q = x / scale + zero_point
     slack = 0.5 + spec.levels * 2.0**-23  # half a step, and what rounding the scale to float32 may have added
@@ -63,14 +63,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
 
 
 def _pair(x: np.ndarray, x_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, x_hat = _some(x, "x"), _some(x_hat, "x_hat")
+    x, x_hat = some(x).astype(np.float64), some(x_hat, "x_hat").astype(np.float64)
     if x.shape != x_hat.shape:
         raise ValueError(f"x and x_hat must have the same shape, got {x.shape} and {x_hat.shape}")
     return x, x_hat
-
-
-def _some(x: np.ndarray, name: str) -> np.ndarray:
-    x = float64s(x, name)
-    if x.size == 0:
-        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
-    return x

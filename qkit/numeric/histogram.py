@@ -17,7 +17,7 @@ from functools import cached_property, reduce
 
 import numpy as np
 
-from qkit.numeric.affine import float64s, read_only, reals, whole
+from qkit.numeric.affine import float64s, read_only, some, whole
 
 
 @dataclass(frozen=True)
@@ -97,30 +97,28 @@ class Histogram:
         return read_only(magnitudes_of(self).nonzero_counts / self.count)
 
     @cached_property
-    def square(self) -> float:
-        """The mean of the squares of all magnitudes."""
-        centres = np.arange(len(self.counts)) + 0.5
-        return float(self.shares @ (centres**2 + 1 / 12) * self.edges[1] ** 2)
+    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What :meth:`beyond` returns for all edges: three arrays of float64, shape (bins + 1,)."""
+        width = self.edges[1]
+        centres = (np.arange(len(self.counts)) + 0.5) * width
+        return tuple(_sums_from(self.shares * power) for power in (1, centres, centres**2 + width**2 / 12))
 
-    @cached_property
-    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """What :meth:`beyond` returns for all edges: two arrays of float64, shape (bins + 1,)."""
-        centres = (np.arange(len(self.counts)) + 0.5) * self.edges[1]
-        return sums_from(self.shares), sums_from(self.shares * centres)
+    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the share of the magnitudes beyond ``t``, their sum and that of their squares.
 
-    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all values.
+        ``t`` is a number from 0 up, or an array of any shape, which all three have, too; the sums are divided by the
+        count of all values.
 
-        ``t`` is a number from 0 up, or an array of any shape, which both results have, too.
-
-        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])
+        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])[:2]
         (array([0.375, 0.125]), array([0.9375, 0.4375]))
         """
-        shares, sums = self.beyond_edges
-        t = np.minimum(np.asarray(t) / self.edges[1], len(self.counts))
-        above = np.ceil(t).astype(np.intp)  # the next edge
-        added = (above - t) * self.shares.take(above - 1)
-        return shares[above] + added, sums[above] + added * (t + above) / 2 * self.edges[1]
+        width = self.edges[1]
+        t = np.minimum(np.asarray(t) / width, len(self.counts))
+        index = np.ceil(t).astype(np.intp)  # of the next edge; up to there:
+        passed = (index - t) * self.shares.take(index - 1)
+        t, edge = t * width, index * width
+        share, total, squares = (sums.take(index) for sums in self.beyond_edges)
+        return share + passed, total + passed * (t + edge) / 2, squares + passed * (t**2 + t * edge + edge**2) / 3
 
     def ranked(self, rank: int) -> float:
         """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
@@ -142,36 +140,30 @@ class Samples:
     """The magnitudes of the values in an array, asked by the same names as a :class:`Histogram`.
 
     >>> x = Samples([0.0, -3.0, 1.0, 4.0])
-    >>> x.largest, x.zeros, x.ranked(2), x.square
-    (4.0, 1, 3.0, 6.5)
+    >>> x.largest, x.zeros, x.ranked(2)
+    (4.0, 1, 3.0)
     >>> x.beyond([2.0, 3.5])
-    (array([0.5 , 0.25]), array([1.75, 1.  ]))
+    (array([0.5 , 0.25]), array([1.75, 1.  ]), array([6.25, 4.  ]))
     """
 
     def __init__(self, x: np.ndarray) -> None:
-        x = reals(x)
-        if x.size == 0:
-            raise ValueError(f"x must hold at least one value to choose a threshold from, got shape {x.shape}")
+        x = some(x)
         self.x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)  # |-128| is no int8
         self.low, self.largest = float(x.min()), _range(x).largest
         self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
 
     @cached_property
-    def square(self) -> float:
-        return float(np.mean(self._sorted[0] ** 2))
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
+        return magnitudes, _sums_from(magnitudes), _sums_from(magnitudes**2)
 
-    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        magnitudes, sums = self._sorted
+    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        magnitudes, sums, squares = self._sorted
         first = np.searchsorted(magnitudes, t)
-        return (self.count - first) / self.count, sums[first] / self.count
+        return (self.count - first) / self.count, sums[first] / self.count, squares[first] / self.count
 
     def ranked(self, rank: int) -> float:
         return float(self._sorted[0][self.zeros + rank - 1])
-
-    @cached_property
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
-        return magnitudes, sums_from(magnitudes)
 
 
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
@@ -232,7 +224,7 @@ def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
     return values
 
 
-def sums_from(values: np.ndarray) -> np.ndarray:
+def _sums_from(values: np.ndarray) -> np.ndarray:
     """Return the sum from each value on, and 0 after the last."""
     return np.append(np.cumsum(values[::-1])[::-1], 0)
 

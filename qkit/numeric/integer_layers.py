@@ -64,7 +64,6 @@ class Layer:
 class Trace:
     """How one number of a convolution's or dense layer's output comes about. Taught in notebook 06, section 5."""
 
-    position: tuple[int, ...]  # (row, column, channel) or (channel,)
     q_patch: np.ndarray  # int8, shape (rows, columns, inputs) or (inputs,)
     q_weights: np.ndarray  # likewise: what is multiplied, number by number
     x_zero_point: int
@@ -117,8 +116,7 @@ class Dense(Layer):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         products = patches.reshape(-1, len(self._columns)) @ self._columns
-        acc = products.astype(np.int32)
-        acc += self.folded_bias.astype(np.int32)
+        acc = products.astype(np.int32) + self.folded_bias.astype(np.int32)
         return acc.reshape(len(q_x), *self.shape)
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
@@ -135,22 +133,13 @@ class Dense(Layer):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
         *place, channel = position
         q_patch, q_weights = self.patches(q_x[None])[(0, *place)], self.q_weights[channel]
-        products, folded_bias = int(np.sum(q_patch.astype(np.int64) * q_weights)), int(self.folded_bias[channel])
+        q_bias, folded_bias = int(self.q_bias[channel]), int(self.folded_bias[channel])
+        products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + folded_bias
-        requantized = self.requantizer.steps(acc, channel, runtime)
-        return Trace(
-            tuple(position),
-            q_patch,
-            q_weights,
-            self.x.zero_point,
-            int(self.q_bias[channel]),
-            products,
-            folded_bias,
-            acc,
-            float(np.broadcast_to(self.x.scale * self.w.scale, len(self.q_weights))[channel] * acc),
-            requantized,
-            float(dequantize(np.int8(requantized.q), self.y)),
-        )
+        step = np.broadcast_to(self.x.scale * self.w.scale, len(self.q_weights))[channel]
+        end = self.requantizer.steps(acc, channel, runtime)
+        real, real_hat = float(step * acc), float(dequantize(np.int8(end.q), self.y))
+        return Trace(q_patch, q_weights, self.x.zero_point, q_bias, products, folded_bias, acc, real, end, real_hat)
 
     @property
     def _rows(self) -> np.ndarray:

@@ -143,7 +143,7 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
         return _all_zero("mse", signed)
     candidates = values.edges[1:] if isinstance(values, Histogram) else _evenly_spaced(values.largest)
     errors = squared_errors(values, candidates, steps)
-    best = _last_minimum(errors, 1e-14 * values.square)
+    best = _last_minimum(errors, 1e-14 * values.beyond(0.0)[2])
     why = f"the least mean squared error, {errors[best]:.3g}, of {len(errors)} candidates"
     return Threshold(float(candidates[best]), "mse", why, signed, candidates, errors)
 
@@ -262,16 +262,16 @@ def admm(
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
     # No q is computed. It is at least k where a lies beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for every k,
     # all a beyond it, and sum(q²) adds up 2k - 1 for each of them.
-    midpoints, odd = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1
+    midpoints, odd, square = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1, values.beyond(0.0)[2]
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
     for _ in range(whole(rounds, "rounds", 1, 10**6)):
-        shares, sums = values.beyond(midpoints * scale)
+        shares, sums, _ = values.beyond(midpoints * scale)
         aq, qq = sums.sum(), shares @ odd  # mean(a q) and mean(q²) of the best integers for the scale
         if qq <= 0:
             raise ValueError(f"start={start:g} is so large that every value rounds to 0")
         old, scale = scale, aq / qq  # the best scale for those integers
         scales += [old, scale]
-        errors += [values.square - 2 * old * aq + old**2 * qq, values.square - aq**2 / qq]
+        errors += [square - 2 * old * aq + old**2 * qq, square - aq**2 / qq]
         if abs(scale - old) <= 1e-12 * old:
             end = "the scale no longer moves"
             break
@@ -334,7 +334,7 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     values, signed, steps = _read(x, bits, signed)
     if values.largest == 0:
         return _all_zero("aciq_gauss", signed)
-    sigma = math.sqrt(values.square / (1 - values.zeros / values.count))
+    sigma = math.sqrt(values.beyond(0.0)[2] / (1 - values.zeros / values.count))
 
     def error(u: np.ndarray) -> np.ndarray:
         clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)

@@ -558,7 +558,7 @@ def test_masked_entries_are_refused():
 
 
 def test_empty_data_has_no_range():
-    with pytest.raises(ValueError, match=r"at least one value to have a range, got shape \(0, 3\)"):
+    with pytest.raises(ValueError, match=r"x must hold at least one value, got shape \(0, 3\)"):
         params_from_data(np.zeros((0, 3)), QuantSpec(axis=1))
 
 
