@@ -2,18 +2,14 @@
 
     q = clip(round(r / scale) + zero_point, qmin, qmax)        r ≈ scale * (q - zero_point)
 
-:class:`QuantSpec` says how fine the grid is, :class:`QuantParams` where it lies.
+:class:`QuantSpec` says how fine the grid is, :class:`QuantParams` where it lies. Real zero is always exactly on it (its
+integer is the zero-point): padding and ReLU's zeros must cost nothing. Therefore a range is widened until it holds 0,
+and shifted by at most half a step, "nudged", until 0 falls on a grid point. So it misses at most half a step at one
+end, and what lies there is off by no more than rounding is.
 
-Real zero is always exactly on the grid (its integer is the zero-point): padding and ReLU's zeros must cost
-nothing. Therefore a range is widened until it holds 0, and shifted by at most half a step, "nudged", until 0
-falls on a grid point. So it misses at most half a step at one end, and what lies there is off by no more than
-rounding is.
-
-The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit; that of Python
-floats and float64 data is a float64. Everything else is computed in float64.
-
-All functions refuse what cannot be right with a ValueError, or a TypeError where it is no number at all: NaN, infinity,
-masked entries, and arrays whose channels are not those of the parameters.
+The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit. Everything else is
+computed in float64. NaN, infinity, masked entries, and arrays whose channels are not those of the parameters are a
+ValueError, what is no number at all is a TypeError.
 
 Sources: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", arXiv:1712.05877, and the LiteRT 8-bit quantization specification,
@@ -33,7 +29,7 @@ Rounding = Literal["half_even", "half_up", "half_away"]
 
 @dataclass(frozen=True)
 class QuantSpec:
-    """How to quantize: which integers there are, and how many grids.
+    """How to quantize: which integers there are, ``qmin`` to ``qmax``, and how many grids.
 
     LiteRT's activations are ``QuantSpec()``. Its weights are ``QuantSpec(symmetric=True, narrow_range=True,
     axis=...)``, where the axis counts the output channels: the last one of a Keras kernel. Taught in notebook 02,
@@ -46,14 +42,8 @@ class QuantSpec:
     symmetric : bool
         Whether the zero-point is 0. Then the larger side of the range alone sets the scale, and unsigned
         integers stand for non-negative numbers only.
-    narrow_range : bool
-        Leave the lowest integer out: -127 to 127. A symmetric grid then ends as far below 0 as above.
+    narrow_range : bool, leave the lowest integer out: a symmetric grid then ends as far below 0 as above
     axis : int or None, one scale and zero-point for each index along this axis, or one pair for the whole tensor
-
-    Attributes
-    ----------
-    qmin, qmax, levels : int, the lowest and the highest integer, and how many there are
-    dtype : the smallest NumPy type that holds them
     """
 
     bits: int = 8
@@ -104,10 +94,6 @@ class QuantParams:
     zero_point : int, or ndarray of int32, shape (channels,)
         The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
 
-    Attributes
-    ----------
-    low, high : float or ndarray, the lowest and the highest real number on the grid
-
     Examples
     --------
     >>> QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
@@ -132,6 +118,7 @@ class QuantParams:
 
     @property
     def low(self) -> float | np.ndarray:
+        """The lowest real number on the grid."""
         return self.scale * (self.spec.qmin - self.zero_point)
 
     @property
@@ -217,19 +204,11 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
 def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Replace real numbers by integers: ``clip(round(x / scale) + zero_point, qmin, qmax)``.
 
-    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. Taught in notebook 02, section 1, and the
-    roundings in section 4.
+    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. An ``x / scale`` halfway between two integers
+    goes to the even one, as NumPy rounds ("half_even": 0.5 → 0, 1.5 → 2, -0.5 → 0); up, as in TensorFlow's fake-quant
+    ops ("half_up": 0.5 → 1, 1.5 → 2, -0.5 → 0); or away from 0, as in LiteRT's reference runtime ("half_away": 0.5 → 1,
+    1.5 → 2, -0.5 → -1). Taught in notebook 02, section 1, and the roundings in section 4.
 
-    Parameters
-    ----------
-    rounding : {"half_even", "half_up", "half_away"}
-        Where an ``x / scale`` halfway between two integers goes. ``"half_even"``: to the even one, as
-        NumPy's ``round`` (0.5 → 0, 1.5 → 2, -0.5 → 0). ``"half_up"``: up, as TensorFlow's fake-quant ops
-        (0.5 → 1, 1.5 → 2, -0.5 → 0). ``"half_away"``: away from 0, as LiteRT's reference runtime
-        (0.5 → 1, 1.5 → 2, -0.5 → -1).
-
-    Examples
-    --------
     >>> params = QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
     >>> q = quantize([-9.0, -1.5, 0.0, 0.3, 6.0], params)
     >>> q, dequantize(q, params)
@@ -247,10 +226,9 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
 
 
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
-    """Return the real numbers that integers stand for: ``scale * (q - zero_point)``.
+    """Return the real numbers, float64, for which integers ``qmin`` to ``qmax`` stand: ``scale * (q - zero_point)``.
 
-    Returns an array of float64 in the shape of ``q``. Raises a TypeError or ValueError if ``q`` is not of integers from
-    ``qmin`` to ``qmax``. Taught in notebook 02, section 1.
+    Taught in notebook 02, section 1.
     """
     spec = checked(params, QuantParams).spec
     q = numbers(q, "q", "integers", "iu", "quantize(x, params) makes them")
@@ -267,8 +245,7 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
     """Move real numbers onto the grid: :func:`quantize`, then :func:`dequantize`.
 
     Returns an array in the shape and type of ``x``, float32 at least; a grid point beyond that type's largest number is
-    the largest number. ``rounding`` is "half_even", "half_up" or "half_away", as for :func:`quantize`. Taught in
-    notebook 02, section 2, and for training in notebook 07, section 2.
+    the largest number. Taught in notebook 02, section 2, and for training in notebook 07, section 2.
 
     >>> fake_quantize([-9.0, 0.3, 1.0], QuantParams(0.25, 0, QuantSpec(bits=4)))
     array([-2.  ,  0.25,  1.  ])
@@ -284,10 +261,10 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
 
         ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
 
-    where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it
-    changes nothing, and there the estimator says so. Returns an array in the shape and type of ``x``, float32 at least.
-    Source: Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
-    ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
+    where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it changes
+    nothing. Returns an array in the shape and type of ``x``, float32 at least. Source: Bengio, Léonard and Courville
+    2013, arXiv:1308.3432; with the clipped range, TensorFlow's ``fake_quant_with_min_max_vars_gradient``. Taught in
+    notebook 07, section 1.
 
     >>> params = params_from_range(-1.0, 1.0, QuantSpec(bits=2, symmetric=True, narrow_range=True))
     >>> straight_through([-1.2, -1.0, 0.3, 1.0, 1.2], params)

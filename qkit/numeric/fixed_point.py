@@ -8,9 +8,8 @@ Hardware without floats holds the real number M as a 32-bit integer and a shift:
 
     M ≈ m0 * 2^(shift - 31),   2^30 <= m0 < 2^31        acc * M ≈ acc * m0 / 2^(31 - shift)
 
-The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's implementations, its
-runtimes, differ, and so do their results, by one integer in a few of a thousand. For int8 convolutions and dense
-layers on x86 they are:
+The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's runtimes differ, and
+so do their results, by one integer in a few of a thousand. For int8 convolutions and dense layers on x86 they are:
 
 ==============  =============================================  =========================================
 runtime         what it is                                     how it multiplies and rounds
@@ -23,8 +22,8 @@ runtime         what it is                                     how it multiplies
 ``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
 ==============  =============================================  =========================================
 
-``xnnpack`` is the same on ARM; ``builtin`` rounds once there. The first three are equal to LiteRT bit for bit
-(``benchmarks/integer.py``); no LiteRT that is shipped was built to round once, and it is here to compare.
+On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit (``benchmarks/integer.py``); no LiteRT
+that is shipped was built to round once, and it is here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc`` and
@@ -51,8 +50,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 class FixedPointMultiplier:
     """The real number ``m0 * 2^(shift - 31)``; :func:`quantize_multiplier` makes it.
 
-    ``m0`` is from 2^30 to 2^31 - 1, or 0 for a real number below 2^-32; ``shift`` is from -31 to 31, negative in
-    practice, where M is well below 1. Both are int, or ndarray of int64, shape (channels,).
+    ``m0`` is from 2^30 to 2^31 - 1, or 0 for a real number below 2^-32; ``shift`` is from -31 to 31, negative where M
+    is well below 1. Both are int, or ndarray of int64, shape (channels,).
     """
 
     m0: int | np.ndarray
@@ -70,9 +69,8 @@ class FixedPointMultiplier:
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     """Write a real multiplier as a 32-bit integer and a shift; the relative error is at most 2^-31.
 
-    It is above 0 and at most 2^30, else a ValueError: a number, or an array of shape (channels,), and so are the
-    integers then. As LiteRT does, numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook
-    06, section 3.
+    It is above 0 and at most 2^30, else a ValueError: a number, or an array of shape (channels,). As LiteRT does,
+    numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook 06, section 3.
 
     >>> quantize_multiplier(0.75)  # 3 * 2^29 / 2^31
     FixedPointMultiplier(m0=1610612736, shift=0)
@@ -93,18 +91,13 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
 
     ``acc`` are integers of any shape; per channel, the channels are the last axis, else a ValueError. Returns int32 in
     the same shape, not yet moved by the zero-point or clipped to 8 bits. Raises an OverflowError for what is more than
-    an int32, where LiteRT goes wrong in silence. Taught in notebook 06, section 4.
+    an int32, where LiteRT goes wrong in silence. The ``rounding`` is one of three:
 
-    Parameters
-    ----------
-    rounding : {"single", "double", "double_up"}
-        ``"single"``: one division by 2^(31 - shift), ties up (LiteRT built with single rounding).
-        ``"double"``: by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference convolution).
-        ``"double_up"``: by 2^31, then by 2^-shift, both ties up (ruy on x86).
+    * "single": one division by 2^(31 - shift), ties up (LiteRT built with single rounding).
+    * "double": by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference convolution).
+    * "double_up": by 2^31, then by 2^-shift, both ties up (ruy on x86).
 
-    Examples
-    --------
-    The exact product is 118.4989. Rounded twice, it is first 118.5 and then 119:
+    Taught in notebook 06, section 4. The exact product is 118.4989; rounded twice, it is first 118.5 and then 119:
 
     >>> m = quantize_multiplier(0.00202749)
     >>> int(rescale(58446, m, "single")), int(rescale(58446, m, "double"))
@@ -112,8 +105,7 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     """
     m0, shift = multiplier.m0, multiplier.shift
     if rounding == "single":
-        product = _int32_values(acc, np.shape(m0))
-        product *= m0  # below 2^62 + 2^61: no int64 overflow
+        product = _int32_values(acc, np.shape(m0)) * m0  # below 2^62 + 2^61: no int64 overflow
         return _int32(_divide_up(product, np.subtract(31, shift)))
     if rounding not in ("double", "double_up"):
         raise ValueError(f"rounding must be 'single', 'double' or 'double_up', got {rounding!r}")
@@ -135,9 +127,9 @@ def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarra
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float32, and round half to even: ``rint(float32(acc) * scale)``.
 
-    XNNPACK does this, LiteRT's default for int8 convolutions and dense layers. Its scale, a number or an array of shape
-    (channels,), is ``float32(S_x) * float32(S_w) / float32(S_y)``, every step rounded to float32. Returns int32 in the
-    shape of ``acc``, with the errors of :func:`rescale`. Taught in notebook 06, section 6.
+    XNNPACK does this. Its scale, a number or an array of shape (channels,), is ``float32(S_x) * float32(S_w) /
+    float32(S_y)``, every step rounded to float32. Returns and raises what :func:`rescale` does. Taught in notebook 06,
+    section 6.
 
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
@@ -149,8 +141,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float64, and round half away from 0: LiteRT's reference runtime, in dense layers.
 
-    ``scale`` is a number or an array of shape (channels,). Returns int32 in the shape of ``acc``, with the errors of
-    :func:`rescale`. Taught in notebook 06, section 6.
+    ``scale`` is a number or an array of shape (channels,). Taught in notebook 06, section 6.
 
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
@@ -193,16 +184,10 @@ class Requantized:
 class Requantizer:
     """Turns the sums of one layer into int8, as each of the runtimes does. Taught in notebook 06, sections 3 to 6.
 
-    Parameters
-    ----------
-    x_scale : float, S_x; a float32 value, as all scales in a .tflite file are
-    w_scale : float, or ndarray of shape (channels,), S_w: one for all, or one for each output channel
-    y : QuantParams of the output
-    relu : bool, whether the layer ends with a ReLU: in integers, a higher ``q_min``, the zero-point
-    dense : bool, whether it is a dense layer, which LiteRT does not always treat as it treats convolutions
+    ``w_scale`` are one number or as many as there are output channels, and ``y`` is the grid of the output. ``relu``
+    says whether a ReLU follows: in integers, a higher ``q_min``, the zero-point. ``dense`` layers are not always treated
+    as convolutions are.
 
-    Examples
-    --------
     >>> from qkit.numeric import QuantSpec
     >>> layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), relu=True, dense=False)
     >>> [int(layer.run(np.int32([58446]), runtime)[0]) for runtime in RUNTIMES]
@@ -228,10 +213,9 @@ class Requantizer:
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
         held, rescaled = self._way(runtime)
-        rounded = rescaled(acc, held)
-        np.clip(rounded, self.q_min - self.y.zero_point, self.y.spec.qmax - self.y.zero_point, out=rounded)
-        rounded += self.y.zero_point
-        return rounded.astype(np.int8)
+        shift = self.y.zero_point
+        rounded = np.clip(rescaled(acc, held), self.q_min - shift, self.y.spec.qmax - shift)
+        return (rounded + shift).astype(np.int8)
 
     def steps(self, acc: int, channel: int, runtime: Runtime = "xnnpack") -> Requantized:
         """Requantize one sum of one channel, and keep what it is on the way."""
@@ -275,8 +259,7 @@ def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
     product = _int32_values(acc, np.shape(multiplier.m0))
     if np.any(np.greater(multiplier.shift, 0)):
         product = _int32(product << np.maximum(multiplier.shift, 0), np.int64)
-    product *= multiplier.m0
-    return _divide_up(product, 31)
+    return _divide_up(product * multiplier.m0, 31)
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:

@@ -2,10 +2,9 @@
 
     acc = q_bias + Σ (q_x - Z_x) * q_w  =  (q_bias - Z_x * Σ q_w) + Σ q_x * q_w
 
-The bracket does not depend on the image, so it is computed once and takes the place of the bias: the sum itself then
-knows no zero-point. Weights have none (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum
-does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ,
-``runtime`` says whom to follow.
+The bracket does not depend on the image, so it is computed once and takes the place of the bias. Weights have no
+zero-point (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum does. What becomes of ``acc`` then
+is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ, ``runtime`` says whom to follow.
 
 Softmax goes from int8 to int8, too, with a table of floats or with integers alone:
 
@@ -14,8 +13,8 @@ Softmax goes from int8 to int8, too, with a table of floats or with integers alo
 Only differences count, so the zero-point does not matter; the output always has scale 1/256 and zero-point -128.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4; the LiteRT 8-bit quantization specification,
-https://developers.google.com/edge/litert/quantization/quantization_spec; LiteRT ``kernels/internal/reference`` and
-``kernels/internal/optimized``; gemmlowp ``fixedpoint/fixedpoint.h``.
+https://developers.google.com/edge/litert/quantization/quantization_spec; LiteRT ``kernels/internal``; gemmlowp
+``fixedpoint/fixedpoint.h``.
 """
 
 from dataclasses import dataclass
@@ -106,7 +105,6 @@ class Dense(Layer):
         return self.q_bias - self.x.zero_point * self._rows.astype(np.int64).sum(axis=1)
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 outputs (n, *shape) for int8 inputs (n, ...)."""
         return self.requantizer.run(self.sums(q_x), runtime)
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
@@ -124,10 +122,7 @@ class Dense(Layer):
         return q_x
 
     def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
-        """Follow one number of the output for an int8 image, step by step.
-
-        ``position`` is (row, column, channel) of a convolution's output, (channel,) of a dense layer's.
-        """
+        """Follow one number of the output, at (row, column, channel) or (channel,), for an int8 image."""
         lies_in = [0 <= index < side for index, side in zip(position, self.shape, strict=False)]
         if len(position) != len(self.shape) or not all(lies_in):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
@@ -147,10 +142,9 @@ class Dense(Layer):
 
     @cached_property
     def _columns(self) -> np.ndarray:
-        """The weights as floats, shape (inputs of one sum, channels).
+        """The weights as floats, shape (inputs of one sum, channels), whose matrices NumPy multiplies faster.
 
-        NumPy multiplies matrices of floats ten times as fast as matrices of integers. The sums are the same as
-        long as none, not even of a part of the products, passes the last integer that the floats hold exactly.
+        The sums are the same as long as none, not even of some of the products, passes the last integer that they hold.
         """
         return np.ascontiguousarray(self._rows.T, np.float32 if self._largest <= 2**24 else np.float64)
 
@@ -164,8 +158,8 @@ class Dense(Layer):
 class Convolution(Dense):
     """A dense layer on every patch of the image: weights (channels, rows, columns, inputs).
 
-    ``size`` and ``strides`` are rows and columns; ``same`` pads the image, so that the output has ⌈side / stride⌉ rows
-    and columns. Taught in notebook 06, section 1.
+    ``size`` and ``strides`` are rows and columns; ``same`` pads the image with the zero-point, so that the output has
+    ⌈side / stride⌉ rows and columns. Taught in notebook 06, section 1.
     """
 
     op = "CONV_2D"
@@ -175,7 +169,6 @@ class Convolution(Dense):
     same: bool
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
-        """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
         return _windows(q_x, self.size, self.strides, self.same, self.x.zero_point)
 
 
@@ -228,10 +221,7 @@ class Quantize(Layer):
 
     def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         scale, spec = np.float32(self.y.scale), self.y.spec
-        if runtime == "reference":
-            q = half_away(x / scale)
-        else:
-            q = np.rint(x * (np.float32(1) / scale))
+        q = half_away(x / scale) if runtime == "reference" else np.rint(x * (np.float32(1) / scale))
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
 
 
