@@ -37,7 +37,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, float64s, half_away, numbers
+from qkit.numeric.affine import QuantParams, float64s, half_away, reals
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
@@ -184,9 +184,9 @@ class Requantized:
 class Requantizer:
     """Turns the sums of one layer into int8, as each of the runtimes does. Taught in notebook 06, sections 3 to 6.
 
-    ``w_scale`` are one number or as many as there are output channels, and ``y`` is the grid of the output. ``relu``
-    says whether a ReLU follows: in integers, a higher ``q_min``, the zero-point. ``dense`` layers are not always treated
-    as convolutions are.
+    ``w_scale`` is one number, or one for each output channel, and ``y`` the grid of the output. ``relu`` says whether a
+    ReLU follows: in integers, a higher ``q_min``, the zero-point. ``dense`` layers are not always treated as
+    convolutions are.
 
     >>> from qkit.numeric import QuantSpec
     >>> layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), relu=True, dense=False)
@@ -271,7 +271,7 @@ def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
     """Return ``acc`` as a new int64 array, for products to fit, once it is known to hold int32 values."""
-    acc = numbers(acc, "acc", "integers", "iu", "sum integers")
+    acc = reals(acc, "acc", integers=True)
     if channels and acc.shape[-1:] != channels:
         raise ValueError(f"the last axis of acc must be the {channels[0]} channels, got shape {acc.shape}")
     return _int32(acc, np.int64)
