@@ -42,8 +42,7 @@ class Accuracy:
         # Here, not above: it takes longer to load than all of qkit, and not every notebook needs it.
         from scipy.stats import binomtest
 
-        interval = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
-        return interval.low, interval.high
+        return binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
 
     def __str__(self) -> str:
         value, low, high = (f"{100 * share:.2f} %" for share in (self.value, *self.interval))
@@ -118,10 +117,8 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     """
     p_values = float64s(p_values, "p_values")
     order = np.argsort(p_values)
-    below = p_values[order] < level / np.arange(len(p_values), 0, -1)
-    stands = np.empty(len(p_values), bool)
-    stands[order] = np.logical_and.accumulate(below)
-    return stands
+    stands = np.logical_and.accumulate(p_values[order] < level / np.arange(len(p_values), 0, -1))
+    return stands[np.argsort(order)]
 
 
 def _right(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -164,7 +164,6 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     checked(spec, QuantSpec)
     low, high = reals(low, "low"), reals(high, "high")
     dtype = np.result_type(low.dtype, high.dtype, np.float32)
-    low, high = low.astype(np.float64), high.astype(np.float64)
     _check_shapes("low and high", low, high, spec)
     above = low > high
     if np.any(above):
@@ -172,7 +171,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     if spec.symmetric and not spec.signed and np.any(low < 0):
         got = f"got low={low.min():g}; use signed=True or symmetric=False"
         raise ValueError(f"symmetric unsigned integers cannot stand for negative numbers, {got}")
-    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    low, high = np.minimum(low, 0, dtype=np.float64), np.maximum(high, 0, dtype=np.float64)
     if spec.symmetric:
         scale = _stored(np.maximum(-low, high) / spec.qmax, dtype)
         zero_point = np.zeros(scale.shape, np.int64)

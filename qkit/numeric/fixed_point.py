@@ -79,10 +79,9 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     if not np.all((real > 0) & (real <= 2**30)):
         raise ValueError(f"a multiplier must be above 0 and at most 2**30, got {real}")
     fraction, shift = np.frexp(real)
-    m0 = np.floor(fraction * 2**31 + 0.5).astype(np.int64)
-    carry = m0 == 2**31  # a fraction just below 1 was rounded up to 1
-    m0, shift = np.where(carry, 2**30, m0), (shift + carry).astype(np.int64)
-    m0, shift = (np.where(shift < -31, 0, each) for each in (m0, shift))
+    fraction, bits = np.frexp(np.floor(fraction * 2**31 + 0.5))
+    shift = shift + bits - 31  # one more where a fraction just below 1 was rounded up to 1
+    m0, shift = (np.where(shift < -31, 0, each).astype(np.int64) for each in (fraction * 2**31, shift))
     return FixedPointMultiplier(m0, shift) if real.ndim else FixedPointMultiplier(m0.item(), shift.item())
 
 

@@ -210,8 +210,8 @@ def kl(
     candidates = np.minimum(histogram.edges[first : end + 1], values.largest)
     curve = divergences(counts[:end], levels, first)
     best = _last_minimum(curve, 1e-12)
-    zeros = "without" if drop_zeros else "with"
-    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros} exact zeros"
+    zeros = "without exact zeros" if drop_zeros else "with exact zeros"
+    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros}"
     return Threshold(float(candidates[best]), "kl", why, signed, candidates, curve)
 
 
