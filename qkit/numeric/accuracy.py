@@ -82,9 +82,9 @@ class Paired:
     def p_value(self) -> float:
         """McNemar's exact test: how likely so uneven a split is if neither network is better.
 
-        Images that both get right, or both wrong, say nothing about which is better. Of the others each network
-        should win half: a two-sided binomial test. Source: Q. McNemar, "Note on the sampling error of the difference
-        between correlated proportions or percentages", Psychometrika 12 (1947).
+        Images that both get right, or both wrong, say nothing about which is better. Of the others each should win
+        half: a two-sided binomial test. Source: Q. McNemar, "Note on the sampling error of the difference between
+        correlated proportions or percentages", Psychometrika 12 (1947).
         """
         from scipy.stats import binomtest
 
@@ -104,11 +104,9 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     A test that finds a difference where p is below 0.05 is wrong once in twenty where there is none, so some of many
     tests will be. Holm's rule keeps the chance that any of them is wrong below ``level``: sort the m p-values; the
     smallest must be below ``level / m``, the next below ``level / (m - 1)``, the i-th below ``level / (m + 1 - i)``,
-    until one is not. That one and all after it do not stand.
-
-    Returns an array of bool, shape (m,), in the order of ``p_values``, of which there may be none. Source: S. Holm, "A
-    simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught in
-    notebook 08, section 4.
+    until one is not. That one and all after it do not stand. Returns an array of bool, shape (m,), in the order of
+    ``p_values``. Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979). Taught in notebook 08, section 4.
 
     0.01 is below 0.05 / 3, and 0.04 is not below 0.05 / 2: it does not stand, and 0.045, though below 0.05, neither.
 

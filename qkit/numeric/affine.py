@@ -39,9 +39,7 @@ class QuantSpec:
     ----------
     bits : int from 2 to 16
     signed : bool, integers around 0 (int8: -128 to 127) or from 0 up (uint8: 0 to 255)
-    symmetric : bool
-        Whether the zero-point is 0. Then the larger side of the range alone sets the scale, and unsigned
-        integers stand for non-negative numbers only.
+    symmetric : bool, zero-point 0: the larger side of the range alone sets the scale, and unsigned is non-negative
     narrow_range : bool, leave the lowest integer out: a symmetric grid then ends as far below 0 as above
     axis : int or None, one scale and zero-point for each index along this axis, or one pair for the whole tensor
     """
@@ -87,15 +85,9 @@ class QuantSpec:
 class QuantParams:
     """Where the grid lies: ``r ≈ scale * (q - zero_point)``. Taught in notebook 02, section 1.
 
-    Parameters
-    ----------
-    scale : float, or ndarray of float64, shape (channels,), where ``spec.axis`` is given
-        The step from one grid point to the next.
-    zero_point : int, or ndarray of int32, shape (channels,)
-        The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
+    ``scale`` is the step from one grid point to the next, ``zero_point`` the integer that stands for real 0; the grid
+    reaches from ``low`` to ``high``. All four are numbers, or arrays of shape (channels,) where ``spec.axis`` is given.
 
-    Examples
-    --------
     >>> QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.5 to 6, step 0.5, real 0 is 3
     """
@@ -118,7 +110,6 @@ class QuantParams:
 
     @property
     def low(self) -> float | np.ndarray:
-        """The lowest real number on the grid."""
         return self.scale * (self.spec.qmin - self.zero_point)
 
     @property
@@ -219,25 +210,23 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
     x = reals(x)
     scale, zero_point = params.beside(x)
     # One float64 array is enough for all steps, and makes this four times faster.
-    q = np.empty(x.shape)
-    np.divide(x, scale, out=q, dtype=np.float64)
+    q = np.asarray(np.divide(x, scale, dtype=np.float64))
     ROUNDINGS[rounding](q, out=q)
     q += zero_point
     return np.clip(q, spec.qmin, spec.qmax, out=q).astype(spec.dtype)
 
 
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
-    """Return the real numbers, float64, for which integers ``qmin`` to ``qmax`` stand: ``scale * (q - zero_point)``.
+    """Return what integers stand for, in float64: ``scale * (q - zero_point)``. Taught in notebook 02, section 1.
 
-    Taught in notebook 02, section 1.
+    Raises a TypeError or ValueError if ``q`` is not of integers from ``qmin`` to ``qmax``.
     """
     spec = checked(params, QuantParams).spec
     q = reals(q, "q", integers=True)
     if q.size and not (q.min() >= spec.qmin and q.max() <= spec.qmax):
         raise ValueError(f"q must lie from {spec.qmin} to {spec.qmax}, got {q.min()} to {q.max()}")
     scale, zero_point = params.beside(q)
-    x_hat = np.empty(q.shape)
-    np.subtract(q, zero_point, out=x_hat, dtype=np.float64)
+    x_hat = np.subtract(q, zero_point, dtype=np.float64)
     x_hat *= scale
     return x_hat
 

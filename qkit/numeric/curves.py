@@ -7,8 +7,7 @@ q = min(round(a / s), Q),
 
     mean((a - s q)²) = mean(a²) - 2s sum_{k=1..Q} R(t_k)      R(t) = mean(max(a - t, 0))
 
-R(t) needs only how many magnitudes lie beyond t, and their sum: one search in sorted samples, one look-up in a
-histogram.
+R(t) needs only how many magnitudes lie beyond t, and their sum: a search in sorted samples, a look-up in a histogram.
 
 **The divergence** between a histogram and its coarser self. ``h`` are the counts of ``|x|`` in N bins. The candidate
 i keeps the first i bins and clips the rest:
@@ -84,9 +83,8 @@ def clipping_errors(values: Samples | Histogram, thresholds: np.ndarray) -> np.n
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     """Return the divergence for every number of kept bins from ``first`` to all of them, in nats.
 
-    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin. ``counts``, of
-    shape (bins,), need not be integers; with no more bins than ``levels``, nothing is merged. Taught in notebook 04,
-    section 4.
+    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin; with no more bins
+    than ``levels``, nothing is merged. Taught in notebook 04, section 4.
 
     Keep three bins of four, or all, in two levels:
 

@@ -13,8 +13,7 @@ from qkit.numeric.affine import QuantParams, checked, some
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the mean squared error, ``mean((x - x_hat)²)``.
 
-    Rounding alone leaves ``scale² / 12``, if the errors are spread evenly over a step. Taught in notebook 02,
-    section 6.
+    Rounding alone leaves ``scale² / 12``, if the errors spread evenly over a step. Taught in notebook 02, section 6.
 
     >>> mse([1.0, 2.0], [1.0, 2.5])
     0.125
@@ -27,8 +26,7 @@ def sqnr_db(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the signal-to-quantization-noise ratio in decibels, ``10 log10(sum(x²) / sum((x - x_hat)²))``.
 
     Every 10 dB are a factor of 10 in power; every halving of the step is worth 6.02 dB. It is ``inf`` where there is
-    no error (also of a signal that is all zero), ``-inf`` where there is an error but no signal. Taught in notebook 02,
-    section 8.
+    no error, ``-inf`` where there is an error but no signal. Taught in notebook 02, section 8.
 
     >>> sqnr_db([3.0, 4.0], [3.0, 4.5])
     20.0

@@ -26,8 +26,8 @@ On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit
 that is shipped was built to round once, and it is here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
-``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc`` and
-``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNNPACK ``src/operators``.
+``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``
+and ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNNPACK ``src/operators``.
 """
 
 from collections.abc import Callable
@@ -113,9 +113,7 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
 
 
 def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
-    """Return what :func:`rescale` has between its two roundings: multiples of 2^shift, as float64.
-
-    Taught in notebook 06, section 4.
+    """Return what :func:`rescale` has between its two roundings, in float64. Taught in notebook 06, section 4.
 
     >>> float(rounded_once(58446, quantize_multiplier(0.00202749)))
     118.5
@@ -211,10 +209,9 @@ class Requantizer:
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
-        held, rescaled = self._way(runtime)
-        shift = self.y.zero_point
-        rounded = np.clip(rescaled(acc, held), self.q_min - shift, self.y.spec.qmax - shift)
-        return (rounded + shift).astype(np.int8)
+        (held, rescaled), zero_point = self._way(runtime), self.y.zero_point
+        rounded = np.clip(rescaled(acc, held), self.q_min - zero_point, self.y.spec.qmax - zero_point)
+        return (rounded + zero_point).astype(np.int8)
 
     def steps(self, acc: int, channel: int, runtime: Runtime = "xnnpack") -> Requantized:
         """Requantize one sum of one channel, and keep what it is on the way."""

@@ -1,10 +1,10 @@
 """Histograms of more data than fits in memory, batch by batch, and what is asked of magnitudes.
 
-Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never
-move (:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches
-and in whatever order these come, on one machine or merged from several. A single pass would have to widen the
-range when a larger value arrives, as TensorRT's calibrator does, and then the bins, and the threshold chosen
-from them, depend on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
+Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never move
+(:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches and in whatever
+order these come. A single pass would have to widen the range when a larger value arrives, as TensorRT's calibrator
+does, and then the bins, and the threshold chosen from them, depend on which batch came first
+(https://github.com/NVIDIA/TensorRT/issues/1411).
 
 What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` answer exactly, and a
 :class:`Histogram` by the same names as if values spread evenly over their bins. Exact zeros do not: they stay 0, where
@@ -38,25 +38,14 @@ class Range:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Histogram:
-    """How often values fall into each of ``bins`` equal bins; :func:`histogram_of` counts it.
+    """How often values fall into equal bins; :func:`histogram_of` counts it. Taught in notebook 03, section 2."""
 
-    Taught in notebook 03, section 2.
-
-    Parameters
-    ----------
-    counts : ndarray of int64, shape (bins,), of all values, exact zeros included
-    zeros : int, how many values are exactly 0: ReLU makes many, which methods must be able to leave out
-    start, stop : float, where the first bin begins and the last one ends (that end belongs to it)
-    range : Range of the data counted here, with their signs
-    magnitude : bool, whether ``|x|`` was counted, or ``x``
-    """
-
-    counts: np.ndarray
-    zeros: int
-    start: float
-    stop: float
-    range: Range
-    magnitude: bool
+    counts: np.ndarray  # int64, shape (bins,), of all values, exact zeros included
+    zeros: int  # how many are exactly 0: ReLU makes many, which methods must be able to leave out
+    start: float  # where the first bin begins
+    stop: float  # where the last one ends; that end belongs to it
+    range: Range  # of the data counted here, with their signs
+    magnitude: bool  # whether |x| was counted, or x
 
     @cached_property
     def count(self) -> int:
@@ -106,8 +95,7 @@ class Histogram:
     def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the share of the magnitudes beyond ``t``, their sum and that of their squares.
 
-        ``t`` is a number from 0 up, or an array of any shape, which all three have, too; the sums are divided by the
-        count of all values.
+        ``t`` is a number from 0 up, or an array; the sums are divided by the count of all values.
 
         >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])[:2]
         (array([0.375, 0.125]), array([0.9375, 0.4375]))
@@ -169,8 +157,7 @@ class Samples:
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     """Return the smallest and the largest value: the first pass.
 
-    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty, but not all: that, and
-    values that are not finite, are refused with a ValueError.
+    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty.
 
     >>> range_of([[1.0, -2.0], [], [3.0]])
     Range(low=-2.0, high=3.0)
@@ -181,22 +168,13 @@ def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
 def histogram_of(
     batches: np.ndarray | Iterable[np.ndarray], bins: int = 2048, magnitude: bool = True, within: Range | None = None
 ) -> Histogram:
-    """Count values in equal bins: both passes, or the second one alone.
+    """Count values in equal bins: both passes, or the second one alone. Taught in notebook 03, section 2.
 
-    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``. Taught in notebook 03,
-    section 2.
+    ``batches`` are an array, or an iterable of arrays of any shapes; they are read twice, unless ``within`` is given:
+    the range of all the data, from :func:`range_of`, which histograms must share to be merged. With ``magnitude``,
+    ``|x|`` is counted, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
+    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``.
 
-    Parameters
-    ----------
-    batches : array, or iterable of arrays of any shapes; read twice, so not an iterator, unless ``within`` is given
-    bins : int from 1 to 2**20
-    magnitude : bool
-        Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
-    within : Range, optional
-        The range of all the data, from :func:`range_of`. Histograms that are to be merged need the same one.
-
-    Examples
-    --------
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """

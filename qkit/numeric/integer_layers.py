@@ -157,7 +157,7 @@ class Convolution(Dense):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Layer):
-    """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number.
+    """The largest integer of each window; the grid stays, so it is the largest real number, too.
 
     ``size``, ``strides`` and ``same`` are those of a :class:`Convolution`. Taught in notebook 06, section 5.
     """
@@ -185,10 +185,7 @@ class Reshape(Layer):
 
 
 class Softmax(Layer):
-    """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5.
-
-    XNNPACK leaves this layer to the built-in runtime.
-    """
+    """From logits to shares of 1, which XNNPACK leaves to the built-in runtime. Taught in notebook 06, section 5."""
 
     op = "SOFTMAX"
 

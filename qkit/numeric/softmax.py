@@ -64,9 +64,8 @@ def exponential_of_negative(x: np.ndarray) -> np.ndarray:
     third = high_product(divide_away(high_product(square, square), 2) + high_product(square, around), round(2**31 / 3))
     result = factor + high_product(factor, around + divide_away(third + square, 1))
     # x = rest - Σ 2^k, over the bits that are set in what is left: e^x is a product.
-    left = rest - x
     for k in range(-2, 5):
-        bit = left & (1 << (26 + k)) != 0
+        bit = (rest - x) & (1 << (26 + k)) != 0
         result = np.where(bit, high_product(result, round(2**31 * np.exp(-(2.0**k)))), result)
     return np.where(x == 0, ONE, result)
 

@@ -5,7 +5,8 @@ one makes the step small, and so the rounding error of what it keeps; a large on
 another answer to which error counts.
 
 ``method(x, bits=8, signed=None, ...)`` takes an array, or the :class:`Histogram` of its magnitudes, which can be
-counted batch by batch, and returns a :class:`Threshold`. Where a method looks at a grid, it is the one that ends
+counted batch by batch, and returns a :class:`Threshold`. ``bits`` are 2 to 16; ``signed`` says whether there are
+negative integers, by default if there are negative values. Where a method looks at a grid, it is the one that ends
 at the threshold: ``alpha = Q * scale``, where Q is the highest integer, ``2**(bits - 1) - 1`` signed and
 ``2**bits - 1`` unsigned. Others write ``2**(bits - 1) * scale`` (ACIQ, PPQ): compare scales, not thresholds.
 
@@ -34,9 +35,8 @@ Values = np.ndarray | Histogram | Samples
 class Threshold:
     """Where to clip, and why there.
 
-    ``value`` is the largest magnitude that is kept, ``signed`` whether there are negative values to keep. The
-    ``method`` chose it, among the ``candidates``, where its criterion is the ``curve``: arrays of float64, empty where
-    it has none.
+    ``value`` is the largest magnitude that is kept. The ``method`` chose it, among the ``candidates``, where its
+    criterion is the ``curve``: arrays of float64, empty where it has none.
     """
 
     value: float
@@ -55,7 +55,7 @@ class Threshold:
         """Lay a grid over the kept range, as :func:`params_from_range` does.
 
         A symmetric grid maps ``value`` to ``qmax``. An asymmetric one has all its integers between ``low`` and
-        ``value``: int8 stands for the same numbers as uint8 then, which is how LiteRT stores what ReLU returns.
+        ``value``: where ``low`` is 0, int8 stands for the same numbers as uint8.
         """
         return params_from_range(self.low, self.value, spec)
 
@@ -66,9 +66,9 @@ class Threshold:
 def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Clip nothing: the threshold is ``max(|x|)``, the largest magnitude, outlier or not.
 
-    It minimises the clipping error, which becomes 0, whatever rounding then costs. ``bits`` make no difference
-    here; ``signed`` says whether to keep negative values, by default if there are any. Source: Jacob et al. 2018,
-    arXiv:1712.05877, section 3.1. Taught in notebook 04, section 2.
+    It minimises the clipping error, which becomes 0, whatever rounding then costs. ``bits`` make no difference here;
+    ``signed`` is by default whether there are negative values. Source: Jacob et al. 2018, arXiv:1712.05877, section
+    3.1. Taught in notebook 04, section 2.
 
     >>> minmax([0.5, -2.0, 1.0])
     Threshold: minmax keeps -2 to 2: the largest magnitude, so that nothing is clipped
@@ -83,21 +83,13 @@ def percentile(
     """Keep a share of the values: the smallest magnitude that at least ``share`` % of them do not exceed.
 
     Of n magnitudes in order, it is the one with the rank ``ceil(share / 100 * n)``: one of the magnitudes, not a point
-    between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. Raises a
+    between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. ``bits`` make no
+    difference here; ``signed`` is by default whether there are negative values. A ``share`` of 100 is :func:`minmax`;
+    1 or less is refused, because 0.999 is meant as 99.9. ``count_zeros`` says whether exact zeros count as values:
+    after ReLU most are zeros, and then 99 % of all values are far fewer of those that need the grid. Raises a
     ValueError if all that it keeps is 0. Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in notebook 04,
     section 2.
 
-    Parameters
-    ----------
-    bits, signed : int from 2 to 16, which makes no difference here; bool, by default if there are negative values
-    share : float
-        In per cent: above 1, because 0.999 is meant as 99.9, to 100, which is :func:`minmax`.
-    count_zeros : bool
-        Whether exact zeros count as values. After ReLU most are zeros, and then 99 % of all values are far fewer
-        of those that need the grid.
-
-    Examples
-    --------
     >>> percentile([0.0, 0.0, 1.0, 2.0, 100.0], share=80).value
     2.0
     """
@@ -131,9 +123,8 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     :func:`qkit.numeric.curves.squared_errors` has the same errors, but for the rounding of float64, without touching
     every value for every candidate. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose
     values spread evenly over their bins, all upper edges. The ``curve`` holds all errors; of equal ones it takes
-    the largest threshold. ``bits`` are 2 to 16, where more than 8 can take seconds; ``signed`` says whether there are
-    negative integers, by default if there are negative values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488.
-    Taught in notebook 04, section 3.
+    the largest threshold. More than 8 ``bits`` can take seconds; ``signed`` is by default whether there are negative
+    values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488. Taught in notebook 04, section 3.
 
     >>> mse(np.repeat([-1.0, 3.0], [99, 1]), bits=2)
     Threshold: mse keeps -1.02 to 1.02: the least mean squared error, 0.0396, of 2048 candidates
@@ -175,22 +166,14 @@ def kl(
     They do not cure everything. Where most values lie in few bins, at another peak (what a bias makes of a black
     background) or before a long tail, clipping the others still looks cheap. Compare with :func:`mse`.
 
-    The ``curve`` is in nats, infinite at candidates that clip something and whose last bin is empty; of divergences
+    An array is counted in 2,048 bins. ``bits`` are 2 to 8: more levels need ever more bins, and time that grows with
+    their square. ``signed`` is by default whether there are negative values, ``drop_zeros`` the first remedy, and
+    ``start`` how many bins the first candidate keeps: by default the second remedy, in TensorRT's slides 128. The
+    ``curve`` is in nats, infinite at candidates that clip something and whose last bin is empty; of divergences
     that are equal to within 1e-12 it takes the largest threshold. Raises a ValueError if there are fewer bins than the
     first candidate keeps. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in notebook
     04, section 4.
 
-    Parameters
-    ----------
-    x : array_like of real numbers, which are counted in 2,048 bins, or Histogram of magnitudes
-    bits : int from 2 to 8, since more levels need ever more bins, and time that grows with their square
-    signed : bool, by default if there are negative values
-    drop_zeros : bool, the first remedy
-    start : int
-        How many bins the first candidate keeps; by default, the second remedy. TensorRT's slides start at 128.
-
-    Examples
-    --------
     >>> kl(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: kl keeps -3.482 to 3.482: the least divergence, 0.0596 nats, of 1921 candidates, without exact zeros
     """
@@ -203,15 +186,14 @@ def kl(
     counts = histogram.nonzero_counts if drop_zeros else histogram.counts
     levels, least = steps + 1, max(2 * (steps + 1), 128)
     hint = f"; {bits} bits have {levels} levels: count {least} bins or more, two for each, or use mse"
-    first = least if start is None else start
-    first = whole(first, "the number of bins that the first candidate keeps", 1, len(counts), hint)
+    first = whole(least if start is None else start, "the first candidate's number of bins", 1, len(counts), hint)
     # Bins beyond the largest value, in a histogram wider than its data, are no candidates: they would clip nothing.
     end = max(first, np.flatnonzero(counts)[-1] + 1)
     candidates = np.minimum(histogram.edges[first : end + 1], values.largest)
     curve = divergences(counts[:end], levels, first)
     best = _last_minimum(curve, 1e-12)
-    zeros = "without exact zeros" if drop_zeros else "with exact zeros"
-    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros}"
+    zeros = "without" if drop_zeros else "with"
+    why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros} exact zeros"
     return Threshold(float(candidates[best]), "kl", why, signed, candidates, curve)
 
 
@@ -233,19 +215,11 @@ def admm(
     a new scale, with new integers, … Raises a ValueError if ``start`` is so large that every value rounds to 0. MNN
     calls it ADMM, after the method of which it is one step: training with ADMM, where weights also move. Source: Leng
     et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM`` in https://github.com/alibaba/MNN.
-    Taught in notebook 04, section 5.
 
-    Parameters
-    ----------
-    bits, signed : int from 2 to 16; bool, by default if there are negative values
-    start : {"search", "max"} or float
-        The threshold to begin with: what :func:`mse` finds, the largest magnitude, or this one. MNN begins at the
-        largest magnitude divided by 2.5 (activations) or 1.25 (weights).
-    rounds : int
-        At most so many pairs of half-steps. MNN always takes 300 (activations) or 1,000 (weights).
+    It begins at what :func:`mse` finds, at the largest magnitude (``start="max"``), or at a threshold, and takes that
+    many ``rounds`` at most. MNN begins at the largest magnitude divided by 2.5 (activations) or 1.25 (weights), and
+    takes 300 or 1,000. ``signed`` is by default whether there are negative values. Taught in notebook 04, section 5.
 
-    Examples
-    --------
     On the grid -s, 0, s: at s = 3 both 2 and 6 become s, and the best s for them is their mean.
 
     >>> admm([-1.0, 2.0, 6.0], bits=2, start=3.0).candidates
@@ -291,7 +265,6 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
 
     Its least is at u = 2.83, 3.89 and 5.03 for 2, 3 and 4 bits: Lambert's W(3 * 4**M). A grid with 0 in its middle has
     two steps fewer than ``2**M``, and its best threshold at 2.00 b for 2 bits, where ACIQ's costs 18 % more error.
-
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
     around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
     made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
@@ -321,7 +294,6 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
 
     whose least is at u = 1.71, 2.15 and 2.55 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
     at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
-
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
     around 0: they have M = ``bits + 1``. Exact zeros are left out. The threshold is never above the largest magnitude;
     what is minimised is the ``curve``. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.

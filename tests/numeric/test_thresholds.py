@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.special import lambertw
 
 from qkit.numeric import (
     Histogram,
@@ -435,6 +436,13 @@ def test_aciq_constants():
         assert found == pytest.approx(gauss, abs=0.011)
 
 
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_aciq_of_a_laplace_distribution_is_lamberts_w(bits):
+    x = np.append(TENSORS["laplace"], np.float32([-99, 99]))
+    b = np.abs(x).mean(dtype=float)
+    assert thresholds.aciq_laplace(x, bits).value == pytest.approx(b * lambertw(3 * 4**bits).real, rel=1e-6)
+
+
 def test_aciq_is_least_where_its_curve_is():
     for method in (thresholds.aciq_laplace, thresholds.aciq_gauss):
         for bits in (2, 4, 8):
@@ -620,10 +628,10 @@ def test_bad_options():
             thresholds.percentile(x, share=share)
     with pytest.raises(ValueError, match="from 1 to 128, got 512; 8 bits have 256 levels: count 512 bins or more"):
         thresholds.kl(histogram_of(x, bins=128))
-    with pytest.raises(ValueError, match="the first candidate keeps must be an integer from 1 to 2,048, got 0"):
+    with pytest.raises(ValueError, match="candidate's number of bins must be an integer from 1 to 2,048, got 0"):
         thresholds.kl(x, start=0)
     for start in (128.0, "max", [128], True):
-        with pytest.raises(ValueError, match="the first candidate keeps must be an integer from 1 to 2,048, got"):
+        with pytest.raises(ValueError, match="candidate's number of bins must be an integer from 1 to 2,048, got"):
             thresholds.kl(x, start=start)
     for start in ("min", None, x, 0, -1.0, np.nan, np.inf, 2e100):
         with pytest.raises(ValueError, match="start must be 'search', 'max' or a positive threshold, got"):
