@@ -124,7 +124,7 @@ def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np
 def _beyond(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
     """Return R at the midpoints of every threshold: shape (thresholds, steps)."""
     t = thresholds[:, None] / steps * (np.arange(steps) + 0.5)
-    shares, sums, _ = values.beyond(t)
+    shares, sums = values.beyond(t, squares=False)
     return sums - t * shares
 
 

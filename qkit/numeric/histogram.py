@@ -92,8 +92,8 @@ class Histogram:
         centres = (np.arange(len(self.counts)) + 0.5) * width
         return tuple(_sums_from(self.shares * power) for power in (1, centres, centres**2 + width**2 / 12))
 
-    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the share of the magnitudes beyond ``t``, their sum and that of their squares.
+    def beyond(self, t: float | np.ndarray, squares: bool = True) -> tuple[np.ndarray, ...]:
+        """Return the share of the magnitudes beyond ``t``, their sum and, if asked for, that of their squares.
 
         ``t`` is a number from 0 up, or an array; the sums are divided by the count of all values.
 
@@ -105,8 +105,9 @@ class Histogram:
         index = np.ceil(t).astype(np.intp)  # of the next edge; up to there:
         passed = (index - t) * self.shares.take(index - 1)
         t, edge = t * width, index * width
-        share, total, squares = (sums.take(index) for sums in self.beyond_edges)
-        return share + passed, total + passed * (t + edge) / 2, squares + passed * (t**2 + t * edge + edge**2) / 3
+        share, total, square = self.beyond_edges
+        found = share.take(index) + passed, total.take(index) + passed * (t + edge) / 2
+        return (*found, square.take(index) + passed * (t**2 + t * edge + edge**2) / 3) if squares else found
 
     def ranked(self, rank: int) -> float:
         """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
@@ -145,10 +146,10 @@ class Samples:
         magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
         return magnitudes, _sums_from(magnitudes), _sums_from(magnitudes**2)
 
-    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        magnitudes, sums, squares = self._sorted
+    def beyond(self, t: float | np.ndarray, squares: bool = True) -> tuple[np.ndarray, ...]:
+        magnitudes, *sums = self._sorted
         first = np.searchsorted(magnitudes, t)
-        return (self.count - first) / self.count, sums[first] / self.count, squares[first] / self.count
+        return (self.count - first) / self.count, *(each[first] / self.count for each in sums[: 1 + squares])
 
     def ranked(self, rank: int) -> float:
         return float(self._sorted[0][self.zeros + rank - 1])

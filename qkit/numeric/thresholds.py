@@ -239,7 +239,7 @@ def admm(
     midpoints, odd, square = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1, values.beyond(0.0)[2]
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
     for _ in range(whole(rounds, "rounds", 1, 10**6)):
-        shares, sums, _ = values.beyond(midpoints * scale)
+        shares, sums = values.beyond(midpoints * scale, squares=False)
         aq, qq = sums.sum(), shares @ odd  # mean(a q) and mean(q²) of the best integers for the scale
         if qq <= 0:
             raise ValueError(f"start={start:g} is so large that every value rounds to 0")
