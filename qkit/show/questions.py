@@ -194,6 +194,25 @@ QUESTIONS: dict[str, Question] = {
         gentle="What numbers come out of a dead channel, and which number does every grid hold?",
         strong="Only zeros come out, and zero is exact. How large is the error?",
     ),
+    "3.a": Question(
+        0.3,
+        tolerance=1e-6,
+        right="Symmetric and narrow: the largest magnitude meets the highest integer, 2.1 / 7.",
+        gentle="Which integers do 4 bits leave without the lowest one? The largest magnitude meets the highest.",
+        strong="The integers go from -7 to 7. Divide 2.1 by 7.",
+    ),
+    "3.b": Question(
+        3 * 3 * 8 * 16,
+        right="Each of the 16 filters looks at 3 × 3 places of all 8 channels at once.",
+        gentle="How many weights has one filter, if it looks at all input channels?",
+        strong="3 · 3 · 8 for each of the 16 filters.",
+    ),
+    "3.c": Question(
+        "b",
+        right="Zeros come in thousands, and all would be off in the same direction: in a sum that adds up.",
+        gentle="What comes of one small error if it is the same, in the same direction, for very many numbers?",
+        strong="Think of padding and ReLU: how many exact zeros does a layer add up, and do their errors cancel?",
+    ),
     "4.1": Question(
         "b",
         letters="ab",
@@ -237,6 +256,25 @@ QUESTIONS: dict[str, Question] = {
         right="Both others may flatten the very value that matters, and at 8 bits MinMax costs little.",
         gentle="Which of the three never clips a value that calibration has seen?",
         strong="Clipped, an alarm looks like a moderate value; and 8 bits leave 256 steps, enough for a long range.",
+    ),
+    "4.a": Question(
+        5,
+        right="The step is 6 / 15 = 0.4, and from -2 up to 0 it is 5 steps.",
+        gentle="Find the step first: the width of the range, and how many gaps do 16 levels have?",
+        strong="The step is 6 / 15 = 0.4. How many of them are there from -2 up to 0?",
+    ),
+    "4.b": Question(
+        10,
+        tolerance=1,
+        right="The width goes with one over the square root of the number of images.",
+        gentle="A hundred times the images do not make the interval a hundred times narrower.",
+        strong="Take the square root of 100.",
+    ),
+    "4.c": Question(
+        "b",
+        right="Largest over typical is 10 in B, 3 in A: the largest sets the step, and most others fall below half.",
+        gentle="Which number tells how much room the typical weights have below the largest one?",
+        strong="Compare largest / σ of both layers.",
     ),
     "5.1": Question(
         lambda q_x, q_w, s_x, z_x, s_w: s_x * s_w * np.sum((q_x.astype(int) - z_x) * q_w.astype(int)),
