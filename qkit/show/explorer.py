@@ -24,6 +24,13 @@ Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
 What takes longer gives one such pair after the other: each is shown until the next one comes.
 """
 
+_NAME_HANDLES = """
+this.closest('.widget-vbox').querySelectorAll('.widget-slider').forEach(slider =>
+    slider.querySelectorAll('[role=slider]').forEach((handle, i, handles) => handle.setAttribute('aria-label',
+        slider.querySelector('label').textContent + (handles.length > 1 ? [' from', ' to'][i] : ''))))
+"""
+"""Run by the browser when a picture has come: ipywidgets leaves the handles of sliders nameless for screen readers."""
+
 
 class Explorer:
     """Controls above a picture above the words that say what the picture shows.
@@ -119,7 +126,7 @@ class Explorer:
             (width, height), data = self._size, base64.b64encode(self._png).decode()
             self._picture.value = (
                 f'<img class="qkit-picture" alt="{html.escape(self.words)}" width="{width}" height="{height}" '
-                f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
+                f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}" onload="{_NAME_HANDLES}">'
             )
             self._say("qkit-words", "", self.words)
 
