@@ -160,7 +160,7 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
 def _called(function: Callable, case: tuple) -> object:
     """Call a function where tracing is on: only then can :func:`_stop` be put on a frame of it."""
     before = sys.gettrace()
-    sys.settrace(lambda *event: None)
+    sys.settrace(lambda frame, *event: frame.f_trace)
     try:
         return function(*case)
     finally:
@@ -197,9 +197,10 @@ def _alone(work: Callable[[], Feedback]) -> Feedback:
             thread.join(SECONDS)
             feedback = said[0] if said else Feedback("wrong", late)
         finally:  # also where the learner interrupts the cell
-            if frame := sys._current_frames().get(thread.ident):
-                frame.f_trace, frame.f_trace_opcodes = _stop, True  # "while True: pass" never comes to a new line
-                thread.join(0.1 * SECONDS)  # for it to be stopped while printing is caught
+            for _ in range(10):  # a frame that is just being entered or left goes on
+                if frame := sys._current_frames().get(thread.ident):
+                    frame.f_trace, frame.f_trace_opcodes = _stop, True  # "while True: pass" has no second line
+                    thread.join(0.01 * SECONDS)
             random.setstate(state)
             np.random.set_state(numpy_state)  # noqa: NPY002
     for line in _printed.getvalue().splitlines()[:20]:
