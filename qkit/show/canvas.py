@@ -132,7 +132,7 @@ class Label(Text):
             renderer.draw_image(renderer.new_gc(), round(x + left), round(y + below), rgba[::-1])
 
 
-Numeral = Label
+Numeral = Label  # what explorers call one that moves
 
 
 def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
