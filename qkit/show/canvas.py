@@ -205,15 +205,14 @@ def framed(pixels: np.ndarray, side: float, gap: float) -> np.ndarray:
     return tile
 
 
-def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line: float = 2.0) -> np.ndarray:
-    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level ``line`` pixels wide.
+def level_pixels(params: QuantParams, low: float, high: float, pixels: int) -> np.ndarray:
+    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level two pixels wide.
 
     Bool of shape (channels, pixels): one row where ``params`` have one scale, else one for each channel.
     """
     scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
-    centres = low + (high - low) * (np.arange(pixels) + 0.5) / pixels
-    half = line / 2 * (high - low) / pixels
-    ends = np.stack([centres - half, centres + half])[:, None]
+    places = np.arange(pixels)
+    ends = low + (high - low) * np.stack([places - 0.5, places + 1.5])[:, None] / pixels
     with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
         levels_below = np.clip(np.floor(ends / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
     return levels_below[1] > levels_below[0]

@@ -123,8 +123,8 @@ def _problem(question: Question, answer: object) -> str | Feedback:
     if callable(question.expected):
         if callable(answer):
             return _tried(question, answer)
-        message = f"A function is wanted here: write its name without brackets. Got {_short(answer)}."
-        return Feedback("wrong", message)
+        wanted = "A function is wanted here: write its name without brackets."
+        return Feedback("wrong", f"{wanted} Got {_short(answer)}.")
     if isinstance(question.expected, str):
         letter = str(answer).strip().lower()
         if letter in tuple(question.letters):
@@ -197,7 +197,7 @@ def _alone(work: Callable[[], Feedback]) -> Feedback:
             thread.join(SECONDS)
             feedback = said[0] if said else Feedback("wrong", late)
         finally:  # also where the learner interrupts the cell
-            for _ in range(10):  # a frame that is just being entered or left goes on
+            for _ in range(10):  # a frame that is just being entered or left escapes
                 if frame := sys._current_frames().get(thread.ident):
                     frame.f_trace, frame.f_trace_opcodes = _stop, True  # "while True: pass" has no second line
                     thread.join(0.01 * SECONDS)
