@@ -1,11 +1,10 @@
 """What explorers are drawn on: a picture whose still parts are drawn once, and what several of them show in it.
 
-Drawing axes, ticks and words costs most of the time of a matplotlib picture, and a learner waits for each. A
-:class:`Stage` draws what stands still once and then only what moved; a :class:`Label` keeps the pixels of its words; a
-:class:`Numeral` puts numbers together from characters; :class:`Pixels` are laid down as they are; :func:`encode` makes
-the PNG. (``benchmarks/explorers.py`` measures what that saves.)
+Drawing axes, ticks and words costs most of the time of a matplotlib picture, and a learner waits for each.
+``benchmarks/explorers.py`` measures what is saved here.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -34,9 +34,8 @@ DPI = 100
 class Stage:
     """A figure of ``width`` by ``height`` inches, ``size`` in pixels, without pyplot; what was named moving moves.
 
-    The first picture is to be drawn in a function that is :data:`~qkit.show.picture.in_style`: the style is read while
-    axes, ticks and titles are made. Later ones leave matplotlib's settings alone, because another thread may be drawing
-    a learner's own figure then.
+    The first picture is to be drawn in a function that is :data:`~qkit.show.picture.in_style`. Later ones leave
+    matplotlib's settings alone, because another thread may be drawing a learner's own figure then.
 
     Examples
     --------
@@ -92,75 +91,48 @@ def encode(rgba: np.ndarray) -> bytes:
     return png
 
 
-_PAPER = Figure(dpi=DPI)
+@lru_cache(maxsize=512)
+def _character(character: str, weight: str, size: float) -> tuple[np.ndarray, float]:
+    """Return the ink of a character, half an em from the left and the bottom of its square, and how far it reaches."""
+    em, font = round(size * DPI / 72), FontProperties(weight=weight, size=size)
+    paper = RendererAgg(2 * em, 2 * em, DPI)
+    between, beside = (paper.get_text_width_height_descent(text, font, False)[0] for text in (f"0{character}0", "00"))
+    paper.draw_text(paper.new_gc(), em // 2, 2 * em - em // 2, character, font, 0)
+    return np.asarray(paper.buffer_rgba())[..., 3], between - beside
 
 
 @lru_cache(maxsize=512)
-def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, int, int]:
-    """Return the pixels of ``text``, top row last, and where their corner lies from its position."""
-    width, height = 800, 100
-    paper = RendererAgg(width, height, DPI)
-    looks = {"color": colour, "weight": weight, "fontsize": size, "ha": ha, "va": va}
-    Text(width / 2, height / 2, text, figure=_PAPER, **looks).draw(paper)
-    rgba = np.asarray(paper.buffer_rgba())[::-1]
-    inked = rgba[..., 3] > 0
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    if not rows.size:
-        return rgba[:0, :0], 0, 0
-    bottom, top, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    return rgba[bottom:top, left:right].copy(), left - width // 2, bottom - height // 2
-
-
-@lru_cache(maxsize=512)
-def _character(character: str, weight: str, size: float) -> tuple[np.ndarray, int, int, float]:
-    """Return the ink of a character, top row last, where its corner lies, and where the next one starts."""
-    font = Text(weight=weight, fontsize=size).get_fontproperties()
-    width = RendererAgg(1, 1, DPI).get_text_width_height_descent
-    between, beside = (width(text, font, False)[0] for text in (f"0{character}0", "00"))
-    rgba, left, bottom = _written(character, "black", weight, size, "left", "baseline")
-    return rgba[..., 3], left, bottom, between - beside
-
-
-@lru_cache(maxsize=512)
-def _composed(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, int, int]:
-    """Return about the same as :func:`_written`, put together from characters; ``"center"`` is that of a digit."""
-    pieces = [_character(character, weight, size) for character in text]
-    ends = np.cumsum([advance for *_, advance in pieces])
-    digit, _, base, _ = _character("0", weight, size)
-    height = len(digit)
-    place = -(height // 2) if va == "center" else _written("0", "black", weight, size, "left", va)[2] - base
-    left = round({"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[ha])
-    room = height // 2  # below for a comma, above for a bracket
-    rgba = np.zeros((height + 2 * room, round(ends[-1]) + 4, 4), np.uint8)
+def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, float, float]:
+    """Return the pixels of ``text``, and where their lower left corner lies from its position."""
+    em, characters = round(size * DPI / 72), re.findall(".\u0302?", text)  # x̂ is an x and a hat
+    pieces = [_character(character, weight, size) for character in characters]
+    ends = np.cumsum([advance for _, advance in pieces])
+    rgba = np.zeros((2 * em, round(ends[-1]) + 2 * em, 4), np.uint8)
     rgba[..., :3] = np.round(255 * np.array(to_rgb(colour)))
-    for (ink, right, up, advance), end in zip(pieces, ends, strict=True):
-        row, column = room + up, 2 + round(end - advance) + right
-        alpha = rgba[row : row + ink.shape[0], column : column + ink.shape[1], 3]
+    for (ink, advance), end in zip(pieces, ends, strict=True):
+        alpha = rgba[:, round(end - advance) :][:, : 2 * em, 3]
         np.maximum(alpha, ink, out=alpha)
-    return rgba, left - 2, place - room
+    left = {"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[ha]
+    below = {"bottom": 0.24 * em, "baseline": 0, "center": -0.37 * em, "top": -0.76 * em}[va]  # of an l and a p
+    return rgba, left - em // 2, below - em // 2
 
 
 class Label(Text):
-    """Text, of at most 800 by 100 pixels, that keeps the pixels of what any label has written before.
+    """A line of text that is put together from characters, and whose pixels are kept.
 
     Writing takes matplotlib about a millisecond a word: more for twenty words than all the rest of a picture.
     """
-
-    _write = staticmethod(_written)
 
     def draw(self, renderer) -> None:
         """Write the text at its position; called by the figure."""
         if self.get_visible() and self.get_text():
             looks = self.get_color(), self.get_weight(), self.get_fontsize(), self.get_ha(), self.get_va()
-            rgba, left, bottom = self._write(self.get_text(), *looks)
+            rgba, left, below = _written(self.get_text(), *looks)
             x, y = self.get_transform().transform(self.get_unitless_position())
-            renderer.draw_image(renderer.new_gc(), round(x + left), round(y + bottom), rgba)
+            renderer.draw_image(renderer.new_gc(), round(x + left), round(y + below), rgba[::-1])
 
 
-class Numeral(Label):
-    """A number, put together from characters that have been written before: ten times as quick when it is new."""
-
-    _write = staticmethod(_composed)
+Numeral = Label  # what explorers call one that moves
 
 
 def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
@@ -221,30 +193,26 @@ class Pixels(Artist):
 def framed(pixels: np.ndarray, side: float, gap: float) -> np.ndarray:
     """Enlarge an image to a square of ``side`` inches, in proportion and framed, with a white gap right and below.
 
-    Takes uint8 of shape (height, width, 3), returns uint8 of shape (rows, columns, 4) for :class:`Pixels`; tiles side
-    by side are arrays side by side.
+    Takes uint8 of shape (height, width, 3), returns uint8 of shape (rows, columns, 4) for :class:`Pixels`.
     """
     height, width, _ = pixels.shape
     inside, outside = round(side * DPI), round(gap * DPI)
-    down = max(1, round(inside * height / max(height, width)))
-    across = max(1, round(inside * width / max(height, width)))
+    down, across = (max(1, round(inside * length / max(height, width))) for length in (height, width))
     tile = np.full((inside + outside, inside + outside, 4), 255, np.uint8)
-    # Rows, then columns: several times as fast as both in one index.
     big = pixels[np.arange(down) * height // down][:, np.arange(across) * width // across]
     big[[0, -1]] = big[:, [0, -1]] = 190
     tile[:down, :across, :3] = big
     return tile
 
 
-def level_pixels(params: QuantParams, low: float, high: float, pixels: int, line: float = 2.0) -> np.ndarray:
-    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level ``line`` pixels wide.
+def level_pixels(params: QuantParams, low: float, high: float, pixels: int) -> np.ndarray:
+    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level two pixels wide.
 
     Bool of shape (channels, pixels): one row where ``params`` have one scale, else one for each channel.
     """
     scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
-    centres = low + (high - low) * (np.arange(pixels) + 0.5) / pixels
-    half = line / 2 * (high - low) / pixels
-    ends = np.stack([centres - half, centres + half])[:, None]
+    places = np.arange(pixels)
+    ends = low + (high - low) * np.stack([places - 0.5, places + 1.5])[:, None] / pixels
     with np.errstate(over="ignore"):  # a channel of tiny numbers beside huge ones
         levels_below = np.clip(np.floor(ends / scale) + zero_point, params.spec.qmin - 1, params.spec.qmax)
     return levels_below[1] > levels_below[0]

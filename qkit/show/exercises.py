@@ -10,25 +10,23 @@ import io
 import math
 import random
 import sys
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from threading import Thread
-from types import FunctionType
 
 import numpy as np
 
-from qkit.show.picture import ERROR, FLOAT, GOOD, GUIDE
+from qkit.show.picture import ERROR, FLOAT, GOOD
 from qkit.show.questions import QUESTIONS, Question
 
 SECONDS = 5.0
 """How long an answer may take."""
-_STATUS = {
-    "right": ("✓ Right.", GOOD),
-    "wrong": ("✗ Not yet.", ERROR),
-    "unanswered": ("… Not answered yet.", GUIDE),
-    "measured": ("→", FLOAT),
+_LOOKS = {
+    "right": ("✓ Right. ", f"border-left: 5px solid {GOOD}; padding: 4px 12px"),
+    "wrong": ("✗ Not yet. ", f"border-left: 5px solid {ERROR}; padding: 4px 12px"),
+    "measured": ("→ ", f"border-left: 5px solid {FLOAT}; padding: 4px 12px"),
+    "unanswered": ("", "font-size: small; opacity: 0.7"),
 }
 _wrong_before: set[str] = set()
 """Exercises that have been answered wrongly: the next hint is the strong one."""
@@ -36,20 +34,18 @@ _wrong_before: set[str] = set()
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a learner reads: ``status`` is ``"right"``, ``"wrong"``, ``"unanswered"`` or ``"measured"``."""
+    """What a learner reads: ``"right"``, ``"wrong"`` or ``"measured"`` in a box, ``"unanswered"`` as a quiet line."""
 
     status: str
     message: str
 
     def __repr__(self) -> str:
-        return f"{_STATUS[self.status][0]} {self.message}"
+        return _LOOKS[self.status][0] + self.message
 
     def _repr_html_(self) -> str:
-        said, colour = _STATUS[self.status]
-        return (
-            f'<div role="status" style="border-left: 5px solid {colour}; padding: 4px 12px">'
-            f"<b>{said}</b> {html.escape(self.message)}</div>"
-        )
+        said, looks = _LOOKS[self.status]
+        said = f"<b>{said}</b>" if said else ""
+        return f'<div role="status" style="{looks}">{said}{html.escape(self.message)}</div>'
 
 
 def check(number: str, answer: object = ...) -> Feedback:
@@ -93,7 +89,7 @@ def _revealed(guess: object, measured: object, unit: str) -> Feedback:
         said = measured if isinstance(measured, str) else _short(measured)
     said = _cut(f"{said} {unit}".strip())
     if guess is ... or guess is None:
-        return Feedback("measured", f"Measured: {said}. (You made no guess.)")
+        return Feedback("unanswered", f"Measured: {said}.")
     if np.array_equal(value, guessed):
         gap = "Spot on."
     elif not (isinstance(value, float) and isinstance(guessed, float)) or np.sign(value) != np.sign(guessed):
@@ -105,86 +101,122 @@ def _revealed(guess: object, measured: object, unit: str) -> Feedback:
 
 
 def _checked(number: str, answer: object) -> Feedback:
-    if number not in QUESTIONS:
+    question = QUESTIONS.get(number)
+    if question is None:
         known = ", ".join(QUESTIONS)
         return Feedback("unanswered", f"There is no exercise {_cut(number)}. The numbers are: {known}.")
     if answer is ... or answer is None:
-        return Feedback("unanswered", "Put your answer in place of the dots and run this cell again.")
-    question = QUESTIONS[number]
-    judge = {str: _letter, FunctionType: _function}.get(type(question.expected), _number)
-    problem = judge(question, answer)
-    if problem is None:
-        return Feedback("right", question.right)
+        message = f"Exercise {number}: put your answer in place of the dots and run this cell again."
+        return Feedback("unanswered", message)
+    problem = _problem(question, answer)
     if isinstance(problem, Feedback):
         return problem
+    if not problem:
+        return Feedback("right", question.right)
     hint = question.strong if number in _wrong_before else question.gentle
     _wrong_before.add(number)
     return Feedback("wrong", f"{problem} Hint: {hint}")
 
 
-Problem = Feedback | str | None  # none; a sentence that a hint follows; all there is to say, of a wrong form
-
-
-def _number(question: Question, answer: object) -> Problem:
+def _problem(question: Question, answer: object) -> str | Feedback:
+    """Return what is wrong, if anything, for a hint to follow; or all there is to say to an answer of another form."""
+    if callable(question.expected):
+        if callable(answer):
+            return _tried(question, answer)
+        wanted = "A function is wanted here: write its name without brackets."
+        return Feedback("wrong", f"{wanted} Got {_short(answer)}.")
+    if isinstance(question.expected, str):
+        letter = str(answer).strip().lower()
+        if letter in tuple(question.letters):
+            return "" if letter == question.expected else f"{letter!r} is not the one."
+        choices = " ".join(question.letters)
+        return Feedback("wrong", f"One letter is wanted here, in quotes: {choices}. Got {_short(answer)}.")
     value = _as_float(answer)
     if value is None:
         return Feedback("wrong", f"A number is wanted here, and {_short(answer)} is not one.")
     if abs(value - question.expected) <= question.tolerance:
-        return None
+        return ""
     return f"{_short(answer)} is too {'small' if value < question.expected else 'large'}."
 
 
-def _letter(question: Question, answer: object) -> Problem:
-    letter = str(answer).strip().lower()
-    if letter not in tuple(question.letters):
-        choices = " ".join(question.letters)
-        return Feedback("wrong", f"One letter is wanted here, in quotes: {choices}. Got {_short(answer)}.")
-    return None if letter == question.expected else f"{letter!r} is not the one."
-
-
-def _function(question: Question, answer: object) -> Problem:
-    if not callable(answer):
-        message = f"A function is wanted here: write its name without brackets. Got {_short(answer)}."
-        return Feedback("wrong", message)
-    names, end = inspect.signature(question.expected).parameters, time.monotonic() + SECONDS
-    for place, case in enumerate(question.cases):
+def _tried(question: Question, function: Callable) -> str | Feedback:
+    names = inspect.signature(question.expected).parameters
+    for case in question.cases:
         said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
         try:
-            result = _called(answer, copy.deepcopy(case), end)
-        except _Late:
-            raise
+            result = _called(function, copy.deepcopy(case))
         except BaseException as error:
             reason = f" ({_cut(str(error), 200)})" if str(error) else ""
             return Feedback("wrong", f"For {said} your function stopped with {type(error).__name__}{reason}.")
-        if place == 0 and (result is ... or result is None):
+        if case is question.cases[0] and (result is ... or result is None):
             message = "Your function returns nothing yet: put its result in place of the dots after return."
             return Feedback("unanswered", message)
         value = _as_float(result)
         if value is None or abs(value - question.expected(*case)) > question.tolerance:
             return f"For {said} your function returns {_short(result)}."
-    return None
+    return ""
 
 
-class _Late(BaseException):
-    """The time of an answer is over."""
-
-
-def _called(function: Callable, case: tuple, end: float) -> object:
-    """Call a function, and raise :class:`_Late` at whatever line it is when the time is over."""
-
-    # Not PyThreadState_SetAsyncExc: while its exception waits for a thread that sleeps, Python 3.11 under a debugger
-    # or coverage stands still.
-    def watch(frame: object, event: str, argument: object) -> Callable:
-        if time.monotonic() > end:
-            raise _Late
-        return watch
-
+def _called(function: Callable, case: tuple) -> object:
+    """Call a function where tracing is on: only then can :func:`_stop` be put on a frame of it."""
     before = sys.gettrace()
-    sys.settrace(watch)
+    sys.settrace(lambda frame, *event: frame.f_trace)
     try:
         return function(*case)
     finally:
         sys.settrace(before)
+
+
+def _stop(*event) -> None:
+    # Not PyThreadState_SetAsyncExc: while its exception waits for a thread that sleeps, Python 3.11 under a debugger
+    # or coverage stands still.
+    raise SystemExit
+
+
+def _alone(work: Callable[[], Feedback]) -> Feedback:
+    """Return what ``work`` returns within some seconds, whatever happens in it, and undo what else it has changed.
+
+    It runs on a thread, which can be left to itself if it sleeps; ``np.seterr`` holds only for a thread, too. What
+    never comes back to Python, like ``sum(range(10**12))``, has to be stopped by hand like any other cell.
+    """
+    late = f"Your function did not come back within {SECONDS:g} seconds: does one of its loops never end?"
+    said = []
+
+    def run() -> None:
+        try:
+            said.append(work())
+        except BaseException as error:
+            said.append(Feedback("wrong", f"Your answer stopped the check with {type(error).__name__}."))
+
+    thread = Thread(target=run, daemon=True)
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with redirect_stdout(_printed), redirect_stderr(_printed):
+        _printed.truncate(_printed.seek(0))
+        try:
+            thread.start()
+            thread.join(SECONDS)
+            feedback = said[0] if said else Feedback("wrong", late)
+        finally:  # also where the learner interrupts the cell
+            for _ in range(10):  # a frame that is just being entered or left escapes
+                if frame := sys._current_frames().get(thread.ident):
+                    frame.f_trace, frame.f_trace_opcodes = _stop, True  # "while True: pass" has no second line
+                    thread.join(0.01 * SECONDS)
+            random.setstate(state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
+    for line in _printed.getvalue().splitlines()[:20]:
+        print(line)
+    return feedback
+
+
+class _Beginning(io.StringIO):
+    """Keeps the first 2,000 characters that are printed."""
+
+    def write(self, text: str) -> int:
+        return super().write(text[: max(0, 2_000 - self.tell())])
+
+
+_printed = _Beginning()
+"""One for all calls: Python crashes if ``sys.stdout`` is freed while a thread that was left to itself prints."""
 
 
 def _plain(value: object) -> object:
@@ -211,50 +243,3 @@ def _short(value: object) -> str:
 
 def _cut(text: str, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def _alone(work: Callable[[], Feedback]) -> Feedback:
-    """Return what ``work`` returns within some seconds, whatever happens in it, and undo what else it has changed.
-
-    It runs on a thread, which can be left to itself if it sleeps; ``np.seterr`` holds only for a thread, too. What
-    never comes back to Python, like ``sum(range(10**12))``, has to be stopped by hand like any other cell.
-    """
-    late = f"Your function did not come back within {SECONDS:g} seconds: does one of its loops never end?"
-    said = [Feedback("wrong", late)]
-
-    def run() -> None:
-        try:
-            said.append(work())
-        except _Late:
-            pass
-        except BaseException as error:
-            said.append(Feedback("wrong", f"Your answer stopped the check with {type(error).__name__}."))
-
-    thread = Thread(target=run, daemon=True)
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with redirect_stdout(_printed), redirect_stderr(_printed):
-        _printed.truncate(_printed.seek(0))
-        try:
-            thread.start()
-            thread.join(SECONDS)
-            frame = sys._current_frames().get(thread.ident)
-            if frame and sys.version_info < (3, 12):  # where "while True: pass" is at no new line ever
-                frame.f_trace_opcodes = True
-            thread.join(0.1 * SECONDS)  # a little longer, for a function to be stopped while printing is caught
-        finally:  # also where the learner interrupts the cell
-            random.setstate(state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
-    for line in _printed.getvalue().splitlines()[:20]:
-        print(line)
-    return said[-1]
-
-
-class _Beginning(io.StringIO):
-    """Keeps the first 2,000 characters that are printed."""
-
-    def write(self, text: str) -> int:
-        return super().write(text[: max(0, 2_000 - self.tell())])
-
-
-_printed = _Beginning()
-"""One for all calls: Python crashes if ``sys.stdout`` is freed while a thread that was left to itself prints."""

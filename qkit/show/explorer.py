@@ -1,9 +1,7 @@
 """Controls with a picture and a sentence that follow them: what every explorer of the course is made of.
 
-A control moves, a function turns the values of all controls into a picture and words, and both replace the old
-ones in place. JupyterLab runs this on a thread of its own while cells go on, so nothing here touches pyplot, and
-each explorer has a lock. The same output holds a PNG and the words, for GitHub, nbconvert and the first look
-before anything has run.
+JupyterLab runs them on a thread of its own while cells go on, so nothing here touches pyplot, and each explorer has a
+lock. The same output holds a PNG and the words, for GitHub, nbconvert and the first look before anything has run.
 """
 
 import base64
@@ -19,10 +17,15 @@ import numpy as np
 from qkit.show.picture import ERROR
 
 Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
-"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it.
+"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it, or one such
+pair after the other: each is shown until the next one comes."""
 
-What takes longer gives one such pair after the other: each is shown until the next one comes.
+_NAME_HANDLES = """
+this.closest('.widget-vbox').querySelectorAll('.widget-slider').forEach(slider =>
+    slider.querySelectorAll('[role=slider]').forEach((handle, i, handles) => handle.setAttribute('aria-label',
+        slider.querySelector('label').textContent + (handles.length > 1 ? [' from', ' to'][i] : ''))))
 """
+"""Run by the browser when a picture has come: ipywidgets leaves the handles of sliders nameless for screen readers."""
 
 
 class Explorer:
@@ -60,9 +63,8 @@ class Explorer:
         self._draw()
         for control in controls.values():
             control.observe(self._moved, "value")
-            # By default each message ends as a cell does, and at the end of a cell matplotlib's inline backend
-            # closes pyplot's figures: here also the one that a running cell is drawing on the other thread.
-            # Neither name is public: where they are missing, a figure may close, but the explorer works.
+            # By default each message ends as a cell does: matplotlib's inline backend closes pyplot's figures, also the
+            # one that a running cell is drawing. Neither name is public; without them the explorer works, too.
             if control.comm is not None and hasattr(control, "_handle_msg"):
                 control.comm.handle_msg = control._handle_msg
 
@@ -79,10 +81,7 @@ class Explorer:
         return self._png
 
     def set(self, **values: Any) -> "Explorer":
-        """Move controls from code: all of them, then one picture. Returns the explorer, so that a cell shows it.
-
-        A ValueError, and nothing moves, when there is no such control or it does not offer such a value.
-        """
+        """Move controls, then draw once. A ValueError, and none moves, when one of them does not offer its value."""
         with self._lock:
             before, self._waiting = self.values, True
             try:
@@ -107,8 +106,7 @@ class Explorer:
                 return
             try:
                 self._draw()
-            except Exception as error:
-                # Raised from here, nobody would see it: the front end shows no errors of callbacks.
+            except Exception as error:  # which the front end would not show
                 self.error = error
                 self._say("qkit-problem", f"border-left:4px solid {ERROR}; padding-left:8px", _problem(error))
 
@@ -119,7 +117,7 @@ class Explorer:
             (width, height), data = self._size, base64.b64encode(self._png).decode()
             self._picture.value = (
                 f'<img class="qkit-picture" alt="{html.escape(self.words)}" width="{width}" height="{height}" '
-                f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}">'
+                f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}" onload="{_NAME_HANDLES}">'
             )
             self._say("qkit-words", "", self.words)
 
@@ -164,13 +162,9 @@ def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
 
 def switch(label: str, tooltip: str, value: bool):
     """Return a button that is on or off; a box to tick would show no tooltip in JupyterLab."""
-    button = widgets.ToggleButton(value=value, tooltip=tooltip, layout={"width": "auto"})
-
-    def mark(change=None) -> None:
-        button.description = f"{'☑' if button.value else '☐'} {label}"
-
-    button.observe(mark, "value")
-    mark()
+    names = {True: f"☑ {label}", False: f"☐ {label}"}
+    button = widgets.ToggleButton(value=value, description=names[value], tooltip=tooltip, layout={"width": "auto"})
+    button.observe(lambda change: button.set_trait("description", names[change["new"]]), "value")
     return button
 
 
@@ -178,8 +172,8 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
     # A list with a label shows no tooltip in JupyterLab; the label itself can.
     label = f'<span title="{html.escape(tooltip)}">{html.escape(label)}</span>'
-    looks = {"description_allow_html": True, **_named_options(options), **_named(label, tooltip)}
-    return widgets.Dropdown(value=value, **looks)
+    looks = _named_options(options) | _named(label, tooltip)
+    return widgets.Dropdown(value=value, description_allow_html=True, **looks)
 
 
 def _named(label: str, tooltip: str, width: str = "270px") -> dict[str, Any]:
@@ -187,7 +181,7 @@ def _named(label: str, tooltip: str, width: str = "270px") -> dict[str, Any]:
 
 
 def _named_options(options: dict[Any, str]) -> dict[str, Any]:
-    pairs = [(name, option) for option, name in options.items()]
+    pairs = list(zip(options.values(), options, strict=True))
     return {"options": pairs, "style": {"description_width": "initial"}}  # the whole label
 
 
@@ -204,10 +198,8 @@ def _give(name: str, control: widgets.ValueWidget, value: Any) -> None:
         wanted = f"one of {', '.join(repr(option) for _, option in control.options)}"
     else:
         kinds = {widgets.IntSlider: "a whole number", widgets.FloatRangeSlider: "a pair (low, high)"}
-        low, high = control.min, control.max
-        if isinstance(control, widgets.FloatLogSlider):
-            low, high = control.base**low, control.base**high
-        wanted = f"{kinds.get(type(control), 'a number')} from {low:g} to {high:g}"
+        ends = (10**end if isinstance(control, widgets.FloatLogSlider) else end for end in (control.min, control.max))
+        wanted = "{} from {:g} to {:g}".format(kinds.get(type(control), "a number"), *ends)
     raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 

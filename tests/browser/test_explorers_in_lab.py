@@ -178,6 +178,15 @@ def test_every_control_has_a_label_and_a_tooltip(kinds):
             assert len(element.get_attribute("title")) > 20
 
 
+def test_screen_readers_find_a_name_at_every_handle(kinds):
+    for explorer in kinds.values():
+        for slider in explorer.locator(".widget-slider").all():
+            label, handles = slider.locator(".widget-label").inner_text(), slider.get_by_role("slider")
+            names = [label] if handles.count() == 1 else [f"{label} from", f"{label} to"]
+            for handle, name in zip(handles.all(), names, strict=True):
+                expect(handle).to_have_accessible_name(name)
+
+
 def test_an_impossible_setting_is_said_under_the_picture(page, kinds):
     explorer = kinds["number_line"]
     for name in ("signed", "symmetric"):
