@@ -285,7 +285,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "6.c": Question(
         "a",
-        right="The scales come from the calibration images alone: too small, so real images are clipped in every layer.",
+        right="Its scales come from the calibration images alone, so real images are clipped in every layer.",
         gentle="From which images does a static file have its scales, and when?",
         strong="A static file was given small ranges. What happens to numbers beyond the end of a range?",
     ),
