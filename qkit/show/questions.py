@@ -231,7 +231,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "5.c": Question(
         "b",
-        right="The bin at 0 outweighs all others, so a threshold that spoils the rest looks good. Drop the zeros first.",
+        right="The bin at 0 outweighs all others, so a threshold that spoils the rest looks good. Drop the zeros.",
         gentle="Which of the three does a ReLU make, in great number?",
         strong="What a ReLU cuts off becomes one and the same number.",
     ),
