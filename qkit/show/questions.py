@@ -311,6 +311,25 @@ QUESTIONS: dict[str, Question] = {
         gentle="p says how often chance alone makes a split at least as uneven as this one.",
         strong="Half of the time, chance does as much. And not showing a difference is not showing equality.",
     ),
+    "5.a": Question(
+        6,
+        right="S = 3.1 / 31 = 0.1, and 0 lies six steps above −0.6.",
+        gentle="Five bits make 32 levels. How many steps lie between the first and the last?",
+        strong="S = (2.5 + 0.6) / 31. How many such steps is it from −0.6 up to 0?",
+    ),
+    "5.b": Question(
+        16,
+        tolerance=0.5,
+        right="Two bits fewer: steps four times as wide, and S²/12 sixteen times as large.",
+        gentle="What does one bit fewer do to the step, and what has the error to do with the step?",
+        strong="The mean squared error is S²/12, and S becomes four times as large.",
+    ),
+    "5.c": Question(
+        "b",
+        right="The bin at 0 outweighs all others, so a threshold that spoils the rest looks good. Drop the zeros.",
+        gentle="Which of the three does a ReLU make, in great number?",
+        strong="What a ReLU cuts off becomes one and the same number.",
+    ),
     "6.1": Question(
         lambda patch, z_x, kernel, bias: np.sum((patch.astype(int) - z_x) * kernel.astype(int)) + bias,
         cases=[
@@ -346,6 +365,24 @@ QUESTIONS: dict[str, Question] = {
         right="Rescaling keeps the order of numbers, so the largest stays the largest. Pool first: less work.",
         gentle="Let a be at least b. After the same multiplication, rounding and clamping, can b become larger than a?",
         strong="The order is kept (they may become equal), so the maximum is the same, before or after.",
+    ),
+    "6.a": Question(
+        169,
+        right="26 × 26 places have a whole 3 × 3 patch, and the pool keeps one of four.",
+        gentle="In how many places of a row does a window three wide fit, among 28 pixels?",
+        strong="The convolution returns 26 × 26 numbers; the pool halves both sides.",
+    ),
+    "6.b": Question(
+        7,
+        right="2³ − 1: three below 0, three above, and 0 itself.",
+        gentle="Three bits make eight integers, and narrow leaves out one of them.",
+        strong="The integers are −3 to 3.",
+    ),
+    "6.c": Question(
+        "a",
+        right="Its scales come from the calibration images alone, so real images are clipped in every layer.",
+        gentle="From which images does a static file have its scales, and when?",
+        strong="A static file was given small ranges. What happens to numbers beyond the end of a range?",
     ),
     "7.1": Question(
         lambda w, upstream, low, high: upstream if low <= w <= high else 0.0,
