@@ -19,6 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -284,3 +285,13 @@ def write(texts: Iterable[Text], words: Iterable[str]) -> None:
     """Write a word into each of ``texts``, and nothing into those that are left."""
     for text, word in zip_longest(texts, words, fillvalue=""):
         text.set_text(word)
+
+
+def moving_line(stage: Stage, axes: Axes, style: str = "-", x: Sequence = (), y: Sequence = (), **looks) -> Line2D:
+    """Draw a line that moves; ``style`` is a format of ``Axes.plot``."""
+    return stage.moving(*axes.plot(x, y, style, **looks))
+
+
+def moving_text(stage: Stage, place: Axes | Figure, x: float, y: float, kind: type[Label] = Numeral, **looks) -> Label:
+    """Write a number, or a :class:`Label`, that moves; ``x`` and ``y`` as for :func:`label`."""
+    return stage.moving(place.add_artist(kind(x, y, **looks)))

@@ -1,10 +1,13 @@
 """A whole network at any bits: how often it is still right, and where on the way its numbers go wrong."""
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from qkit.show.canvas import Stage, label, named_numbers, write
+from qkit.numeric import Accuracy
+from qkit.show.canvas import Stage, label, moving_line, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.numerals import decibels, size
@@ -45,17 +48,9 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     height = 2.5 + 0.3 * len(layers)
     bottom, share = 0.6 / height, (height - 1.6) / height
     stage = Stage(9, height)
-    ticks = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
-    wrong = stage.axes(0.11, bottom, 0.38, share, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
-    wrong.set(xticks=ticks, xticklabels=[f"{100 * tick:g}" for tick in ticks], yticklabels=["float", "quantized"])
-    wrong.set_xlabel("wrong answers in %, with 95 % interval, log scale")
-    wrong.minorticks_off()
-    wrong.grid(axis="x", color="#DDDDDD")
-    wrong.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
-    wrong.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
-    looks = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
-    above = stage.moving(*wrong.plot([], [], "o-", color=FLOAT, mfc="white", mew=2, **looks))
-    below = stage.moving(*wrong.plot([], [], "s-", color=QUANTIZED, mec="black", **looks))
+    looks = ("o-", {"color": FLOAT, "mfc": "white", "mew": 2}), ("s-", {"color": QUANTIZED, "mec": "black"})
+    wrong, show = wrong_answers(stage, (0.11, bottom, 0.38, share), looks)
+    wrong.set_yticklabels(["float", "quantized"])
     exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), ylim=(len(rows) - 0.4, -0.6))
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
@@ -94,9 +89,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
             which = f"All {total:,} images" if total == len(images) else which
             caption.set_text(which)
             both = found.float_accuracy, found.accuracy
-            for row, (line, accuracy) in enumerate(zip((above, below), both, strict=True)):
-                low, high = accuracy.interval
-                line.set_data(np.maximum([1 - high, 1 - accuracy.value, 1 - low], LEAST_WRONG), np.full(3, row))
+            show(both)
             for name, bar, text in zip(rows, bars, ratios, strict=True):
                 on, ratio = name in now.kernels or name in now.activations, found.sqnr[name]
                 bar.set(width=np.clip(ratio, 0, MOST_DB), hatch="///" if on else "")
@@ -130,6 +123,29 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         tooltip = "Measure all images instead of 2,000: a narrower interval, a longer wait"
         controls["all_images"] = switch(f"all {len(images):,} images", tooltip, False)
     return Explorer(controls, update, stage.size, start)
+
+
+def wrong_answers(
+    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]]
+) -> tuple[Axes, Callable[[Iterable[Accuracy]], None]]:
+    """Return axes with a row for each of two accuracies, and what shows two: wrong answers with their intervals."""
+    ticks = 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
+    axes = stage.axes(*place, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
+    axes.set(xticks=ticks, xticklabels=[f"{100 * tick:g}" for tick in ticks])
+    axes.set_xlabel("wrong answers in %, with 95 % interval, log scale")
+    axes.minorticks_off()
+    axes.grid(axis="x", color="#DDDDDD")
+    axes.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
+    axes.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
+    both = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
+    lines = [moving_line(stage, axes, style, **both, **more) for style, more in looks]
+
+    def show(accuracies):
+        for row, (line, accuracy) in enumerate(zip(lines, accuracies, strict=True)):
+            low, high = accuracy.interval
+            line.set_data(np.maximum([1 - high, 1 - accuracy.value, 1 - low], LEAST_WRONG), np.full(3, row))
+
+    return axes, show
 
 
 def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:
