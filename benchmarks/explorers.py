@@ -3,9 +3,9 @@
 python -m benchmarks.explorers [--browser]
 
 A step is one new value of the bits slider (of a journey, the next channel), from there to the finished picture in the
-widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is compared with the same picture drawn as a whole and saved as the inline backend does.
-(``interact`` with pyplot makes the figure and its axes anew on top.) Both take turns within one run, so that a busy
-machine slows both.
+widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is compared
+with the same picture drawn as a whole and saved as the inline backend does. (``interact`` with pyplot makes the figure
+and its axes anew on top.) Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
