@@ -74,6 +74,18 @@ class Stage:
             (artist.axes or self.figure).draw_artist(artist)
         return encode(np.asarray(self._canvas.buffer_rgba()))
 
+    def line(self, axes: Axes, style: str = "-", x: Sequence = (), y: Sequence = (), **looks) -> Line2D:
+        """Return a line that moves; ``style`` is a format of ``Axes.plot``."""
+        return self.moving(*axes.plot(x, y, style, **looks))
+
+    def label(self, place: Axes | Figure, x: float, y: float, text: str = "", **looks) -> "Label":
+        """Return a :func:`label` that moves."""
+        return self.moving(label(place, x, y, text, **looks))
+
+    def numeral(self, place: Axes | Figure, x: float, y: float, **looks) -> "Numeral":
+        """Return a number that moves."""
+        return self.moving(place.add_artist(Numeral(x, y, **looks)))
+
 
 def encode(rgba: np.ndarray) -> bytes:
     """Return pixels (height, width, 4) as the bytes of a PNG file.
@@ -285,13 +297,3 @@ def write(texts: Iterable[Text], words: Iterable[str]) -> None:
     """Write a word into each of ``texts``, and nothing into those that are left."""
     for text, word in zip_longest(texts, words, fillvalue=""):
         text.set_text(word)
-
-
-def moving_line(stage: Stage, axes: Axes, style: str = "-", x: Sequence = (), y: Sequence = (), **looks) -> Line2D:
-    """Draw a line that moves; ``style`` is a format of ``Axes.plot``."""
-    return stage.moving(*axes.plot(x, y, style, **looks))
-
-
-def moving_text(stage: Stage, place: Axes | Figure, x: float, y: float, kind: type[Label] = Numeral, **looks) -> Label:
-    """Write a number, or a :class:`Label`, that moves; ``x`` and ``y`` as for :func:`label`."""
-    return stage.moving(place.add_artist(kind(x, y, **looks)))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from qkit.numeric import Accuracy, Paired
-from qkit.show.canvas import Label, Numeral, Pixels, Stage, framed, moving_text, named_numbers, write
+from qkit.show.canvas import Pixels, Stage, framed, named_numbers, write
 from qkit.show.explorer import Explorer, choice, stops
 from qkit.show.explorers.network import wrong_answers
 from qkit.show.numerals import p_value, points
@@ -64,7 +64,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     numbers = named_numbers(stage, 0.1, 0.9, tiles, (FIRST, SECOND, GUIDE, GUIDE, GUIDE))
 
     def text(axes, x, y, colour=GUIDE, **looks):
-        return moving_text(stage, axes, x, y, color=colour, **{"kind": Label, "va": "center"} | looks)
+        return stage.label(axes, x, y, color=colour, va="center", **looks)
 
     table = stage.axes(0.17, 0.49, 0.24, 0.23, xlim=(0, 2), ylim=(2, 0))
     table.set_axis_off()
@@ -75,7 +75,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         table.text(place, -0.25, word, ha="center", va="center", color=SECOND)
         table.text(-0.1, place, word, ha="right", va="center", color=FIRST)
     heads = [text(table, -0.1, -0.25, FIRST, ha="right"), text(table, 1, -0.7, SECOND, ha="center")]
-    looks = {"kind": Numeral, "ha": "center", "fontsize": 14, "weight": "bold"}
+    looks = {"ha": "center", "fontsize": 14, "weight": "bold"}
     counts = [text(table, 0.5 + i % 2, 0.5 + i // 2, c, **looks) for i, c in enumerate((GUIDE, FIRST, SECOND, GUIDE))]
 
     looks = ("o-", {"color": FIRST, "mfc": "white", "mew": 2}), ("s-", {"color": SECOND, "mfc": "white", "mew": 2})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qkit.numeric import QuantSpec, fake_quantize, params_from_range, straight_through
-from qkit.show.canvas import Stage, clipped_patch, moving_line, named_numbers, plain_ticks, write
+from qkit.show.canvas import Stage, clipped_patch, named_numbers, plain_ticks, write
 from qkit.show.explorer import BITS, Explorer, slider
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -37,13 +37,13 @@ def fake_quantization(**start) -> Explorer:
     hatches = [stage.moving(clipped_patch(axes)) for axes in (above, above, below, below)]
     hatches[0].set_label("clipped")
     stage.moving(stairs)
-    drops = moving_line(stage, above, ":", color="black", linewidth=1.5)
-    move = moving_line(stage, above, color=FLOAT, linewidth=2)
+    drops = stage.line(above, ":", color="black", linewidth=1.5)
+    move = stage.line(above, color=FLOAT, linewidth=2)
     looks = DOT, DOT, SQUARE | {"color": "white"}, SQUARE
-    head, *marks = (moving_line(stage, above, "", **each) for each in looks)
-    true = moving_line(stage, below, color=ERROR, linewidth=1.2, label="true slope")
-    through = moving_line(stage, below, color="black", linewidth=2.5, label="straight-through")
-    marks += [head, moving_line(stage, below, "", **DOT)]
+    head, *marks = (stage.line(above, "", **each) for each in looks)
+    true = stage.line(below, color=ERROR, linewidth=1.2, label="true slope")
+    through = stage.line(below, color="black", linewidth=2.5, label="straight-through")
+    marks += [head, stage.line(below, "", **DOT)]
     for axes in (above, below):
         plain_ticks(axes.xaxis, 7)
         key = {"borderaxespad": 0, "fontsize": 10, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from qkit.numeric import Accuracy
-from qkit.show.canvas import Stage, label, moving_line, named_numbers, write
+from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.numerals import decibels, size
@@ -54,9 +54,9 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), ylim=(len(rows) - 0.4, -0.6))
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
-    beside = {"text": "", "ha": "left", "va": "center", "fontsize": 10}
-    ratios = [stage.moving(label(exact, MOST_DB + 2, row, **beside)) for row in range(len(rows))]
-    caption = stage.moving(label(stage.figure, 0.11, 1 - 0.95 / height, "", ha="left", va="bottom", color=GUIDE))
+    beside = {"ha": "left", "va": "center", "fontsize": 10}
+    ratios = [stage.label(exact, MOST_DB + 2, row, **beside) for row in range(len(rows))]
+    caption = stage.label(stage.figure, 0.11, 1 - 0.95 / height, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
@@ -138,7 +138,7 @@ def wrong_answers(
     axes.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
     axes.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
     both = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
-    lines = [moving_line(stage, axes, style, **both, **more) for style, more in looks]
+    lines = [stage.line(axes, style, **both, **more) for style, more in looks]
 
     def show(accuracies):
         for row, (line, accuracy) in enumerate(zip(lines, accuracies, strict=True)):

@@ -10,17 +10,7 @@ from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold, aciq_gauss, aciq_laplace, admm, kl, minmax, mse, percentile
-from qkit.show.canvas import (
-    Label,
-    Numeral,
-    Stage,
-    as_drawable,
-    clipped_patch,
-    moving_line,
-    moving_text,
-    named_numbers,
-    write,
-)
+from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, write
 from qkit.show.explorer import BITS, Explorer, choice, slider, stops
 from qkit.show.numerals import number, share
 from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -83,8 +73,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     stage = Stage(9, 6.2)
     left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
 
-    def text(place, x, y, kind=Label, **looks):
-        return moving_text(stage, place, x, y, kind, **{"ha": "left", "va": "center", "fontsize": 10} | looks)
+    def text(place, x, y, write=stage.label, **looks):
+        return write(place, x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)
 
     # The histogram is 1 high; above it, each method has a row of its own.
     *places, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
@@ -101,10 +91,10 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     rows = []
     stem = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
     for y in places:
-        line = moving_line(stage, above, "s", [0, 0], [0, y], **stem)
-        rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y, Numeral)))
-    hand_stem = moving_line(stage, above, "o-k", [0, 0], [0, last], linewidth=1.6, markersize=8, **stem)
-    hand_percent = text(above, 103, last, Numeral, weight="bold")
+        line = stage.line(above, "s", [0, 0], [0, y], **stem)
+        rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y, stage.numeral)))
+    hand_stem = stage.line(above, "o-k", [0, 0], [0, last], linewidth=1.6, markersize=8, **stem)
+    hand_percent = text(above, 103, last, stage.numeral, weight="bold")
 
     below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
     below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude")
@@ -115,14 +105,14 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     unit, curves = text(stage.figure, left, 0.375, fontsize=11), []
     for name, (style, color, thickness, marks, y, key) in CURVES.items():
         looks = {"linewidth": thickness, "markersize": marks, "markeredgewidth": 0}
-        line = moving_line(stage, below, style, color=color, **looks)
+        line = stage.line(below, style, color=color, **looks)
         color = CLIPPED_TEXT if color == CLIPPED else color
         curves.append((name, line, text(stage.figure, 0.665, y, text=key, color=color)))
     lines = [stage.moving(below.axvline(0, color=c, linewidth=w)) for c, w in ((QUANTIZED_TEXT, 2.5), ("black", 1.6))]
     looks = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
-    marks = [moving_line(stage, below, style, color=c, **looks) for style, c in (("s", QUANTIZED), ("o", "black"))]
+    marks = [stage.line(below, style, color=c, **looks) for style, c in (("s", QUANTIZED), ("o", "black"))]
     stage.figure.text(0.665, 0.31, "yours / least:", fontsize=10, weight="bold")
-    times = text(stage.figure, 0.785, 0.31, Numeral, va="baseline", weight="bold")
+    times = text(stage.figure, 0.785, 0.31, stage.numeral, va="baseline", weight="bold")
 
     beside = stage.axes(0.765, 0.415, 0.215, 0.32, xlim=(0, 1.01), yscale="log", ylim=(THINNEST, 400))
     beside.set(xticks=[0, 0.5, 1], yticks=[], xlabel="share of your threshold", ylabel="density, log scale")
