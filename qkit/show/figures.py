@@ -115,18 +115,15 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
 
 @picture
 def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[Figure, str]:
-    """Draw a histogram of magnitudes, without its exact zeros, and the threshold of every method.
-
-    Taught in notebook 04, section 7.
-    """
+    """Draw magnitudes, without exact zeros, and the threshold of every method. Taught in notebook 04, section 7."""
     axes = Figure(figsize=(9.2, 3.6)).subplots()
     counts = np.maximum(histogram.nonzero_counts, 0.5)
     axes.stairs(counts, histogram.edges, fill=True, baseline=0.5, color=FLOAT, alpha=0.4)
     for (name, threshold), colour, _, style in _looks(thresholds):
         label = f"{name} ({threshold.value / histogram.stop:.0%})"
         axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=label)
-    limits = {"xlim": (0, 1.03 * histogram.stop), "ylim": (0.5, None)}
-    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", **limits)
+    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", xlim=(0, 1.03 * histogram.stop))
+    axes.set_ylim(0.5, None)
     axes.legend(**BESIDE, title="threshold\n(share of the largest)")
     said = "; ".join(f"{name} {threshold.value:.3g}" for name, threshold in thresholds.items())
     zeros = histogram.zeros / histogram.count
@@ -137,10 +134,7 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
 def clipping_and_rounding(
     thresholds: Sequence[float], clipping: Sequence[float], rounding: Sequence[float]
 ) -> tuple[Figure, str]:
-    """Draw the two parts of the mean squared error, and their sum, against the end of the range.
-
-    Taught in notebook 02, section 5.
-    """
+    """Draw what clipping and rounding cost against the end of the range. Taught in notebook 02, section 5."""
     total = np.add(clipping, rounding)
     end, least = thresholds[total.argmin()], total.min()
     axes = Figure(figsize=(8.4, 3.6)).subplots()
@@ -184,23 +178,20 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
 
 @picture
 def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
-    """Draw loss and accuracy by epoch of one or two networks, by name, as Keras records them.
-
-    Each history has ``loss``, ``val_loss``, ``accuracy`` and ``val_accuracy``. Taught in notebook 01, section 3.
-    """
+    """Draw loss and accuracy of one or two networks, as Keras records them. Taught in notebook 01, section 3."""
     figure = Figure(figsize=(9, 3.5))
     left, right = figure.subplots(1, 2)
     said = []
     for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
         epochs = np.arange(len(history["loss"])) + 1
         for axes, key in ((left, "loss"), (right, "accuracy")):
-            axes.set(xlabel="epoch", xticks=epochs)
             axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
             axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
+            axes.set(xlabel="epoch", xticks=epochs)
         first, last = history["val_accuracy"][0], history["val_accuracy"][-1]
         said.append(f"{name}: validation accuracy {first:.2%} after one epoch, {last:.2%} after {len(epochs)}")
     left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
-    right.set(ylabel="accuracy")
+    right.set_ylabel("accuracy")
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     right.legend(loc="lower right", fontsize=10)
     return figure, f"Training curves. {'; '.join(said)}."
@@ -210,16 +201,14 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
 def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
     """Draw accuracies with their 95 % intervals, one row each. Taught in notebook 01, section 4."""
     axes = Figure(figsize=(9, 0.55 * len(rows) + 1.2)).subplots()
-    said = []
-    for place, (name, accuracy) in enumerate(rows.items()):
-        low, high = accuracy.interval
-        axes.plot([low, high], [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
+    for place, accuracy in enumerate(rows.values()):
+        axes.plot(accuracy.interval, [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
         axes.plot(accuracy.value, place, "o", color=FLOAT, mfc="white", ms=9, mew=2)
-        said.append(f"{name}: {accuracy:.2%}, {low:.2%} to {high:.2%}")
     axes.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6))
     axes.set_xlabel("accuracy, with 95 % interval")
     axes.grid(axis="x", color="#dddddd")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    said = ["{}: {:.2%}, {:.2%} to {:.2%}".format(name, each, *each.interval) for name, each in rows.items()]
     return axes.figure, f"Accuracies with 95 % intervals. {'; '.join(said)}."
 
 
@@ -239,7 +228,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     axes = Figure(figsize=(6.6, 5.8)).subplots()
     axes.imshow(wrong, cmap="Oranges", vmax=max(1, wrong.max()))
     _write_cells(axes, counts, np.where(np.eye(10), GUIDE, ""), fontsize=9)
-    _write_cells(axes, wrong, _inks(wrong, 0.6 * wrong.max()))
+    _write_cells(axes, wrong, np.where(wrong > 0.6 * wrong.max(), "white", np.where(wrong, "black", "")))
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     most = f" The most frequent mistake: a {row} called {column}, {wrong[row, column]} times." if wrong.any() else ""
@@ -266,10 +255,7 @@ def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[
 
 @picture
 def digit_grid(images: np.ndarray, labels: np.ndarray, name: str, columns: int = 10) -> tuple[Figure, str]:
-    """Draw images (n, 28, 28) side by side, each under its label; ``name`` says which digits they are.
-
-    Taught in notebook 01, section 1.
-    """
+    """Draw images (n, 28, 28) side by side, each under its label. Taught in notebook 01, section 1."""
     figure, panels = _panels(len(images), columns, 0.85, 0.95, title=0.4)
     figure.suptitle(name)
     for axes, image, label in zip(panels, images, labels, strict=True):
@@ -289,7 +275,7 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     rows, columns = image.shape
     axes = Figure(figsize=(8.6, 8.2)).subplots()
     _ink_on_paper(axes, image)
-    _write_cells(axes, image, _inks(image, 127), fontsize=7)
+    _write_cells(axes, image, np.where(image > 127, "white", np.where(image, "black", "")), fontsize=7)
     axes.set(xlabel="column", ylabel="row", xticks=range(0, columns, 3), yticks=range(0, rows, 3))
     return axes.figure, (
         f"One digit, {rows} rows by {columns} columns, with its grey levels written in: 0 (not written) is paper, "
@@ -299,10 +285,7 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
 
 @picture
 def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int = 10) -> tuple[Figure, str]:
-    """Draw the ``count`` wrong answers that the network was surest of.
-
-    Takes images (n, 28, 28), labels (n,) and probabilities (n, 10). Taught in notebook 01, section 5.
-    """
+    """Draw the ``count`` wrong answers of which probabilities (n, 10) are surest. Taught in notebook 01, section 5."""
     said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != labels)
     worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:count]
@@ -350,21 +333,18 @@ def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
 
 @picture
 def convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray, row: int, column: int) -> tuple[Figure, str]:
-    """Draw one step of a convolution: the window of ``image`` at (row, column), the kernel, and the result.
-
-    All three are arrays of two axes. Taught in notebook 01, section 2.
-    """
+    """Draw one step of a convolution: the window of ``image`` at (row, column). Taught in notebook 01, section 2."""
     height, width = kernel.shape
     shown = (image, "image", (height, width)), (kernel, "kernel: multiply", None), (result, "result: add up", (1, 1))
     figure = Figure(figsize=(9.5, 3.4))
     figure.get_layout_engine().set(wspace=0.12)
     panels = figure.subplots(1, 3, width_ratios=[array.shape[1] for array, *_ in shown])
     for axes, (array, title, framed) in zip(panels, shown, strict=True):
-        rows, columns = array.shape
-        axes.set(xlim=(-0.55, columns - 0.45), ylim=(rows - 0.45, -0.55), aspect="equal", title=title)
+        bottom, right = np.subtract(array.shape, 0.5)
+        axes.set(xlim=(-0.55, right + 0.05), ylim=(bottom + 0.05, -0.55), aspect="equal", title=title)
         axes.set_axis_off()
-        axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="#cccccc", lw=1)
-        axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="#cccccc", lw=1)
+        axes.hlines(np.arange(-0.5, bottom + 1), -0.5, right, color="#cccccc", lw=1)
+        axes.vlines(np.arange(-0.5, right + 1), -0.5, bottom, color="#cccccc", lw=1)
         _write_cells(axes, array, np.full(array.shape, "black"), fontsize=12)
         if framed:
             down, across = framed
@@ -412,11 +392,6 @@ def _write_cells(axes: Axes, numbers: np.ndarray, inks: np.ndarray, **looks) -> 
     for (row, column), ink in np.ndenumerate(inks):
         if ink:
             axes.text(column, row, f"{numbers[row, column]:g}", ha="center", va="center", color=ink, **looks)
-
-
-def _inks(numbers: np.ndarray, dark: float) -> np.ndarray:
-    """Return what can be read on cells that are dark from a number on; none for 0."""
-    return np.where(numbers > dark, "white", np.where(numbers == 0, "", "black"))
 
 
 def _ink_on_paper(axes: Axes, image: np.ndarray) -> None:

@@ -25,7 +25,10 @@ SHOWN, TILE, GAP = 8, 0.82, 0.07
 def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     """Show how often two methods are right at some bits, and the images that only one of them gets right.
 
-    A ValueError, if there are no predictions or shapes do not agree. Taught in notebook 08, section 4.
+    ``start`` are values of the controls: ``first`` and ``second``, names of methods, and, where there are several,
+    ``network``, ``bits``, pairs such as (2, 8) of weight and activation bits, and ``seed``. By default the first method
+    that quantizes is compared with the last one, at the fewest bits. A ValueError, if there are no predictions or
+    shapes do not agree. Taught in notebook 08, section 4.
 
     Parameters
     ----------
@@ -35,10 +38,6 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         recorded with 32 bits each.
     images : ndarray, shape (n, height, width)
         The images that were predicted, from 0, white, to their largest value, black.
-    **start
-        Where the controls start: ``first`` and ``second``, names of methods, and, where there are several,
-        ``network``, ``bits``, pairs such as (2, 8) of weight and activation bits, and ``seed``. By default the first
-        method that quantizes is compared with the last one, at the fewest bits.
     """
     labels, images = np.asarray(results.labels), np.asarray(images)
     predicted = {

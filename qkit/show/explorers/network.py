@@ -25,8 +25,11 @@ LEAST_WRONG, MOST_DB = 0.002, 60
 def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
-    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time. A ValueError,
-    if there are no images, or not as many labels. Taught in notebook 05, section 8.
+    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time. ``start`` are
+    values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
+    ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than 2,000; and
+    for each layer by its name, whether it is quantized. A ValueError, if there are no images, or not as many labels.
+    Taught in notebook 05, section 8.
 
     Parameters
     ----------
@@ -34,10 +37,6 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     images : ndarray, shape (n, ...)
         As the network takes them.
     labels : ndarray of int, shape (n,)
-    **start
-        Where the controls start: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
-        ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than
-        2,000; and for each layer by its name, whether it is quantized.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if len(images) == 0 or len(images) != len(labels):
@@ -116,9 +115,8 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         "weight_method": choice("weights by", chosen.format("weights"), "mse", WEIGHT_METHODS),
         "activation_method": choice("activations by", chosen.format("activations"), "mse", ACTIVATION_METHODS),
     }
-    for layer in layers:
-        tooltip = f"Quantize the weights of {layer} and the numbers it hands on; else both stay in float"
-        controls[layer] = switch(layer, tooltip, True)
+    on = "Quantize the weights of {} and the numbers it hands on; else both stay in float"
+    controls |= {layer: switch(layer, on.format(layer), True) for layer in layers}
     if parts > 1:
         tooltip = "Measure all images instead of 2,000: a narrower interval, a longer wait"
         controls["all_images"] = switch(f"all {len(images):,} images", tooltip, False)
