@@ -88,7 +88,7 @@ def images(
         bottom = height - TOP - (row + 1) * pitch
         axes = stage.axes(LEFT / width, bottom / height, len(shown) * pitch / width, pitch / height)
         axes.set_axis_off()
-        strips.append(stage.moving(Pixels(axes)))
+        strips.append(stage.moving(Pixels(axes)) if row else stage.figure.add_artist(Pixels(axes)))
         place = (LEFT - 0.12) / width, (bottom + GAP + tile / 2) / height
         names.append(stage.label(stage.figure, *place, text, ha="right", va="center", color=colour, weight="bold"))
     in_float, quantized, error = strips

@@ -161,7 +161,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
 
         for name, line, key in curves:
             x, y = shown.get(name, ((), ()))
-            line.set_data(100 * np.divide(x, reach), np.divide(y, least))
+            line.set(data=(100 * np.divide(x, reach), np.divide(y, least)), visible=name in shown)
             key.set_visible(name in shown and not (is_kl and np.isfinite(chosen.curve).all()))
         at = (100 * (chosen.value / reach), at_chosen / least), (end, at_hand / least)
         for line, mark, (x, y) in zip(lines, marks, at, strict=True):
