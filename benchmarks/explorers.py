@@ -2,11 +2,10 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider (of a replay, the next training step; of a journey, the next channel),
-from there to the finished picture in the widget: the first visit of a value, and a later one, when the explorer may
-remember what it computed. It is compared with the same picture drawn as a whole and saved as the inline backend does.
-(``interact`` with pyplot makes the figure and its axes anew on top.) Both take turns within one run, so that a busy
-machine slows both.
+A step is one new value of the bits slider (of a journey, the next channel), from there to the finished picture in the
+widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is compared
+with the same picture drawn as a whole and saved as the inline backend does. (``interact`` with pyplot makes the figure
+and its axes anew on top.) Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -49,7 +48,6 @@ layer = Convolution(
     q_weights=rng.integers(-127, 128, (64, 3, 3, 32)).astype(np.int8), q_bias=np.zeros(64, np.int32),
     size=(3, 3), strides=(1, 1), same=False)
 q_inputs = rng.integers(-128, 128, (8, 13, 13, 32)).astype(np.int8)
-path = np.cumsum(rng.normal(scale=0.01, size=(94, 2)), axis=0)
 labels = rng.integers(0, 10, 10_000, np.uint8)
 digits = rng.integers(0, 256, (10_000, 28, 28), np.uint8)
 cell = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
@@ -64,7 +62,6 @@ EXPLORERS = {
     "channels": "explorers.channels(weights)",
     "comparison": "explorers.comparison(results, digits)",
     "fake_quantization": "explorers.fake_quantization()",
-    "fake_quantization, replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(image, kernel=kernel)",
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
     "journey": "explorers.journey(layer, q_inputs)",
@@ -149,7 +146,7 @@ def step(explorer: Explorer) -> float:
 
 def values_of(explorer: Explorer) -> tuple:
     """Return the slider that is moved, and all its values."""
-    slider = next(explorer.controls[name] for name in ("bits", "step", "channel") if name in explorer.controls)
+    slider = next(explorer.controls[name] for name in ("bits", "channel") if name in explorer.controls)
     if hasattr(slider, "options"):
         return slider, [value for _, value in slider.options]
     return slider, list(range(slider.min, slider.max + 1))

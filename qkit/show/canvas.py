@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -71,6 +72,14 @@ class Stage:
         for artist in self._moving:
             (artist.axes or self.figure).draw_artist(artist)
         return encode(np.asarray(self._canvas.buffer_rgba()))
+
+    def line(self, axes: Axes, style: str = "-", x: Sequence = (), y: Sequence = (), **looks) -> Line2D:
+        """Return a line that moves; ``style`` is a format of ``Axes.plot``."""
+        return self.moving(*axes.plot(x, y, style, **looks))
+
+    def label(self, place: Axes | Figure, x: float, y: float, text: str = "", **looks) -> "Label":
+        """Return a :func:`label` that moves."""
+        return self.moving(label(place, x, y, text, **looks))
 
 
 def encode(rgba: np.ndarray) -> bytes:
@@ -132,9 +141,6 @@ class Label(Text):
             renderer.draw_image(renderer.new_gc(), round(x + left), round(y + below), rgba[::-1])
 
 
-Numeral = Label  # what explorers call one that moves
-
-
 def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
     """Write ``text`` at ``x``, ``y``: in the data coordinates of axes, or as shares of a figure."""
     return place.add_artist(Label(x, y, text, **looks))
@@ -142,13 +148,13 @@ def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label
 
 def named_numbers(
     stage: Stage, left: float, right: float, names: Sequence[str], colours: Sequence[str], top: float = 0.985
-) -> list[Numeral]:
+) -> list[Label]:
     """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
     looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
     below, numbers = top - 0.325 / stage.figure.get_figheight(), []
     for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
         label(stage.figure, x, top, name, ha="center", va="top", color=GUIDE)
-        numbers.append(stage.moving(stage.figure.add_artist(Numeral(x, below, color=colour, **looks))))
+        numbers.append(stage.label(stage.figure, x, below, color=colour, **looks))
     return numbers
 
 

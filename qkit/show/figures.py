@@ -1,6 +1,6 @@
 """Figures: arrays in, a :class:`qkit.show.Picture` out, with words for it. The lesson's numbers come from outside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
@@ -21,7 +21,6 @@ STYLES = "-", "--", "-.", ":", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 2)), (0, 
 
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
 """Where a legend covers nothing."""
-CENTRED = {"ha": "center", "va": "center"}
 
 
 @picture
@@ -47,20 +46,48 @@ def curves(
     >>> curves([2, 4, 8], {"measured": [0.3, 0.02, 0.0001]}, xlabel="bits", ylabel="error", log="y")
     Error against bits. measured: 0.3 at 2, 0.0001 at 8.
     """
-    lines = {name: list(values) for name, values in lines.items()}
+    lines, reference = {name: list(values) for name, values in lines.items()}, reference or {}
     longest = max(lines.values(), key=len)
     accuracies = isinstance(longest[0], Accuracy)
     x = np.arange(len(longest)) + 1 if x is None else np.asarray(x)
     axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
-    draw = _wrong_answers if accuracies else _numbers
-    said = draw(axes, x, lines, reference or {})
+    said, what, form = [], ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
+    for name, value in reference.items():
+        if isinstance(value, Accuracy):
+            axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
+            axes.axhline(1 - value.value, color=FLOAT, lw=1.5, label=f"{name}, 95 % interval")
+            said.append(f"{name}: {value:.2%} right")
+        elif np.ndim(value):
+            axes.plot(x, value, "--", color=GUIDE, lw=2, label=name)
+        else:
+            axes.axhline(value, color=GUIDE, lw=1, label=name)
+    theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
+    if accuracies:
+        what, form = "Wrong answers", "{:.2%} right at {:g}, {:.2%} at {:g}"
+        axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
+    for place, ((name, values), colour, marker, style) in enumerate(_looks(lines)):
+        # Few points have markers, and stand alone beside a theory; many have a line style.
+        looks = {"ls": style, "lw": 2}
+        if len(values) <= 20:
+            looks = {"marker": marker, "mfc": "white", "mew": 2, "ms": 7, "ls": "" if theory else "-"}
+        shown = [1 - each.value for each in values] if accuracies else values
+        (line,) = axes.plot(x[: len(values)], shown, color=colour, label=name, **looks)
+        if accuracies:
+            _set_aside(line, values, place, len(lines))
+        said.append(f"{name}: " + form.format(values[0], x[0], values[-1], x[len(values) - 1]))
+        for other, expected in theory.items():
+            said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
+    if accuracies:
+        axes.set(ylabel="wrong answers (log scale)", yscale="log", ylim=(None, 1.1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_minor_formatter("")
+        axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
     if len(x) <= 20 and np.all(x == np.round(x)):
         axes.set_xticks(x)
     if x[0] > x[-1]:
         axes.invert_xaxis()
     axes.legend(**BESIDE)
-    what = "Wrong answers" if accuracies else ylabel[:1].upper() + ylabel[1:]
     return axes.figure, f"{what} against {xlabel}. {'; '.join(said)}."
 
 
@@ -72,7 +99,7 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
     3 and 4.
     """
     axes = Figure(figsize=(9.2, 3.6)).subplots()
-    for (name, threshold), colour, style in zip(thresholds.items(), cycle(COLOURS), cycle(STYLES)):
+    for (name, threshold), colour, _, style in _looks(thresholds):
         drawable = np.isfinite(threshold.curve) & (threshold.curve > 0)
         if not drawable.any():
             raise ValueError(f"{name!r} has no curve to draw: {threshold}")
@@ -88,18 +115,15 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
 
 @picture
 def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[Figure, str]:
-    """Draw a histogram of magnitudes, without its exact zeros, and the threshold of every method.
-
-    Taught in notebook 04, section 7.
-    """
+    """Draw magnitudes, without exact zeros, and the threshold of every method. Taught in notebook 04, section 7."""
     axes = Figure(figsize=(9.2, 3.6)).subplots()
     counts = np.maximum(histogram.nonzero_counts, 0.5)
     axes.stairs(counts, histogram.edges, fill=True, baseline=0.5, color=FLOAT, alpha=0.4)
-    for (name, threshold), colour, style in zip(thresholds.items(), cycle(COLOURS), cycle(STYLES)):
+    for (name, threshold), colour, _, style in _looks(thresholds):
         label = f"{name} ({threshold.value / histogram.stop:.0%})"
         axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=label)
-    limits = {"xlim": (0, 1.03 * histogram.stop), "ylim": (0.5, None)}
-    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", **limits)
+    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", xlim=(0, 1.03 * histogram.stop))
+    axes.set_ylim(0.5, None)
     axes.legend(**BESIDE, title="threshold\n(share of the largest)")
     said = "; ".join(f"{name} {threshold.value:.3g}" for name, threshold in thresholds.items())
     zeros = histogram.zeros / histogram.count
@@ -110,16 +134,13 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
 def clipping_and_rounding(
     thresholds: Sequence[float], clipping: Sequence[float], rounding: Sequence[float]
 ) -> tuple[Figure, str]:
-    """Draw the two parts of the mean squared error, and their sum, against the end of the range.
-
-    Taught in notebook 02, section 5.
-    """
+    """Draw what clipping and rounding cost against the end of the range. Taught in notebook 02, section 5."""
     total = np.add(clipping, rounding)
     end, least = thresholds[total.argmin()], total.min()
     axes = Figure(figsize=(8.4, 3.6)).subplots()
-    axes.plot(thresholds, clipping, "--", color=CLIPPED, lw=2.5, label="clipping")
-    axes.plot(thresholds, rounding, "-.", color=QUANTIZED, lw=2.5, label="rounding")
-    axes.plot(thresholds, total, "-", color=ERROR, lw=2.5, label="sum")
+    parts = (clipping, "--", CLIPPED, "clipping"), (rounding, "-.", QUANTIZED, "rounding"), (total, "-", ERROR, "sum")
+    for error, style, colour, name in parts:
+        axes.plot(thresholds, error, style, color=colour, lw=2.5, label=name)
     axes.plot(end, least, "o", color=ERROR, ms=10, mfc="white", mew=2)
     axes.set(xlabel="end of the range", ylabel="mean squared error", ylim=(0, 3 * least))
     axes.legend(**BESIDE)
@@ -145,8 +166,8 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         counts, edges = np.add.reduceat(counts, starts), np.append(histogram.edges[starts], histogram.edges[-1])
         axes.stairs(counts / max(1, counts.max()), edges, fill=True, color=FLOAT, alpha=0.5)
         axes.plot([low, high], [0.02, 0.02], "|", color=ERROR, ms=16, mew=2)
-        zeros = histogram.zeros / histogram.count
         axes.set(title=name, xlabel=label, yticks=[], ylim=(0, 1.12))
+        zeros = histogram.zeros / histogram.count
         if zeros > 0.001:
             axes.set_title(f"{name}, {zeros:.0%} zeros not drawn", fontsize=11)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -157,10 +178,7 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
 
 @picture
 def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
-    """Draw loss and accuracy by epoch of one or two networks, by name, as Keras records them.
-
-    Each history has ``loss``, ``val_loss``, ``accuracy`` and ``val_accuracy``. Taught in notebook 01, section 3.
-    """
+    """Draw loss and accuracy of one or two networks, as Keras records them. Taught in notebook 01, section 3."""
     figure = Figure(figsize=(9, 3.5))
     left, right = figure.subplots(1, 2)
     said = []
@@ -169,10 +187,11 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
         for axes, key in ((left, "loss"), (right, "accuracy")):
             axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
             axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
+            axes.set(xlabel="epoch", xticks=epochs)
         first, last = history["val_accuracy"][0], history["val_accuracy"][-1]
         said.append(f"{name}: validation accuracy {first:.2%} after one epoch, {last:.2%} after {len(epochs)}")
-    left.set(xlabel="epoch", ylabel="loss (cross-entropy, nats)", ylim=(0, None), xticks=epochs)
-    right.set(xlabel="epoch", ylabel="accuracy", xticks=epochs)
+    left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
+    right.set_ylabel("accuracy")
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     right.legend(loc="lower right", fontsize=10)
     return figure, f"Training curves. {'; '.join(said)}."
@@ -182,16 +201,14 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
 def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
     """Draw accuracies with their 95 % intervals, one row each. Taught in notebook 01, section 4."""
     axes = Figure(figsize=(9, 0.55 * len(rows) + 1.2)).subplots()
-    said = []
-    for place, (name, accuracy) in enumerate(rows.items()):
-        low, high = accuracy.interval
-        axes.plot([low, high], [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
+    for place, accuracy in enumerate(rows.values()):
+        axes.plot(accuracy.interval, [place, place], color=FLOAT, lw=3, solid_capstyle="butt")
         axes.plot(accuracy.value, place, "o", color=FLOAT, mfc="white", ms=9, mew=2)
-        said.append(f"{name}: {accuracy:.2%}, {low:.2%} to {high:.2%}")
     axes.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6))
     axes.set_xlabel("accuracy, with 95 % interval")
     axes.grid(axis="x", color="#dddddd")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    said = ["{}: {:.2%}, {:.2%} to {:.2%}".format(name, each, *each.interval) for name, each in rows.items()]
     return axes.figure, f"Accuracies with 95 % intervals. {'; '.join(said)}."
 
 
@@ -202,22 +219,16 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     ``labels`` and ``predicted`` are digits from 0 to 9, of shape (n,); all else is refused with a ValueError. Taught in
     notebook 01, section 5.
     """
-    for name, digits in (("labels", np.asarray(labels)), ("predicted", np.asarray(predicted))):
-        if digits.dtype.kind not in "iu" or digits.shape != (len(labels),) or not np.all((digits >= 0) & (digits < 10)):
-            raise ValueError(
-                f"{name} must be whole numbers from 0 to 9, one for each image, got {digits.dtype} of shape "
-                f"{digits.shape}. Probabilities of shape (n, 10) become predictions by .argmax(axis=1)."
-            )
+    one_each = "9, one for each image, as .argmax(axis=1) of probabilities is"
+    labels = _whole(labels, "labels", (len(labels),), 9, one_each)
+    predicted = _whole(predicted, "predicted", labels.shape, 9, one_each)
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (labels, predicted), 1)
-    wrong = counts * (1 - np.eye(10, dtype=int))
+    wrong = counts - np.diag(np.diag(counts))
     axes = Figure(figsize=(6.6, 5.8)).subplots()
     axes.imshow(wrong, cmap="Oranges", vmax=max(1, wrong.max()))
-    for (row, column), count in np.ndenumerate(counts):
-        if row == column:
-            axes.text(column, row, str(count), **CENTRED, color=GUIDE, fontsize=9)
-        elif count:
-            axes.text(column, row, str(count), **CENTRED, color="white" if count > 0.6 * wrong.max() else "black")
+    _write_cells(axes, counts, np.where(np.eye(10), GUIDE, ""), fontsize=9)
+    _write_cells(axes, wrong, np.where(wrong > 0.6 * wrong.max(), "white", np.where(wrong, "black", "")))
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     most = f" The most frequent mistake: a {row} called {column}, {wrong[row, column]} times." if wrong.any() else ""
@@ -231,13 +242,9 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
 def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[int]) -> tuple[Figure, str]:
     """Draw the bytes of each layer's parameters as float32 and with 8-bit weights. Taught in notebook 01, section 6."""
     axes = Figure(figsize=(9, 0.75 * len(names) + 1.1)).subplots()
-    place = np.arange(len(names))
-    bars = [
-        axes.barh(place - 0.2, np.array(before) / 1e3, 0.38, color=FLOAT, label="float32"),
-        axes.barh(place + 0.2, np.array(after) / 1e3, 0.38, color=QUANTIZED, hatch="///", label="8 bit", ec="white"),
-    ]
-    for group in bars:
-        axes.bar_label(group, fmt="%.1f", padding=3)
+    place, quantized = np.arange(len(names)), {"color": QUANTIZED, "hatch": "///", "ec": "white", "label": "8 bit"}
+    for aside, count, looks in ((-0.2, before, {"color": FLOAT, "label": "float32"}), (0.2, after, quantized)):
+        axes.bar_label(axes.barh(place + aside, np.array(count) / 1e3, 0.38, **looks), fmt="%.1f", padding=3)
     axes.set(yticks=place, yticklabels=names, xlabel="kilobytes")
     axes.margins(x=0.1)
     axes.invert_yaxis()
@@ -248,10 +255,7 @@ def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[
 
 @picture
 def digit_grid(images: np.ndarray, labels: np.ndarray, name: str, columns: int = 10) -> tuple[Figure, str]:
-    """Draw images (n, 28, 28) side by side, each under its label; ``name`` says which digits they are.
-
-    Taught in notebook 01, section 1.
-    """
+    """Draw images (n, 28, 28) side by side, each under its label. Taught in notebook 01, section 1."""
     figure, panels = _panels(len(images), columns, 0.85, 0.95, title=0.4)
     figure.suptitle(name)
     for axes, image, label in zip(panels, images, labels, strict=True):
@@ -267,16 +271,11 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     ``image`` holds whole numbers from 0, paper, to 255, ink; (rows, columns). A ValueError, if not. Taught in notebook
     00, section 3.
     """
-    image = np.asarray(image)
-    if image.dtype.kind not in "iu" or image.ndim != 2 or np.any((image < 0) | (image > 255)):
-        wanted = "whole numbers from 0 to 255 (rows, columns)"
-        raise ValueError(f"image must be {wanted}, got {image.dtype} of shape {image.shape}")
+    image = _whole(image, "image", np.shape(image)[:2], 255, "255 (rows, columns)")
+    rows, columns = image.shape
     axes = Figure(figsize=(8.6, 8.2)).subplots()
     _ink_on_paper(axes, image)
-    for (row, column), grey in np.ndenumerate(image):
-        if grey:
-            axes.text(column, row, str(grey), **CENTRED, fontsize=7, color="white" if grey > 127 else "black")
-    rows, columns = image.shape
+    _write_cells(axes, image, np.where(image > 127, "white", np.where(image, "black", "")), fontsize=7)
     axes.set(xlabel="column", ylabel="row", xticks=range(0, columns, 3), yticks=range(0, rows, 3))
     return axes.figure, (
         f"One digit, {rows} rows by {columns} columns, with its grey levels written in: 0 (not written) is paper, "
@@ -286,10 +285,7 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
 
 @picture
 def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int = 10) -> tuple[Figure, str]:
-    """Draw the ``count`` wrong answers that the network was surest of.
-
-    Takes images (n, 28, 28), labels (n,) and probabilities (n, 10). Taught in notebook 01, section 5.
-    """
+    """Draw the ``count`` wrong answers of which probabilities (n, 10) are surest. Taught in notebook 01, section 5."""
     said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != labels)
     worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:count]
@@ -337,23 +333,19 @@ def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
 
 @picture
 def convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray, row: int, column: int) -> tuple[Figure, str]:
-    """Draw one step of a convolution: the window of ``image`` at (row, column), the kernel, and the result.
-
-    All three are arrays of two axes. Taught in notebook 01, section 2.
-    """
+    """Draw one step of a convolution: the window of ``image`` at (row, column). Taught in notebook 01, section 2."""
     height, width = kernel.shape
     shown = (image, "image", (height, width)), (kernel, "kernel: multiply", None), (result, "result: add up", (1, 1))
     figure = Figure(figsize=(9.5, 3.4))
     figure.get_layout_engine().set(wspace=0.12)
     panels = figure.subplots(1, 3, width_ratios=[array.shape[1] for array, *_ in shown])
     for axes, (array, title, framed) in zip(panels, shown, strict=True):
-        rows, columns = array.shape
-        axes.set(xlim=(-0.55, columns - 0.45), ylim=(rows - 0.45, -0.55), aspect="equal", title=title)
+        bottom, right = np.subtract(array.shape, 0.5)
+        axes.set(xlim=(-0.55, right + 0.05), ylim=(bottom + 0.05, -0.55), aspect="equal", title=title)
         axes.set_axis_off()
-        axes.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="#cccccc", lw=1)
-        axes.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="#cccccc", lw=1)
-        for (y, x), value in np.ndenumerate(array):
-            axes.text(x, y, f"{value:g}", **CENTRED, fontsize=12)
+        axes.hlines(np.arange(-0.5, bottom + 1), -0.5, right, color="#cccccc", lw=1)
+        axes.vlines(np.arange(-0.5, right + 1), -0.5, bottom, color="#cccccc", lw=1)
+        _write_cells(axes, array, np.full(array.shape, "black"), fontsize=12)
         if framed:
             down, across = framed
             x, y = column - 0.5 + np.array([0, across, across, 0, 0]), row - 0.5 + np.array([0, 0, down, down, 0])
@@ -364,57 +356,18 @@ def convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray, row: 
     )
 
 
-def _lines(axes: Axes, x: np.ndarray, lines: Mapping, alone: bool = False) -> list[Line2D]:
-    """Draw lines of different looks: few points have markers, and can stand ``alone``; many have a line style."""
-    drawn = []
-    for (name, values), colour, marker, style in zip(lines.items(), cycle(COLOURS), cycle(MARKERS), cycle(STYLES)):
-        looks = {"ls": style, "lw": 2}
-        if len(values) <= 20:
-            looks = {"marker": marker, "mfc": "white", "mew": 2, "ms": 7, "ls": "" if alone else "-"}
-        drawn += axes.plot(x[: len(values)], values, color=colour, label=name, **looks)
-    return drawn
+def _looks(lines: Mapping) -> Iterator[tuple]:
+    """Return each line with a colour, a marker and a style of its own."""
+    return zip(lines.items(), cycle(COLOURS), cycle(MARKERS), cycle(STYLES))
 
 
-def _numbers(axes: Axes, x: np.ndarray, lines: Mapping, reference: Mapping) -> list[str]:
-    """Draw lines of numbers over ``reference``; return where each begins and ends, in words."""
-    theory = {name: list(values) for name, values in reference.items() if np.ndim(values)}
-    for name, values in reference.items():
-        if name in theory:
-            axes.plot(x, values, "--", color=GUIDE, lw=2, label=name)
-        else:
-            axes.axhline(values, color=GUIDE, lw=1, label=name)
-    _lines(axes, x, lines, alone=bool(theory))
-    said = []
-    for name, values in lines.items():
-        said.append(f"{name}: {values[0]:.3g} at {x[0]:g}, {values[-1]:.3g} at {x[len(values) - 1]:g}")
-        for other, expected in theory.items():
-            said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
-    return said
-
-
-def _wrong_answers(axes: Axes, x: np.ndarray, lines: Mapping, reference: Mapping[str, Accuracy]) -> list[str]:
-    """Draw wrong answers with intervals side by side, over ``reference``; return how many are right, in words."""
-    said = []
-    for name, accuracy in reference.items():
-        axes.axhspan(*np.subtract(1, accuracy.interval), color=FLOAT, alpha=0.15)
-        axes.axhline(1 - accuracy.value, color=FLOAT, lw=1.5, label=f"{name}, 95 % interval")
-        said.append(f"{name}: {accuracy:.2%} right")
-    axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
-    drawn = _lines(axes, x, {name: [1 - each.value for each in values] for name, values in lines.items()})
-    last = len(drawn) - 1
-    for place, (line, (name, values)) in enumerate(zip(drawn, lines.items(), strict=True)):
-        # Side by side, in points: on top of one another they would hide their intervals.
-        points = min(9, 27 / max(1, last)) * (place - last / 2)
-        aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
-        line.set_transform(aside)
-        ends = 1 - np.array([each.interval for each in values]).T
-        axes.vlines(line.get_xdata(), *ends, line.get_color(), lw=2, zorder=1, transform=aside)
-        said.append(f"{name}: {values[0]:.2%} right at {x[0]:g}, {values[-1]:.2%} at {x[len(values) - 1]:g}")
-    axes.set(ylabel="wrong answers (log scale)", yscale="log", ylim=(None, 1.1))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.yaxis.set_minor_formatter("")
-    axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
-    return said
+def _set_aside(line: Line2D, accuracies: Sequence[Accuracy], place: int, count: int) -> None:
+    """Move a line of wrong answers a little, so that the intervals of ``count`` lines do not hide one another."""
+    axes, points = line.axes, min(9, 27 / max(1, count - 1)) * (place - (count - 1) / 2)
+    aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+    line.set_transform(aside)
+    ends = 1 - np.array([each.interval for each in accuracies]).T
+    axes.vlines(line.get_xdata(), *ends, line.get_color(), lw=2, zorder=1, transform=aside)
 
 
 def _panels(count: int, columns: int, width: float, height: float, title: float = 0.0) -> tuple[Figure, np.ndarray]:
@@ -427,11 +380,24 @@ def _panels(count: int, columns: int, width: float, height: float, title: float 
     return figure, panels[:count]
 
 
+def _whole(x: np.ndarray, name: str, shape: tuple[int, ...], most: int, wanted: str) -> np.ndarray:
+    x = np.asarray(x)
+    if x.dtype.kind not in "iu" or x.shape != shape or np.any((x < 0) | (x > most)):
+        raise ValueError(f"{name} must be whole numbers from 0 to {wanted}, got {x.dtype} of shape {x.shape}")
+    return x
+
+
+def _write_cells(axes: Axes, numbers: np.ndarray, inks: np.ndarray, **looks) -> None:
+    """Write each number into its cell of an image, in its ink, where it has one."""
+    for (row, column), ink in np.ndenumerate(inks):
+        if ink:
+            axes.text(column, row, f"{numbers[row, column]:g}", ha="center", va="center", color=ink, **looks)
+
+
 def _ink_on_paper(axes: Axes, image: np.ndarray) -> None:
     axes.imshow(image, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    for side in axes.spines.values():
-        side.set(visible=True, color="#bbbbbb")
+    axes.spines[:].set(visible=True, color="#bbbbbb")
 
 
 __all__ = sorted(name for name, drawn in globals().items() if hasattr(drawn, "__wrapped__"))

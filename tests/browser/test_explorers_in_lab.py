@@ -19,7 +19,6 @@ CELLS = {
     "channels": "explorers.channels(weights)",
     "comparison": "explorers.comparison(results, rng.random((300, 28, 28)))",
     "fake_quantization": "explorers.fake_quantization()",
-    "fake_quantization_replay": "explorers.fake_quantization(path, 0.1, bits=2)",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",
@@ -42,7 +41,6 @@ layer = Dense(
     y=QuantParams(0.02, -128, QuantSpec()), w=QuantParams(0.01, 0, QuantSpec(symmetric=True, narrow_range=True)),
     q_weights=np.random.default_rng(1).integers(-127, 128, (16, 99)).astype(np.int8), q_bias=np.zeros(16, np.int32))
 rng = np.random.default_rng(0)
-path = np.cumsum(rng.normal(scale=0.02, size=(94, 2)), axis=0)
 labels = rng.integers(0, 10, 300)
 cell = namedtuple("Cell", ["network", "method", "weight_bits", "activation_bits", "seed"])
 cells = [cell("deep", method, bits, 8, 0) for method in ("PTQ", "QAT") for bits in (2, 4, 8)]

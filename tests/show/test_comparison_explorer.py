@@ -69,7 +69,7 @@ def spoilt(*wrong: int) -> np.ndarray:
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Return what makes an explorer and gives it with the axes of its picture: rows, digits and strip."""
+    """Return what makes an explorer and gives it with the axes of its picture: table, rows and strip."""
     stages = []
 
     def recorded(*size):
@@ -126,39 +126,28 @@ def test_numbers_are_written_for_readers():
     assert [p_value(x) for x in (1.0, 0.0517, 0.00051, 1e-9)] == ["= 1", "= 0.052", "= 0.00051", "< 0.0001"]
 
 
-def test_rows_show_wilsons_interval_and_the_other_seeds(drawn):
+def test_rows_show_wilsons_interval_in_per_cent_wrong(drawn):
     for bits in BITS:  # a float network stands beside all of them
-        _, rows, *_ = drawn(STUDY, network="deep", bits=bits, seed=0)
-        cells = [("float", (32, 32)), ("PTQ", bits), ("QAT", bits)]
-        chosen, other = (
-            [Accuracy.of(STUDY.predicted[Cell("deep", method, *pair, seed)], LABELS) for method, pair in cells]
-            for seed in (0, 1)
-        )
-        _, *spans, others = rows.lines
-        for y, (span, accuracy) in enumerate(zip(spans, chosen, strict=True)):
+        _, _, rows, _ = drawn(STUDY, network="deep", bits=bits, seed=1, first="float", second="QAT")
+        cells = Cell("deep", "float", 32, 32, 1), Cell("deep", "QAT", *bits, 1)
+        _, *spans = rows.lines
+        for y, (span, cell) in enumerate(zip(spans, cells, strict=True)):
+            accuracy = Accuracy.of(STUDY.predicted[cell], LABELS)
             low, high = accuracy.interval
             x, places = span.get_data()
-            assert x[:3] == pytest.approx([100 * (1 - right) for right in (high, accuracy.value, low)])
+            assert x == pytest.approx([1 - right for right in (high, accuracy.value, low)])
             assert set(places) == {y}
-            assert f"{100 * accuracy.value:.2f}" in texts(rows)
-        assert others.get_xdata() == pytest.approx([100 * (1 - accuracy.value) for accuracy in other])
-        low, high = rows.get_xlim()
-        ends = np.concatenate([line.get_xdata() for line in (*spans, others)])
-        assert low < np.nanmin(ends) and np.nanmax(ends) < high
-        ticks = [text for text in rows.findobj(Label) if text.get_va() == "top" and text.get_text()]
-        assert len(ticks) >= 3
-        assert all(low < tick.get_position()[0] == float(tick.get_text()) < high for tick in ticks)
+            assert rows.get_xlim()[0] < x.min() and x.max() < rows.get_xlim()[1]
+        assert texts(rows) == ["float", "QAT"]
 
 
-def test_bars_are_won_and_lost_images_of_each_digit(drawn):
-    *_, digits, _ = drawn(STUDY)
-    first, second = (STUDY.predicted[Cell("deep", method, 2, 8, 0)] == LABELS for method in ("PTQ", "QAT"))
-    (most,) = {int(text) for text in texts(digits) if text.isdigit()}
-    lost, won = (np.bincount(LABELS[which], minlength=10) for which in (first & ~second, second & ~first))
-    for patch, heights in zip(digits.patches, (-lost, won), strict=True):
-        assert most * patch.get_data().values[::2] == pytest.approx(heights)
-        assert not patch.get_data().values[1::2].any()
-    assert max(lost.max(), won.max()) <= most
+def test_the_table_counts_all_images(drawn):
+    for bits in BITS:
+        _, table, *_ = drawn(STUDY, bits=bits)
+        first, second = (STUDY.predicted[Cell("deep", method, *bits, 0)] == LABELS for method in ("PTQ", "QAT"))
+        expected = [one + 2 * other for one, other in zip(~second, ~first, strict=True)]
+        assert texts(table)[:2] == ["PTQ", "QAT"]
+        assert texts(table)[2:] == np.bincount(expected, minlength=4).astype(str).tolist()
 
 
 def test_the_strip_shows_images_of_both_kinds(drawn):
@@ -173,9 +162,9 @@ def test_the_strip_shows_images_of_both_kinds(drawn):
         explorer, *_, strip = drawn(predicted_by(first, second))
         blank = [""] * (8 - len(expected))
         marked = [["✓" if each[i] == LABELS[i] else str(each[i]) for i in expected] + blank for each in (first, second)]
-        heads, shown = texts(strip)[:3], np.reshape(texts(strip)[3:], (3, 8)).tolist()
+        heads, *columns = np.reshape(texts(strip), (3, 9)).T.tolist()
         assert heads == ["label", "PTQ", "QAT"]
-        assert shown == [[str(LABELS[i]) for i in expected] + blank, *marked]
+        assert np.transpose(columns).tolist() == [[str(LABELS[i]) for i in expected] + blank, *marked]
         left, bottom, right, top = np.round(strip.bbox.extents).astype(int)
         rest = np.asarray(Image.open(io.BytesIO(explorer.png())))[::-1][bottom:top, left:right][::-1]
         for index in expected:
@@ -197,13 +186,11 @@ def test_what_was_not_measured_is_said():
     assert explorer.set(network="shallow", second="QAT").error is None
 
 
-def test_a_method_without_this_seed_keeps_its_other_dots(drawn):
+def test_a_seed_that_one_method_lacks_is_left_out_of_the_gains():
     results = study(networks=("deep",))
-    del results.predicted[Cell("deep", "float", 32, 32, 0)]
-    _, rows, *_ = drawn(results)
-    place = next(text.get_position()[1] for text in rows.findobj(Label) if text.get_text() == "float")
-    assert [text.get_position()[1] for text in rows.findobj(Label) if text.get_text() == "–"] == [place]
-    assert place + 0.3 in rows.lines[-1].get_ydata()
+    del results.predicted[Cell("deep", "PTQ", 2, 8, 1)]
+    assert "Gains with" not in explorers.comparison(results, IMAGES).words
+    assert "Gains with seeds 0, 1: " in explorers.comparison(results, IMAGES, first="float").words
 
 
 def test_a_method_compared_with_itself_gains_nothing():

@@ -54,7 +54,6 @@ STUDY = SimpleNamespace(
     labels=np.arange(300) % 10,
     predicted={CELL(*cell): np.where(RNG.random(300) < 0.2, 3, np.arange(300) % 10) for cell in CELLS},
 )
-PATH = np.cumsum(RNG.normal(scale=0.05, size=(30, 2)), axis=0)
 
 MAKE = {
     "journey": lambda **start: explorers.journey(LAYER, Q_INPUTS, **start),
@@ -63,7 +62,6 @@ MAKE = {
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
     "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
     "fake_quantization": explorers.fake_quantization,
-    "fake_quantization, replay": lambda **start: explorers.fake_quantization(PATH, 0.2, bits=2, **start),
     "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
@@ -86,7 +84,6 @@ MOVES = {
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
     "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
     "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
-    "fake_quantization, replay": {"step": 3, "weight": 1},
     "images": {"bits": 3, "quantize_kernel": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
     "network": {

@@ -284,8 +284,8 @@ def test_one_histogram_or_array_has_no_layer_to_choose():
     [
         ({}, {}, "must hold at least one layer"),
         ({"few": {}}, {}, "must hold at least one layer"),
-        ({"few": {"a": GAUSS}, "many": {"b": GAUSS}}, {}, "every set must hold the layers a; 'many' does not"),
-        ({"gauss": GAUSS, "few": LAYERS}, {}, "every set must hold the layers gauss, sparse; 'gauss' does not"),
+        ({"few": {"a": GAUSS}, "many": {"b": GAUSS}}, {}, "all sets the same; 'many' does not hold a"),
+        ({"gauss": GAUSS, "few": LAYERS}, {}, "all sets the same; 'gauss' does not hold gauss, sparse"),
         ([], {}, "must hold at least one value"),
         ({"a": []}, {}, "the values of 'a' must hold at least one value"),
         ({"a": [1.0, np.nan]}, {}, "the values of 'a' must"),

@@ -11,15 +11,14 @@ from qkit.show.picture import ERROR, FLOAT, GOOD, in_style
 def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, **start) -> Explorer:
     """Slide through images and the probabilities that a network gave them: all mistakes, and the closest calls.
 
-    Taught in notebook 01, section 5. A ValueError, if there are no images or the three do not belong together.
+    ``start`` is a value of its control, ``rank``, from 1. A ValueError, if there are no images or the three do not
+    belong together. Taught in notebook 01, section 5.
 
     Parameters
     ----------
     images : ndarray, shape (n, height, width)
     labels : ndarray of int, shape (n,)
     probabilities : ndarray of float, shape (n, classes)
-    **start
-        Where the control starts: ``rank``, from 1.
     """
     images, labels, probabilities = np.asarray(images), np.asarray(labels), np.asarray(probabilities)
     count = len(labels)
@@ -42,7 +41,7 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *
     beside.set(xlabel="digit", ylabel="probability")
     beside.set_title("▼ marks the label", color=GOOD)
     bars = [stage.moving(bar) for bar in beside.bar(np.arange(classes), np.zeros(classes), color=FLOAT)]
-    label = stage.moving(*beside.plot([0], [1.05], "v", color=GOOD, ms=11))
+    label = stage.line(beside, "v", [0], [1.05], color=GOOD, ms=11)
 
     def update(rank):
         index = order[rank - 1]

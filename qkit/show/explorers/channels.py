@@ -16,7 +16,7 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
     """Show the range of every output channel, the levels inside it, and how many bits it can really use.
 
-    Above, a bar for the range of each channel, crossed by its levels; below, log₂ of how many levels lie between the
+    Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many levels lie between the
     channel's smallest and largest weight. Taught in notebook 02, section 7, and notebook 03, section 4.
 
     Parameters
@@ -26,7 +26,7 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
     axis
         The axis that counts the output channels, the last one in a Keras kernel; ``None`` for one channel.
     **start
-        Where the controls start: ``bits`` (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
+        Values of the controls: ``bits`` (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
     """
     rows = as_channels(weights, axis, "weights")
     count, low, high = len(rows), rows.min(axis=1), rows.max(axis=1)

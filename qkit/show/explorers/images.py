@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from qkit.numeric import QuantSpec, fake_quantize, params_from_data, sqnr_db
-from qkit.show.canvas import Numeral, Pixels, Stage, as_drawable, framed, label
+from qkit.show.canvas import Pixels, Stage, as_drawable, framed, write
 from qkit.show.explorer import BITS, Explorer, slider, switch
 from qkit.show.numerals import decibels
 from qkit.show.picture import ERROR, FLOAT, QUANTIZED_TEXT, in_style
@@ -27,8 +27,9 @@ def images(
     """Show an image and feature maps in float, quantized, and their difference.
 
     A column for the image and each map, from black to white over its own float range; an error is full-coloured from a
-    sixth of that range, the largest that two bits can make. A ValueError, if an array has another shape than those
-    below, or holds NaN or infinity. Taught in notebook 02, section 8.
+    sixth of that range, the largest that two bits can make. ``start`` are values of the controls: ``bits`` (2 to 8);
+    ``per_map`` where there are maps; ``quantize_kernel`` where there is a kernel. A ValueError, if an array has another
+    shape than those below, or holds NaN or infinity. Taught in notebook 02, section 8.
 
     Parameters
     ----------
@@ -38,9 +39,6 @@ def images(
         What a layer made of the image; the first six are shown.
     kernel, bias : array_like, shapes (rows, columns, 1, maps) and (maps,), optional
         Instead of ``feature_maps``: a Keras convolution, computed here with ReLU and without padding.
-    **start
-        Where the controls start: ``bits`` (2 to 8); ``per_map`` where there are maps; ``quantize_kernel`` where there
-        is a kernel.
     """
     if kernel is not None and feature_maps is not None:
         raise ValueError("give either feature_maps or a kernel that makes them, got both")
@@ -90,21 +88,17 @@ def images(
         bottom = height - TOP - (row + 1) * pitch
         axes = stage.axes(LEFT / width, bottom / height, len(shown) * pitch / width, pitch / height)
         axes.set_axis_off()
-        strips.append(Pixels(axes))
+        strips.append(stage.moving(Pixels(axes)) if row else stage.figure.add_artist(Pixels(axes)))
         place = (LEFT - 0.12) / width, (bottom + GAP + tile / 2) / height
-        names.append(label(stage.figure, *place, text, ha="right", va="center", color=colour, weight="bold"))
+        names.append(stage.label(stage.figure, *place, text, ha="right", va="center", color=colour, weight="bold"))
     in_float, quantized, error = strips
     in_float.rgba = grey(shown)
-    stage.figure.add_artist(in_float)
     beneath = []
-    for column in range(len(shown)):
+    for column, title in zip(range(len(shown)), ("image", *(f"map {i}" for i in range(MOST_MAPS))), strict=False):
         middle = (LEFT + column * pitch + tile / 2) / width
-        title = f"map {column - 1}" if column else "image"
         stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
-        text = Numeral(middle, 0.1 / height, ha="center", va="bottom", color=QUANTIZED_TEXT)
-        beneath.append(stage.figure.add_artist(text))
-    for artist in (quantized, error, names[1], *beneath):
-        stage.moving(artist)
+        looks = {"ha": "center", "va": "bottom", "color": QUANTIZED_TEXT}
+        beneath.append(stage.label(stage.figure, middle, 0.1 / height, **looks))
 
     def update(bits, per_map=False, quantize_kernel=False):
         seen_image, seen_maps = fake_quantize(image, params_from_data(image, QuantSpec(bits, signed=False))), maps
@@ -117,22 +111,20 @@ def images(
             spec = QuantSpec(bits, signed=False, axis=-1 if per_map else None)
             seen_maps = fake_quantize(seen_maps, params_from_data(maps, spec))
         seen = [seen_image, *np.moveaxis(seen_maps, -1, 0)]
-        first, *sqnr = (sqnr_db(*pair) for pair in zip(floats, seen, strict=True))
+        sqnr = [sqnr_db(*pair) for pair in zip(floats, seen, strict=True)]
 
         quantized.rgba = grey(seen)
         errors = (np.abs(x_hat - x) for x, x_hat in zip(shown, seen, strict=False))
         error.rgba = strip([6 * x / span for x, span in zip(errors, spans, strict=True)], WHITE, FULL)
         names[1].set_text(f"{bits} bits")
-        for text, ratio in zip(beneath, (first, *sqnr), strict=False):
-            text.set_text(decibels(ratio))
+        said = [decibels(ratio) for ratio in sqnr]
+        write(beneath, said[: len(beneath)])
         found = np.unique(seen_image).size
-        words = f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {decibels(first)}."
-        if sqnr:
-            worst, best = np.argmin(sqnr), np.argmax(sqnr)
-            words += (
-                f" Of {len(sqnr)} feature maps, number {worst} fares worst with {decibels(sqnr[worst])}, "
-                f"number {best} best with {decibels(sqnr[best])}."
-            )
+        words = f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {said[0]}."
+        if maps.size:
+            worst, best = np.argmin(sqnr[1:]), np.argmax(sqnr[1:])
+            words += f" Of {len(sqnr) - 1} feature maps, number {worst} fares worst with {said[1 + worst]}, "
+            words += f"number {best} best with {said[1 + best]}."
         return stage.png(), words
 
     return Explorer(controls, update, stage.size, start)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from qkit.numeric import Dense
-from qkit.show.canvas import Numeral, Pixels, Stage, write
+from qkit.show.canvas import Pixels, Stage, write
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.numerals import exact, number
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -25,7 +25,9 @@ RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
-    A ValueError, if the inputs, or the floats, are not those of this layer. Taught in notebook 06, section 5.
+    ``start`` are values of the controls: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a
+    convolution, by default in the middle. A ValueError, if the inputs, or the floats, are not those of this layer.
+    Taught in notebook 06, section 5.
 
     Parameters
     ----------
@@ -35,9 +37,6 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         The layer's input for some images: what ``IntegerNetwork.run`` has under the name ``layer.source``.
     floats : ndarray of float, shape (n, *layer.shape), optional
         The float network's own output of this layer, to stand beside.
-    **start
-        Where the controls start: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a convolution,
-        by default in the middle.
     """
     q_inputs = np.asarray(q_inputs)
     if q_inputs.dtype != np.int8 or q_inputs.ndim != layer.q_weights.ndim or len(q_inputs) == 0:
@@ -52,12 +51,13 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
     stage = Stage(wide, high)
 
+    centred = {"ha": "center", "va": "center"}
+
     def still(x, y, text, **looks):
-        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center"} | looks)
+        stage.figure.text(x / wide, y / high, text, **centred | looks)
 
     def moving(x, y, **looks):
-        text = Numeral(x / wide, y / high, "", **{"ha": "center", "va": "center"} | looks)
-        return stage.moving(stage.figure.add_artist(text))
+        return stage.label(stage.figure, x / wide, y / high, **centred | looks)
 
     def frame(title, x, width, **looks):
         axes = stage.axes(x / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
@@ -73,15 +73,15 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         if not panels:
             axes.set_xlabel("black −128, white 127", fontsize=9)
             here = stage.moving(axes.add_patch(Rectangle((0, 0), 0, 0, fill=False, edgecolor=QUANTIZED, linewidth=2.5)))
-        cells = [stage.moving(axes.add_artist(Numeral(ha="center", va="center"))) for _ in range(MOST_WRITTEN)]
+        cells = [stage.label(axes, 0, 0, **centred) for _ in range(MOST_WRITTEN)]
         panels.append((pixels, cells))
         left += side + gap
     axes = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04), ylim=(-0.06, 1.06))
     axes.set_xlabel("● folded bias  ■ acc  ╌ 0", fontsize=9)
-    zero = stage.moving(*axes.plot([], [], "--", color=GUIDE, linewidth=1))
-    path = stage.moving(*axes.plot([], [], "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post"))
-    first = stage.moving(*axes.plot([], [], "o", color="black", markersize=6))
-    last = stage.moving(*axes.plot([], [], "s", color=QUANTIZED, markersize=8, markeredgecolor="black"))
+    zero = stage.line(axes, "--", [0, 1], [0, 0], color=GUIDE, linewidth=1)
+    path = stage.line(axes, "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post")
+    first = stage.line(axes, "o", color="black", markersize=6)
+    last = stage.line(axes, "s", color=QUANTIZED, markersize=8, markeredgecolor="black")
 
     names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
     colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
@@ -101,7 +101,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     for y, name in zip(1.62 - 0.3 * np.arange(1, 5), NAMES.values(), strict=True):
         still(0.35, y, name, ha="left")
         values = [moving(x, y, ha="right") for x in columns.values()]
-        rows.append([moving(0.23, y, color=QUANTIZED_TEXT), *values, moving(8.75, y, color=ERROR, weight="bold")])
+        rows.append([moving(0.23, y, color=QUANTIZED_TEXT), *values, moving(8.75, y, color=ERROR)])
 
     def update(image, channel, runtime, **place):
         position = (*place.values(), channel)
@@ -128,10 +128,9 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         sums = step.folded_bias + np.append(0, np.cumsum(products))
         lowest, highest = min(0, sums.min()), max(1, sums.max())
         places, heights = np.linspace(0, 1, len(sums)), (sums - lowest) / (highest - lowest)
-        zero.set_data([0, 1], [-lowest / (highest - lowest)] * 2)
-        path.set_data(places, heights)
-        first.set_data(places[:1], heights[:1])
-        last.set_data(places[-1:], heights[-1:])
+        zero.set_ydata([-lowest / (highest - lowest)] * 2)
+        for line, shown in ((path, slice(None)), (first, slice(1)), (last, slice(-1, None))):
+            line.set_data(places[shown], heights[shown])
 
         numbers = step.products, step.folded_bias, step.acc, now.product, now.rounded, now.shifted, now.q
         write(steps, [exact(value, 5) for value in numbers])
@@ -160,26 +159,22 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         at = ", ".join(map(str, position))
         twice = "" if now.halfway is None else f"{exact(now.halfway)}, then to "
         unclipped = f"{exact(now.shifted)}, clipped to " if is_clipped else ""
-        sentences = [
+        in_float = f" The float network has {beside}." if beside else ""
+        differ = f"Others differ: {others}." if others else f"All four runtimes give {number(now.q)}."
+        return stage.png(), (
             f"{layer.name}, image {image}, position {at}: {step.q_patch.size} products and the folded bias "
-            f"{exact(step.folded_bias)} add up to {exact(step.acc)}, which stands for {number(step.real)}.",
-            f"Times M that is {exact(now.product)}; the {NAMES[runtime]} runtime rounds it to "
-            f"{twice}{exact(now.rounded)}.",
+            f"{exact(step.folded_bias)} add up to {exact(step.acc)}, which stands for {number(step.real)}. Times M "
+            f"that is {exact(now.product)}; the {NAMES[runtime]} runtime rounds it to {twice}{exact(now.rounded)}. "
             f"Plus {number(layer.y.zero_point)}: {unclipped}q = {number(now.q)}, which stands for "
-            f"{number(step.real_hat)}.",
-            f"Others differ: {others}." if others else f"All four runtimes give {number(now.q)}.",
-        ]
-        if beside:
-            sentences.insert(3, f"The float network has {beside}.")
-        return stage.png(), " ".join(sentences)
+            f"{number(step.real_hat)}.{in_float} {differ}"
+        )
 
     controls = {"image": slider("image", "Which image goes through the layer", 0, 0, len(q_inputs) - 1)}
     for name, count in zip(("row", "column"), layer.shape[:-1], strict=False):
         controls[name] = slider(name, f"The {name} of the output number that is followed", count // 2, 0, count - 1)
     tooltip = "The output channel of the number that is followed: each has weights of its own"
     controls["channel"] = slider("channel", tooltip, 0, 0, layer.shape[-1] - 1)
-    tooltip = "Whose rounding the steps follow; the table has all four"
-    controls["runtime"] = choice("runtime", tooltip, "xnnpack", NAMES)
+    controls["runtime"] = choice("runtime", "Whose rounding the steps follow; the table has all four", "xnnpack", NAMES)
     return Explorer(controls, update, stage.size, start)
 
 

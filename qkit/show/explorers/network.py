@@ -1,10 +1,13 @@
 """A whole network at any bits: how often it is still right, and where on the way its numbers go wrong."""
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from qkit.show.canvas import Stage, label, named_numbers, write
+from qkit.numeric import Accuracy
+from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.numerals import decibels, size
@@ -22,8 +25,11 @@ LEAST_WRONG, MOST_DB = 0.002, 60
 def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
-    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time. A ValueError,
-    if there are no images, or not as many labels. Taught in notebook 05, section 8.
+    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time. ``start`` are
+    values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
+    ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than 2,000; and
+    for each layer by its name, whether it is quantized. A ValueError, if there are no images, or not as many labels.
+    Taught in notebook 05, section 8.
 
     Parameters
     ----------
@@ -31,10 +37,6 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     images : ndarray, shape (n, ...)
         As the network takes them.
     labels : ndarray of int, shape (n,)
-    **start
-        Where the controls start: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
-        ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than
-        2,000; and for each layer by its name, whether it is quantized.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if len(images) == 0 or len(images) != len(labels):
@@ -45,23 +47,15 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     height = 2.5 + 0.3 * len(layers)
     bottom, share = 0.6 / height, (height - 1.6) / height
     stage = Stage(9, height)
-    ticks = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
-    wrong = stage.axes(0.11, bottom, 0.38, share, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
-    wrong.set(xticks=ticks, xticklabels=[f"{100 * tick:g}" for tick in ticks], yticklabels=["float", "quantized"])
-    wrong.set_xlabel("wrong answers in %, with 95 % interval, log scale")
-    wrong.minorticks_off()
-    wrong.grid(axis="x", color="#DDDDDD")
-    wrong.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
-    wrong.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
-    looks = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
-    above = stage.moving(*wrong.plot([], [], "o-", color=FLOAT, mfc="white", mew=2, **looks))
-    below = stage.moving(*wrong.plot([], [], "s-", color=QUANTIZED, mec="black", **looks))
+    looks = ("o-", {"color": FLOAT, "mfc": "white", "mew": 2}), ("s-", {"color": QUANTIZED, "mec": "black"})
+    wrong, show = wrong_answers(stage, (0.11, bottom, 0.38, share), looks)
+    wrong.set_yticklabels(["float", "quantized"])
     exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), ylim=(len(rows) - 0.4, -0.6))
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
-    beside = {"text": "", "ha": "left", "va": "center", "fontsize": 10}
-    ratios = [stage.moving(label(exact, MOST_DB + 2, row, **beside)) for row in range(len(rows))]
-    caption = stage.moving(label(stage.figure, 0.11, 1 - 0.95 / height, "", ha="left", va="bottom", color=GUIDE))
+    beside = {"ha": "left", "va": "center", "fontsize": 10}
+    ratios = [stage.label(exact, MOST_DB + 2, row, **beside) for row in range(len(rows))]
+    caption = stage.label(stage.figure, 0.11, 1 - 0.95 / height, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
@@ -94,9 +88,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
             which = f"All {total:,} images" if total == len(images) else which
             caption.set_text(which)
             both = found.float_accuracy, found.accuracy
-            for row, (line, accuracy) in enumerate(zip((above, below), both, strict=True)):
-                low, high = accuracy.interval
-                line.set_data(np.maximum([1 - high, 1 - accuracy.value, 1 - low], LEAST_WRONG), np.full(3, row))
+            show(both)
             for name, bar, text in zip(rows, bars, ratios, strict=True):
                 on, ratio = name in now.kernels or name in now.activations, found.sqnr[name]
                 bar.set(width=np.clip(ratio, 0, MOST_DB), hatch="///" if on else "")
@@ -123,13 +115,35 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         "weight_method": choice("weights by", chosen.format("weights"), "mse", WEIGHT_METHODS),
         "activation_method": choice("activations by", chosen.format("activations"), "mse", ACTIVATION_METHODS),
     }
-    for layer in layers:
-        tooltip = f"Quantize the weights of {layer} and the numbers it hands on; else both stay in float"
-        controls[layer] = switch(layer, tooltip, True)
+    on = "Quantize the weights of {} and the numbers it hands on; else both stay in float"
+    controls |= {layer: switch(layer, on.format(layer), True) for layer in layers}
     if parts > 1:
         tooltip = "Measure all images instead of 2,000: a narrower interval, a longer wait"
         controls["all_images"] = switch(f"all {len(images):,} images", tooltip, False)
     return Explorer(controls, update, stage.size, start)
+
+
+def wrong_answers(
+    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]]
+) -> tuple[Axes, Callable[[Iterable[Accuracy]], None]]:
+    """Return axes with a row for each of two accuracies, and what shows two: wrong answers with their intervals."""
+    ticks = 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
+    axes = stage.axes(*place, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
+    axes.set(xticks=ticks, xticklabels=[f"{100 * tick:g}" for tick in ticks])
+    axes.set_xlabel("wrong answers in %, with 95 % interval, log scale")
+    axes.minorticks_off()
+    axes.grid(axis="x", color="#DDDDDD")
+    axes.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
+    axes.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
+    both = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
+    lines = [stage.line(axes, style, **both, **more) for style, more in looks]
+
+    def show(accuracies):
+        for row, (line, accuracy) in enumerate(zip(lines, accuracies, strict=True)):
+            low, high = accuracy.interval
+            line.set_data(np.maximum([1 - high, 1 - accuracy.value, 1 - low], LEAST_WRONG), np.full(3, row))
+
+    return axes, show
 
 
 def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:

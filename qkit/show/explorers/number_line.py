@@ -8,16 +8,13 @@ from collections import namedtuple
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
-from qkit.show.canvas import Numeral, Stage, as_drawable, clipped_patch, named_numbers, plain_ticks, round_up, write
+from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, plain_ticks, round_up, write
 from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
 from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-REAL, INTEGER = 0.74, 0.3
-"""How high the two lines lie, as shares of their axes."""
-
-MOST_WRITTEN = 16
-"""Integers with a number each; of more, only the ends and the zero-point have one."""
+REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16
+"""How high the two lines lie, as shares of their axes; how many integers have a number each."""
 
 Trip = namedtuple("Trip", "x steps shifted rounded q x_hat error")
 """The stations of one real number on its way through the integers and back."""
@@ -38,7 +35,7 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
         Where this control starts, if not at the smallest and largest of ``values``, or at −1 to 1; the axis is as
         wide as it needs.
     **start
-        Where the others start: ``bits`` (2 to 16), ``value``, ``symmetric``, ``signed``, ``narrow_range``.
+        Values of the others: ``bits`` (2 to 16), ``value``, ``symmetric``, ``signed``, ``narrow_range``.
     """
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     if range is None:
@@ -51,7 +48,7 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
     numbers = named_numbers(stage, 0.09, 0.93, stations, colours)
     columns, over = np.linspace(0.09, 0.93, len(stations)), {"ha": "center", "va": "top", "color": GUIDE}
-    formulas = [stage.moving(stage.figure.add_artist(Numeral(x, 0.985, **over))) for x in columns[1:3]]
+    formulas = [stage.label(stage.figure, x, 0.985, **over) for x in columns[1:3]]
     for middle in (columns[:-2] + columns[1:-1]) / 2:
         stage.figure.text(middle, 0.905, "→", ha="center", va="center", color=GUIDE, fontsize=13)
 
@@ -70,21 +67,18 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
     plain_ticks(below.yaxis, 3)
     below.axhline(0, color=GUIDE, linewidth=0.8)
 
-    def line(axes, style="-", x=(), y=(), **looks):
-        return stage.moving(*axes.plot(x, y, style, **looks))
-
     hatches = [stage.moving(clipped_patch(axes)) for axes in (lines, lines, below, below)]
-    grid = line(lines, color=QUANTIZED, linewidth=1, alpha=0.7)
-    line(lines, "--", [0, 0], [INTEGER, REAL], color="black", linewidth=1.2)
-    levels = line(lines, "s", color=QUANTIZED)
-    path = line(lines, ":", color="black", linewidth=2)
-    gap = line(lines, color=ERROR, linewidth=6, solid_capstyle="butt")
-    departure = line(lines, "o", color=FLOAT, markersize=12)
-    landing = line(lines, "s", color=QUANTIZED, markersize=11, markeredgecolor="black")
-    under = {"y": INTEGER - 0.12, "ha": "center", "va": "top", "color": QUANTIZED_TEXT}
-    written = [stage.moving(lines.add_artist(Numeral(**under))) for _ in np.arange(MOST_WRITTEN)]
-    teeth = line(below, color=ERROR, linewidth=1.5)
-    here = line(below, "o", color=FLOAT, markersize=8)
+    grid = stage.line(lines, color=QUANTIZED, linewidth=1, alpha=0.7)
+    stage.line(lines, "--", [0, 0], [INTEGER, REAL], color="black", linewidth=1.2)
+    levels = stage.line(lines, "s", color=QUANTIZED)
+    path = stage.line(lines, ":", color="black", linewidth=2)
+    gap = stage.line(lines, color=ERROR, linewidth=6, solid_capstyle="butt")
+    departure = stage.line(lines, "o", color=FLOAT, markersize=12)
+    landing = stage.line(lines, "s", color=QUANTIZED, markersize=11, markeredgecolor="black")
+    under = {"ha": "center", "va": "top", "color": QUANTIZED_TEXT}
+    written = [stage.label(lines, 0, INTEGER - 0.12, **under) for _ in np.arange(MOST_WRITTEN)]
+    teeth = stage.line(below, color=ERROR, linewidth=1.5)
+    here = stage.line(below, "o", color=FLOAT, markersize=8)
 
     def update(bits, value, range, symmetric, signed, narrow_range):
         params = params_from_range(*range, QuantSpec(bits, signed, symmetric, narrow_range))
@@ -110,26 +104,22 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
         landing.set_data([trip.x_hat, trip.x_hat], [INTEGER, REAL])
         teeth.set_data(axis, fake_quantize(axis, params) - axis)
         here.set_data([trip.x], [trip.error])
-        clipped, stops = trip.rounded != trip.q, Trip(*map(number, trip))
-        scale, zero_point = number(params.scale), number(params.zero_point)
+        stops, scale, zero_point = Trip(*map(number, trip)), number(params.scale), number(params.zero_point)
         write(numbers, stops)
         write(formulas, [f"÷ S = {scale}", f"+ Z = {zero_point}"])
-        numbers[4].set_color(CLIPPED if clipped else QUANTIZED_TEXT)
+        numbers[4].set_color(CLIPPED if trip.rounded != trip.q else QUANTIZED_TEXT)
 
+        route, size = f"rounds to {stops.q} and", "at most"
+        if trip.rounded != trip.q:
+            route, size = f"beyond the last integer: clipped to {stops.q}, it", "more than"
         words = (
             f"{bits} bits: {spec.levels} integers, {number(spec.qmin)} to {number(spec.qmax)}. Step S = {scale}, "
-            f"zero-point Z = {zero_point}. x = {stops.x} lands at {stops.shifted} on the integer line, "
+            f"zero-point Z = {zero_point}. x = {stops.x} lands at {stops.shifted} on the integer line, {route} comes "
+            f"back as {stops.x_hat}: error {stops.error}, {size} half a step."
         )
-        if clipped:
-            words += f"beyond the last integer: clipped to {stops.q}, it comes back as {stops.x_hat}: "
-            words += f"error {stops.error}, more than half a step."
-        else:
-            words += f"rounds to {stops.q} and comes back as {stops.x_hat}: "
-            words += f"error {stops.error}, at most half a step."
         if values.size:
-            sqnr = decibels(sqnr_db(values, fake_quantize(values, params)))
-            cut = share(share_clipped(values, params))
-            words += f" Values in the array: {values.size}, SQNR {sqnr}, {cut} clipped."
+            sqnr, cut = sqnr_db(values, fake_quantize(values, params)), share_clipped(values, params)
+            words += f" Values in the array: {values.size}, SQNR {decibels(sqnr)}, {share(cut)} clipped."
         return stage.png(), words
 
     spread = "The real numbers that the levels are spread over; what lies outside is clipped"

@@ -28,7 +28,7 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
     axis
         The axis that counts the output channels, the last one in a Keras kernel; ``None`` for one channel.
     **start
-        Where the controls start: ``bits`` (2 to 16), ``per_channel``, ``symmetric``.
+        Values of the controls: ``bits`` (2 to 16), ``per_channel``, ``symmetric``.
     """
     rows = as_channels(weights, axis, "weights")
     # The fan of levels reads best from the widest channel to the narrowest.
@@ -56,15 +56,11 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
 
     right = stage.axes(0.735, 0.115, 0.25, 0.715, xlim=(1.5, 16.5), ylim=(0, 105), xlabel="bits", xticks=ALL_BITS[::2])
     right.set_title("SQNR in dB", fontsize=11)
-
-    def line(style, **looks):
-        return stage.moving(*right.plot([], [], style, **looks))
-
-    rule = line(":", color="black", linewidth=1.2, label="6.02 dB per bit")
-    grey = {"color": GUIDE, "markersize": 4}
-    lines = {True: line("s-", label="per channel", **grey), False: line("o--", label="per tensor", **grey)}
-    chosen = line("-", color=QUANTIZED, linewidth=3, alpha=0.8)
-    here = line("s", color=QUANTIZED, markersize=11, markeredgecolor="black")
+    rule = stage.line(right, ":", color="black", linewidth=1.2, label="6.02 dB per bit")
+    layouts = ("s-", "per channel"), ("o--", "per tensor")
+    lines = [stage.line(right, style, color=GUIDE, ms=4, label=name) for style, name in layouts]
+    chosen = stage.line(right, color=QUANTIZED, linewidth=3, alpha=0.8)
+    here = stage.line(right, "s", color=QUANTIZED, markersize=11, markeredgecolor="black")
     right.legend(loc="upper left", borderaxespad=0)
 
     # A learner goes to and fro between few settings; each one kept takes as much memory as the weights.
@@ -76,7 +72,7 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
         outline.set_data(spread(levels, counts, steps, fine))
         on = level_pixels(params, -end, end, pixels.width)
         pixels.rgba = level_colours(on[np.arange(pixels.height) * len(on) // pixels.height])
-        for layout, each in lines.items():
+        for layout, each in zip((True, False), lines, strict=True):
             each.set_data(ALL_BITS, curve(symmetric, layout))
         sqnrs = curve(symmetric, per_channel)
         now, count, scale = sqnrs[bits - 2], params.spec.levels, np.atleast_1d(params.scale)
@@ -107,17 +103,14 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
 
 
 def lay_grids(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> tuple:
-    """Quantize ``rows`` as LiteRT does weights: signed, and narrow where symmetric; from minimum to maximum.
+    """Quantize ``rows`` as LiteRT does weights; return the parameters, one grid for all rows or one for each.
 
-    Return the parameters, one grid for all rows or one for each; and, grid by grid, the levels that any weight stands
-    on, how many stand there, and the step of its grid.
+    And, grid by grid, the levels that any weight stands on, how many stand there, and the step of its grid.
     """
     params = params_from_data(rows, _spec(bits, symmetric, per_channel))
     # Equal integers side by side, grid by grid; NumPy's stable sort of small integers is by far the quickest.
     q = np.sort(quantize(rows, params).reshape(np.size(params.scale), -1), axis=1, kind="stable")
-    first = np.ones(q.shape, bool)
-    first[:, 1:] = q[:, 1:] != q[:, :-1]
-    places = np.flatnonzero(first)
+    places = np.flatnonzero(np.diff(q.astype(int), axis=1, prepend=params.spec.qmin - 1))
     grid = places // q.shape[1]
     steps = np.atleast_1d(params.scale)[grid]
     levels = steps * (q.ravel()[places].astype(int) - np.atleast_1d(params.zero_point)[grid])

@@ -1,6 +1,7 @@
 """Where to clip: the histogram of a layer, what every method would choose, and a threshold under the learner's hand."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +10,7 @@ from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold, aciq_gauss, aciq_laplace, admm, kl, minmax, mse, percentile
-from qkit.show.canvas import Label, Numeral, Stage, as_drawable, clipped_patch, named_numbers, write
+from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, write
 from qkit.show.explorer import BITS, Explorer, choice, slider, stops
 from qkit.show.numerals import number, share
 from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -43,12 +44,8 @@ CURVES = {
     "divergence": (".-", ERROR, 2, 4, 0.286, "gaps: ∞"),  # a candidate between two infinite ones is no line
 }
 """Style, colour, width and size of marks of each curve, from back to front; how high its key stands, and the key."""
-LEAST, MOST = 0.3, 30
-"""Which part of a curve is shown, in multiples of its least."""
-THINNEST = 1e-3
-"""Which density is the lowest in the small panel; the mean is 1."""
-CELLS = 128
-"""How many bars at most a histogram is drawn with: more would be narrower than can be seen."""
+LEAST, MOST, THINNEST, CELLS = 0.3, 30, 1e-3, 128
+"""Which part of a curve is shown, in multiples of its least; the lowest density, where the mean is 1; how many bars."""
 
 
 @in_style
@@ -57,6 +54,9 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
 
     Taught in notebook 04, section 7.
 
+    ``start`` are values of the controls: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
+    threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and ``layer``.
+
     Parameters
     ----------
     histograms : Histogram, mapping of layers to histograms, or mapping of sets of images to such mappings
@@ -64,10 +64,6 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         images the activations were counted on: ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``.
         An array is counted in 2,048 bins first. A ValueError, if a histogram or array is empty, a value is not finite,
         or not all sets have the same layers.
-    **start
-        Where the controls start: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
-        threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and
-        ``layer``.
     """
     sets = comparable(histograms)
     first, layers = next((images, list(each)) for images, each in sets.items())
@@ -77,8 +73,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     stage = Stage(9, 6.2)
     left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
 
-    def text(place, x, y, kind=Label, **looks):
-        return stage.moving(place.add_artist(kind(x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)))
+    def text(place, x, y, **looks):
+        return stage.label(place, x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)
 
     # The histogram is 1 high; above it, each method has a row of its own.
     *places, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
@@ -92,13 +88,13 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     counts = stage.moving(above.stairs(np.zeros(CELLS), edges, fill=True, color=FLOAT, alpha=0.5))
     hatch = stage.moving(clipped_patch(above))
     hatch.set_height(1 / above.get_ylim()[1])
-    stem = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
     rows = []
+    stem = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
     for y in places:
-        line = stage.moving(*above.plot([0, 0], [0, y], "s", **stem))
-        rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y, Numeral)))
-    hand_stem = stage.moving(*above.plot([0, 0], [0, last], "o-k", linewidth=1.6, markersize=8, **stem))
-    hand_percent = text(above, 103, last, Numeral, weight="bold")
+        line = stage.line(above, "s", [0, 0], [0, y], **stem)
+        rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y)))
+    hand_stem = stage.line(above, "o-k", [0, 0], [0, last], linewidth=1.6, markersize=8, **stem)
+    hand_percent = text(above, 103, last, weight="bold")
 
     below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
     below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude")
@@ -106,46 +102,42 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     below.minorticks_off()
     below.grid(axis="y", **faint)
     below.set_axisbelow(True)
-    unit = text(stage.figure, left, 0.375, fontsize=11)
-    curves = {}
+    unit, curves = text(stage.figure, left, 0.375, fontsize=11), []
     for name, (style, color, thickness, marks, y, key) in CURVES.items():
-        looks = {"color": color, "linewidth": thickness, "markersize": marks, "markeredgewidth": 0}
-        line = stage.moving(*below.plot([], [], style, **looks))
+        looks = {"linewidth": thickness, "markersize": marks, "markeredgewidth": 0}
+        line = stage.line(below, style, color=color, **looks)
         color = CLIPPED_TEXT if color == CLIPPED else color
-        curves[name] = line, text(stage.figure, 0.665, y, text=key, color=color)
-    chosen_line = stage.moving(below.axvline(0, color=QUANTIZED_TEXT, linewidth=2.5))
-    hand_line = stage.moving(below.axvline(0, color="black", linewidth=1.6))
-    mark = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
-    chosen_mark = stage.moving(*below.plot([], [], "s", color=QUANTIZED, **mark))
-    hand_mark = stage.moving(*below.plot([], [], "o", color="black", **mark))
+        curves.append((name, line, text(stage.figure, 0.665, y, text=key, color=color)))
+    lines = [stage.moving(below.axvline(0, color=c, linewidth=w)) for c, w in ((QUANTIZED_TEXT, 2.5), ("black", 1.6))]
+    looks = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
+    marks = [stage.line(below, style, color=c, **looks) for style, c in (("s", QUANTIZED), ("o", "black"))]
     stage.figure.text(0.665, 0.31, "yours / least:", fontsize=10, weight="bold")
-    times = text(stage.figure, 0.785, 0.31, Numeral, va="baseline", weight="bold")
-    facts = [text(stage.figure, 0.98, y, ha="right", fontsize=11) for y in (0.14, 0.095, 0.05)]
+    times = text(stage.figure, 0.785, 0.31, va="baseline", weight="bold")
 
     beside = stage.axes(0.765, 0.415, 0.215, 0.32, xlim=(0, 1.01), yscale="log", ylim=(THINNEST, 400))
     beside.set(xticks=[0, 0.5, 1], yticks=[], xlabel="share of your threshold", ylabel="density, log scale")
     beside.minorticks_off()
     stage.figure.text(0.98, 0.875, "|x|, up to yours", ha="right", va="center")
-    filled = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, fill=True, color=FLOAT, alpha=0.5))
-    outline = stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, color=QUANTIZED, linewidth=1.8))
-    filled_key = text(stage.figure, 0.98, 0.83, ha="right", fontsize=11, color=FLOAT)
-    outline_key = text(stage.figure, 0.98, 0.785, ha="right", fontsize=11, color=QUANTIZED_TEXT)
+    looks = {"fill": True, "color": FLOAT, "alpha": 0.5}, {"color": QUANTIZED, "linewidth": 1.8}
+    patches = [stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, **each)) for each in looks]
+    at = (0.83, FLOAT), (0.785, QUANTIZED_TEXT), (0.14, "black"), (0.095, "black"), (0.05, "black")
+    facts = [text(stage.figure, 0.98, y, ha="right", fontsize=11, color=colour) for y, colour in at]
     headings = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
     colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
     tiles = named_numbers(stage, 0.1, 0.9, headings, colours, top=0.99)
 
     def update(bits, method, percentile, end, images=first, layer=layers[0]):
         histogram, (reach, heights), is_kl = sets[images][layer], bars[layer], method.startswith("kl")
-        found = {}
+
+        def choose(method):
+            return find(method, histogram, bits, **({"share": percentile} if method == "percentile" else {}))
+
+        chosen, found = choose(method), dict.fromkeys(METHODS)
         for each in METHODS:
-            try:
-                found[each] = find(each, histogram, bits, **({"share": percentile} if each == "percentile" else {}))
-            except ValueError:
-                if each == method:
-                    raise
-                found[each] = None  # such as 99.9 % of values that are 0
+            with suppress(ValueError):  # such as 99.9 % of values that are 0
+                found[each] = choose(each)
         called = NAMES | {"percentile": f"percentile {percentile:g}"}
-        chosen, hand, zeros = found[method], end / 100 * reach, histogram.zeros / histogram.count
+        hand, zeros = end / 100 * reach, histogram.zeros / histogram.count
         clipped = float(histogram.beyond(hand)[0]) if hand < histogram.largest else 0.0
         clipping, rounding = (error.item() for error in costs(histogram, bits, np.array([hand])))
         shown = curves_of(method, chosen, histogram, bits, [*reach * (np.arange(1, 201) / 200), hand])
@@ -159,97 +151,87 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         hand_stem.set_xdata([end, end])
         hand_percent.set_text(f"{number(end)} %")
         for (each, one), (line, name, percent), (*_, dashes) in zip(found.items(), rows, ROWS, strict=True):
-            is_explained, x = each == method, 100 * (one.value / reach) if one else np.nan
-            colour, weight = (QUANTIZED_TEXT, "bold") if is_explained else (GUIDE, "normal")
-            line.set(xdata=[x, x], color=colour, linestyle="-" if is_explained else dashes)
-            line.set(linewidth=3 if is_explained else 1.1, markersize=9 if is_explained else 5)
+            colour, weight, dashes, thickness, size = GUIDE, "normal", dashes, 1.1, 5
+            if each == method:
+                colour, weight, dashes, thickness, size = QUANTIZED_TEXT, "bold", "-", 3, 9
+            x = 100 * (one.value / reach) if one else np.nan
+            line.set(xdata=[x, x], color=colour, linestyle=dashes, linewidth=thickness, markersize=size)
             name.set(text=called[each], color=colour, weight=weight)
             percent.set(text=share(x / 100) if one else "–", color=colour, weight=weight)
 
-        unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
-        for name, (line, key) in curves.items():
-            line.set_visible(name in shown)
+        for name, line, key in curves:
+            x, y = shown.get(name, ((), ()))
+            line.set(data=(100 * np.divide(x, reach), np.divide(y, least)), visible=name in shown)
             key.set_visible(name in shown and not (is_kl and np.isfinite(chosen.curve).all()))
-            if name in shown:
-                x, y = shown[name]
-                line.set_data(100 * (x / reach), y / least)
-        x = 100 * (chosen.value / reach)
-        chosen_line.set_xdata([x, x])
-        chosen_mark.set_data([x], [np.clip(at_chosen / least, LEAST, MOST)])
-        hand_line.set_xdata([end, end])
-        hand_mark.set_data([end], [np.clip(at_hand / least, LEAST, MOST)])
-        hand_mark.set_marker("^" if at_hand / least > MOST else "o")  # the curve is above the picture
+        at = (100 * (chosen.value / reach), at_chosen / least), (end, at_hand / least)
+        for line, mark, (x, y) in zip(lines, marks, at, strict=True):
+            line.set_xdata([x, x])
+            mark.set_data([x], [np.clip(y, LEAST, MOST)])
+        marks[1].set_marker("^" if at_hand / least > MOST else "o")  # the curve is above the picture
 
-        for patch, (density, borders) in zip((filled, outline), outlines(histogram, bits, method, hand), strict=True):
+        for patch, (density, borders) in zip(patches, outlines(histogram, bits, method, hand), strict=True):
             patch.set_data(np.maximum(density, THINNEST), borders)
-        title = f"{layer}, {images}" if images else layer
-        left_out = f"{share(zeros)} exact zeros left out" if zeros else ""
-        write(facts, [title, f"100 % is |x| = {number(reach)}", left_out])
+        title, left_out = f"{layer}, {images}" if images else layer, f"{share(zeros)} exact zeros left out"
+        unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
+        keys = ("filled: reference P", "outline: quantized Q") if is_kl else ("filled: before", "outline: after")
+        write(facts, [*keys, title, f"100 % is |x| = {number(reach)}", left_out if zeros else ""])
         times.set_text(number(at_hand / least))
-        filled_key.set_text("filled: reference P" if is_kl else "filled: before")
-        outline_key.set_text("outline: quantized Q" if is_kl else "outline: after")
-        costs_by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
-        write(tiles, costs_by_hand)
+        by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
+        write(tiles, by_hand)
 
         if histogram.largest == 0:
             return stage.png(), f"{title}: all values are 0, and every threshold holds them."
-        place = f"clips at {number(chosen.value)}, {share(chosen.value / reach)} of the largest magnitude"
+        sign, why = "signed" if histogram.low < 0 else "unsigned", chosen.why.replace("e-", "e−")
         sentences = [
-            f"{title}, {bits} bits, {'signed' if histogram.low < 0 else 'unsigned'}: {called[method]} {place}: "
-            f"{chosen.why.replace('e-', 'e−')}.",
+            f"{title}, {bits} bits, {sign}: {called[method]} clips at {number(chosen.value)}, "
+            f"{share(chosen.value / reach)} of the largest magnitude: {why}.",
             "Your threshold {}, {} % of the largest, clips {} of the values: clipping error {} + rounding error {} = "
-            "MSE {}.".format(costs_by_hand[0], number(end), *costs_by_hand[1:]),
+            "MSE {}.".format(by_hand[0], number(end), *by_hand[1:]),
         ]
-        if is_kl and np.isnan(at_hand):
+        if is_kl:
             low, high = (number(100 * (x / reach)) for x in chosen.candidates[[0, -1]])
-            sentences.append(f"This method tries no threshold below {low} % or above {high} % of the largest.")
-        elif is_kl and np.isinf(at_hand):
-            sentences.append("The divergence there is infinite: values are clipped into a bin that is empty.")
-        elif is_kl:
-            sentences.append(f"The divergence there is {number(at_hand)} nats.")
+            there = f"The divergence there is {number(at_hand)} nats."
+            if np.isnan(at_hand):
+                there = f"This method tries no threshold below {low} % or above {high} % of the largest."
+            elif np.isinf(at_hand):
+                there = "The divergence there is infinite: values are clipped into a bin that is empty."
+            sentences.append(there)
         if zeros:
             sentences.append(f"{share(zeros)} of the values are exactly 0 and left out of the histogram.")
         if histogram.largest < reach:
             largest = number(histogram.largest)
             sentences.append(f"The largest magnitude in all sets is {number(reach)}, in this one {largest}.")
-        places = [
-            f"{called[each]} at {share(one.value / reach)}" if one else f"{called[each]} nowhere"
-            for each, one in found.items()
-        ]
-        sentences.append(f"All thresholds: {'; '.join(places)}.")
+        places = {each: f"at {share(one.value / reach)}" if one else "nowhere" for each, one in found.items()}
+        sentences.append(f"All thresholds: {'; '.join(f'{called[each]} {place}' for each, place in places.items())}.")
         return stage.png(), " ".join(sentences)
 
     counted_on = "The images from which the values were counted; the axis stays the same"
-    whose = "Whose values are clipped and quantized"
-    controls = {}
+    whose, controls = "Whose values are clipped and quantized", {}
     for name, tooltip, options in (("images", counted_on, list(sets)), ("layer", whose, layers)):
         if len(options) > 1:
             controls[name] = choice(name, tooltip, options[0], {each: each for each in options})
-    method_tip = "Which way to choose a threshold is explained, with its curve"
     kept = "The share of the values that the method called percentile keeps; no other moves"
-    end_tip = "The threshold under your hand, in per cent of the largest magnitude"
+    by_hand = "The threshold under your hand, in per cent of the largest magnitude"
     controls |= {
         "bits": slider(*BITS, 4, 2, 8),
-        "method": choice("method", method_tip, "mse", NAMES),
+        "method": choice("method", "Which way to choose a threshold is explained, with its curve", "mse", NAMES),
         "percentile": stops("percentile", kept, 99.9, {each: f"{each:g}" for each in PERCENTILES}),
-        "end": slider("yours, %", end_tip, 60, 1, 100, step=0.5),
+        "end": slider("yours, %", by_hand, 60, 1, 100, step=0.5),
     }
     return Explorer(controls, update, stage.size, start, lines=6)
 
 
 def comparable(histograms: Mapping | Histogram | np.ndarray) -> dict[str, dict[str, Histogram]]:
     """Return the histogram of every layer, for every set of images; without sets, for one that has no name."""
-    if not isinstance(histograms, Mapping):
-        histograms = {"x": histograms}
-    if not any(isinstance(each, Mapping) for each in histograms.values()):
-        histograms = {"": histograms}
-    names = next(list(each) for each in histograms.values() if isinstance(each, Mapping))
-    if not names:
-        raise ValueError("histograms must hold at least one layer, got none")
-    for images, layers in histograms.items():
-        if not isinstance(layers, Mapping) or set(layers) != set(names):
-            raise ValueError(f"every set must hold the layers {', '.join(names)}; {images!r} does not")
-    return {images: {name: counted(layers[name], name) for name in names} for images, layers in histograms.items()}
+    sets = histograms if isinstance(histograms, Mapping) else {"x": histograms}
+    if not any(isinstance(each, Mapping) for each in sets.values()):
+        sets = {"": sets}
+    names = next(list(each) for each in sets.values() if isinstance(each, Mapping))
+    for images, layers in sets.items():
+        if not (names and isinstance(layers, Mapping) and set(layers) == set(names)):
+            wanted = f"at least one layer, and all sets the same; {images!r} does not hold {', '.join(names) or 'any'}"
+            raise ValueError(f"histograms must hold {wanted}")
+    return {images: {name: counted(layers[name], name) for name in names} for images, layers in sets.items()}
 
 
 def counted(x: np.ndarray | Histogram, name: str) -> Histogram:

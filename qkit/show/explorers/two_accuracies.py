@@ -22,10 +22,7 @@ def two_accuracies(**start) -> Explorer:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="x", color="#dddddd")
     looks = {"lw": 4, "mfc": "white", "mew": 2, "ms": 10, "markevery": [1]}
-    lines = [
-        stage.moving(*axes.plot([], [], color=color, marker=marker, **looks))
-        for color, marker in ((FLOAT, "o"), (CLIPPED, "s"))
-    ]
+    lines = [stage.line(axes, style, color=c, **looks) for style, c in (("o-", FLOAT), ("s-", CLIPPED))]
 
     def update(images, a, b):
         total = round(images)
