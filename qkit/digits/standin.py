@@ -76,7 +76,7 @@ def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
     blocks = range(-(-count // BLOCK))
     with ThreadPoolExecutor(max_workers=2) as threads:
         drawn = threads.map(lambda block: _draw_block(split, block), blocks)
-        images, labels = zip(*progress(drawn, total=len(blocks), description="drawing digits"), strict=True)
+        images, labels = zip(*progress(drawn, total=len(blocks), desc="drawing the stand-in digits"), strict=True)
     return np.concatenate(images)[:count], np.concatenate(labels)[:count]
 
 
@@ -191,22 +191,16 @@ def _alphabet() -> list[tuple[np.ndarray, list[_Way]]]:
 
 
 def _way(digit: int, extremes: list) -> _Way:
-    points, strokes = [], []
-    lengths = [len(stroke) for stroke in extremes[0]]
-    basis = np.zeros((0, sum(lengths)))
-    for index, length in enumerate(lengths):
-        shapes = np.array([extreme[index] for extreme in extremes])
-        path = np.linalg.norm(np.diff(shapes, axis=1), axis=2).sum(axis=1).mean()
-        samples = max(10, round(40 * path))
-        rows = np.zeros((samples, sum(lengths)))
-        start = sum(lengths[:index])
-        rows[:, start : start + length] = _catmull_rom(length, samples)
-        basis = np.concatenate([basis, rows])
-        points.append(shapes)
-        strokes += [index] * samples
-    controls = np.concatenate(points, axis=1) - 0.5
+    # Here, not above: it takes longer to load than most digits, and they are drawn once.
+    from scipy.linalg import block_diag
+
+    strokes = [np.array(shapes) for shapes in zip(*extremes, strict=True)]
+    paths = [np.linalg.norm(np.diff(shapes, axis=1), axis=2).sum(axis=1).mean() for shapes in strokes]
+    samples = [max(10, round(40 * path)) for path in paths]
+    basis = block_diag(*(_catmull_rom(each.shape[1], count) for each, count in zip(strokes, samples, strict=True)))
+    controls = np.concatenate(strokes, axis=1) - 0.5
     same = np.all(np.isclose(controls[:, :, None], controls[:, None]), axis=(0, 3))
-    return _Way(digit, controls, basis, np.array(strokes), twin=same.argmax(axis=1))
+    return _Way(digit, controls, basis, np.repeat(np.arange(len(strokes)), samples), twin=same.argmax(axis=1))
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qkit.network.tflite import Operator, Tensor, on_input_grid, read_operators
+from qkit.network.recipe import as_input
+from qkit.network.tflite import Operator, Tensor, read_operators
 from qkit.numeric import QuantParams, QuantSpec, integer_layers
 from qkit.numeric.fixed_point import Runtime, check_runtime
 from qkit.numeric.integer_layers import Dense, Layer, Trace
@@ -127,7 +128,7 @@ class IntegerNetwork:
                 raise ValueError("images must hold finite numbers, got NaN or infinity")
             return images
         if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
-            return on_input_grid(images, self.image)
+            return as_input(images, self.image)
         raise ValueError(
             f"images must be grey levels, uint8 of shape (n, {', '.join(map(str, self.shape[:-1]))}), or {dtype} of "
             f"shape (n, {', '.join(map(str, self.shape))}), at least one; got {images.dtype} of shape {images.shape}"

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import check_images, quiet
-from qkit.network.tflite import import_litert, named_tensors, on_input_grid, read_operators, with_scales
+from qkit.network.recipe import as_input, check_images, quiet
+from qkit.network.tflite import import_litert, named_tensors, read_operators, with_scales
 from qkit.numeric import Accuracy, QuantParams, dequantize
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -89,7 +89,7 @@ def convert(
         dtype, operators = INTEGERS[kind]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, dtype)
         if calibration is not None:
-            images = on_input_grid(check_images(calibration), None)
+            images = as_input(check_images(calibration))
             converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet[operators]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
@@ -241,7 +241,7 @@ class LiteModel:
         return Latency(tuple(seconds[1:]), batch, threads, runtime)
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        return on_input_grid(check_images(images), self._grids[0])
+        return as_input(check_images(images), self._grids[0])
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]

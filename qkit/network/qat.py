@@ -84,7 +84,7 @@ class QatNetwork:
     """A network trained with quantization.
 
     ``model`` is tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10);
-    ``model.curves`` is that of :func:`qkit.network.train`. Keras cannot read it again: :func:`trained` keeps arrays.
+    ``model.curves`` is that of :func:`qkit.network.train`.
     """
 
     model: "keras.Sequential"
@@ -199,15 +199,15 @@ def trained(
     model = with_quantizers(cnn.build(name, settings.seed), settings)
 
     def make() -> Arrays:
-        network = train(cnn.trained(name, digits, settings.seed), digits, **asdict(settings))
-        return cnn.arrays_of(network.model) | {f"path/{part}": array for part, array in network.path._asdict().items()}
+        network = train(cnn.trained(name, digits, settings.seed, say=False), digits, **asdict(settings))
+        path = {f"path/{part}": array for part, array in network.path._asdict().items()}
+        return recipe.to_keep(network.model.get_weights(), network.model.curves) | path
 
     steps = settings.epochs * -(-settings.images // recipe.BATCH_SIZE) + 1
-    shape = next(iter(latent_weights(model).values()))[0].shape
-    shapes = {"path/latent": (steps, *shape), "path/scale": (steps, shape[-1])}
-    also = {part: np.empty(shape, np.float32) for part, shape in shapes.items()}
+    latent = np.empty((steps, *next(iter(latent_weights(model).values()))[0].shape), np.float32)
+    also = {"path/latent": latent, "path/scale": latent[:, 0, 0, 0]}
     path, what = _kept_path(name, digits, settings), f"{name}, {settings}"
-    arrays = cnn.kept_model(model, path, make, what=what, digits=digits, epochs=settings.epochs, also=also)
+    arrays = cnn.kept_model(model, path, make, what, digits, settings.epochs, also)
     return QatNetwork(model, settings, WeightPath(arrays["path/latent"], arrays["path/scale"]))
 
 
@@ -220,12 +220,12 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
     model = cnn.build(name, seed)
 
     def make() -> Arrays:
-        network = cnn.trained(name, digits, seed)
+        network = cnn.trained(name, digits, seed, say=False)
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
-        return cnn.arrays_of(network)
+        return recipe.to_keep(network.get_weights(), network.curves)
 
     path = _kept_path(name, digits, Settings(seed=seed, images=images, epochs=epochs), training="float")
-    cnn.kept_model(model, path, make, what=f"{name}, trained on in float", digits=digits, epochs=epochs)
+    cnn.kept_model(model, path, make, f"{name}, trained on in float", digits, epochs)
     return model
 
 
@@ -237,8 +237,8 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         ∂x̂ / ∂x    = 1 where qmin ≤ x / step ≤ qmax, else 0
         ∂x̂ / ∂step = round(x / step) - x / step there, else qmin or qmax,     times 1 / sqrt(n * qmax)
 
-    where n weights, or n activations of an image, share the step. ``signed`` grids are for kernels, others for what
-    ReLU returns; ``per_channel``, each index of the last axis has a step. Taught in notebook 07, sections 3, 5 and 6.
+    where n weights, or n activations of an image, share the step. Signed grids are for kernels, unsigned ones for what
+    ReLU returns; with an axis, the last one, each index has a step. Taught in notebook 07, sections 3, 5 and 6.
 
     The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
     however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
@@ -249,25 +249,25 @@ class LearnedStep(tfmot.quantizers.Quantizer):
     2020, "Trained Quantization Thresholds", arXiv:1903.08066.
     """
 
-    def __init__(self, bits: int, signed: bool, per_channel: bool):
-        self.bits, self.signed, self.per_channel = bits, signed, per_channel
+    def __init__(self, spec: QuantSpec):
+        self.spec = spec
 
     def build(self, tensor_shape, name: str, layer) -> dict[str, tf.Variable]:
         """Add the trained variable to ``layer``; :func:`write_ranges` sets it."""
-        shape = tensor_shape[-1:] if self.per_channel else ()
+        shape = () if self.spec.axis is None else tensor_shape[-1:]
         return {"log": layer.add_weight(name=f"{name}_log", shape=shape, initializer="zeros")}
 
     def __call__(self, inputs, training, weights, **kwargs):
         """Return the inputs on the grid."""
-        spec = _step_spec(self.bits, self.signed, self.per_channel)
-        sharing = inputs.shape[-1] if self.per_channel else 1 if self.signed else tf.shape(inputs)[0]
+        spec, fake_quantize = self.spec, tf.quantization.fake_quant_with_min_max_vars
+        sharing = 1 if spec.signed else tf.shape(inputs)[0]
+        if spec.axis is not None:
+            sharing, fake_quantize = inputs.shape[-1], tf.quantization.fake_quant_with_min_max_vars_per_channel
         n = tf.cast(tf.size(inputs) // sharing, tf.float32)
-        per_tensor = tf.quantization.fake_quant_with_min_max_vars
-        fake_quantize = tf.quantization.fake_quant_with_min_max_vars_per_channel if self.per_channel else per_tensor
 
         @tf.custom_gradient
         def on_grid(x, step):
-            x_hat = fake_quantize(x, spec.qmin * step, spec.qmax * step, self.bits, spec.narrow_range)
+            x_hat = fake_quantize(x, spec.qmin * step, spec.qmax * step, spec.bits, spec.narrow_range)
 
             def gradient(upstream):
                 inside = (x >= spec.qmin * step) & (x <= spec.qmax * step)
@@ -293,17 +293,24 @@ class LayerConfig(tfmot.QuantizeConfig):
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
         self.learned, self.per_channel = learned, per_channel
 
+    @property
+    def kernel(self) -> QuantSpec:
+        """The grid of the kernel, as LiteRT has it."""
+        return QuantSpec(self.weight_bits, symmetric=True, narrow_range=True, axis=-1 if self.per_channel else None)
+
+    @property
+    def output(self) -> QuantSpec:
+        """The grid of what ReLU returns."""
+        return QuantSpec(self.activation_bits, signed=False, symmetric=self.learned)
+
     def get_weights_and_quantizers(self, layer) -> list:
-        if self.learned:
-            return [(layer.kernel, LearnedStep(self.weight_bits, True, self.per_channel))]
-        return [(layer.kernel, tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True))]
+        stock = tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True)
+        return [(layer.kernel, LearnedStep(self.kernel) if self.learned else stock)]
 
     def get_activations_and_quantizers(self, layer) -> list:
         is_last = layer.activation is keras.activations.softmax
-        if self.learned and not is_last:
-            return [(layer.activation, LearnedStep(self.activation_bits, False, False))]
-        bits = 8 if is_last else self.activation_bits
-        return [(layer.activation, tfmot.quantizers.MovingAverageQuantizer(bits, False, False, False))]
+        stock = tfmot.quantizers.MovingAverageQuantizer(8 if is_last else self.activation_bits, False, False, False)
+        return [(layer.activation, LearnedStep(self.output) if self.learned and not is_last else stock)]
 
     def set_quantize_weights(self, layer, quantize_weights) -> None:
         layer.kernel = quantize_weights[0]
@@ -357,13 +364,14 @@ def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf
 
 def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
     """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
-    simulation, bits = Simulation(model, images), (settings.weight_bits, settings.activation_bits)
+    simulation = Simulation(model, images)
     method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
-    by = {each: simulation.quantized(*bits, per_channel=each, weight_method=method) for each in (False, True)}
-    ranges = dict(by[True].activations)
+    ranges = simulation.quantized(None, settings.activation_bits).activations
     ranges["logits"] = ranges.pop(simulation.layers[-1])
     for layer in simulation.layers:
-        ranges[f"{layer}/kernel"] = by[_is_per_channel(model.get_layer(layer), settings)].kernels[layer]
+        per_channel = _is_per_channel(model.get_layer(layer), settings)
+        network = simulation.quantized(settings.weight_bits, None, per_channel=per_channel, weight_method=method)
+        ranges[f"{layer}/kernel"] = network.kernels[layer]
     return ranges
 
 
@@ -373,13 +381,12 @@ def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
     Those that an evaluation would use now: tfmot's ``LastValueQuantizer`` looks at a kernel before each step moves it.
     """
     ranges = {}
-    for tensor, (bits, variables) in _quantizers(model).items():
-        is_kernel, values = tensor.endswith("/kernel"), {name: v.numpy() for name, v in variables.items()}
+    for tensor, (spec, variables) in _quantizers(model).items():
+        values = {name: variable.numpy() for name, variable in variables.items()}
         if "log" in values:
             step = np.exp(RATE * values["log"])
-            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), _step_spec(bits, is_kernel, step.ndim == 1))
+            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), spec)
         else:
-            spec = _step_spec(bits, True, values["max"].ndim == 1) if is_kernel else QuantSpec(bits, signed=False)
             ranges[tensor] = params_from_range(values["min"], values["max"], spec)
     return ranges
 
@@ -393,30 +400,24 @@ def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -
             variable.assign(values[name])
 
 
-def _quantizers(model: "keras.Sequential") -> dict[str, tuple[int, dict[str, tf.Variable]]]:
-    """Return for every tensor its bits, and ``log`` of its learned step, or ``min`` and ``max`` of its range."""
-    found = {}
+def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[str, tf.Variable]]]:
+    """Return for every tensor its kind of grid, and ``log`` of its step, or ``min`` and ``max`` of its range."""
+    found, eight_bits = {}, QuantSpec(8, signed=False)
     for layer in model.layers:
         name, config = layer.name.removeprefix("quant_"), getattr(layer, "quantize_config", None)
+        tensors = {layer.name: ("image", eight_bits)}
         if isinstance(config, LayerConfig):
             tensors = {
-                "kernel": (f"{name}/kernel", config.weight_bits),
-                "post_activation": (name, config.activation_bits),
-                "pre_activation": ("logits", 8),
+                "kernel": (f"{name}/kernel", config.kernel),
+                "post_activation": (name, config.output),
+                "pre_activation": ("logits", eight_bits),
             }
-        else:
-            tensors = {layer.name: ("image", 8)}
         for variable in layer.weights:
             part, _, what = variable.name.split("/")[-1].removesuffix(":0").rpartition("_")
             if part in tensors:
-                tensor, bits = tensors[part]
-                found.setdefault(tensor, (bits, {}))[1][what] = variable
+                tensor, spec = tensors[part]
+                found.setdefault(tensor, (spec, {}))[1][what] = variable
     return found
-
-
-def _step_spec(bits: int, signed: bool, per_channel: bool) -> QuantSpec:
-    """Return the grid of a kernel, as LiteRT has it, or of what ReLU returns."""
-    return QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
 
 
 def _is_per_channel(layer, settings: Settings) -> bool:

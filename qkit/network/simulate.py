@@ -1,15 +1,15 @@
 """Quantization tried out before conversion: any number of bits, any way to choose scales, layer by layer.
 
 Weights stand on symmetric grids without the lowest integer, activations on asymmetric ones: as in LiteRT's int8 files.
-Between two layers all numbers are on their grids, where halves are rounded up. Within a layer, sums and biases are
-float32; an int8 file has int32 there, which is no coarser.
+Between two layers all numbers are on their grids, halves rounded up. Within a layer, sums and biases are float32; an
+int8 file has int32 there, which is no coarser.
 
 Everything that quantization changes is an input of one pass through the network: kernels, scales, whether a layer is
 quantized at all. So TensorFlow compiles it once, and a slider can move all of them without compiling again.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
-from qkit.network.recipe import Weights, input_batches
+from qkit.network.recipe import Weights, check_names, input_batches
 from qkit.numeric import (
     Accuracy,
     Histogram,
@@ -100,15 +100,17 @@ class Simulation:
         in_float : tuple of str
             Layers whose weights and output stay in float; ``"image"`` can be among them.
         """
-        _check_names(in_float, self.histograms)
+        check_names(in_float, self.histograms)
         kernels, activations = {}, {}
-        if weight_bits is not None:
-            how = weight_bits, weight_method, per_channel
-            kernels = {name: self._kernel_params(name, *how) for name in self.layers if name not in in_float}
-        if activation_bits is not None:
-            chosen = dict.fromkeys(self.histograms, (activation_bits, activation_method))
-            chosen |= dict.fromkeys(("image", self.layers[-1]), (8, thresholds.minmax))
-            activations = {n: self._activation_params(n, *how) for n, how in chosen.items() if n not in in_float}
+        for name in self.histograms:
+            if name in in_float:
+                continue
+            if weight_bits is not None and name in self.layers:
+                kernels[name] = self._kernel_params(name, weight_bits, weight_method, per_channel)
+            if activation_bits is not None:
+                is_end = name in ("image", self.layers[-1])
+                how = (8, thresholds.minmax) if is_end else (activation_bits, activation_method)
+                activations[name] = self._activation_params(name, *how)
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
@@ -140,8 +142,8 @@ class QuantizedNetwork:
     activations: Mapping[str, QuantParams]
 
     def __post_init__(self) -> None:
-        _check_names(self.kernels, self.weights)
-        _check_names(self.activations, ["image", *(layer.name for layer in self.plan)])
+        check_names(self.kernels, self.weights)
+        check_names(self.activations, ["image", *(layer.name for layer in self.plan)])
         for name, params in self.activations.items():
             if params.spec.axis is not None:
                 raise ValueError(f"activations are quantized per tensor, got parameters per channel for {name!r}")
@@ -280,7 +282,7 @@ def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.n
 
 
 class LayerPlan(NamedTuple):
-    """What a layer does, without its numbers."""
+    """What a layer does, without its numbers. ``kind`` is its class in Keras."""
 
     name: str
     kind: str
@@ -335,26 +337,18 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     """Return the pass through these layers, compiled.
 
     It takes images (n, 28, 28, 1) from 0 to 1, the weights by layer, and the :func:`grid_row` of ``"image"`` and of
-    every layer. It returns the image and the output of every layer with weights: what the next one of them gets, after
-    the pool if one follows; of the last one, what softmax gets.
+    every layer. It returns the image and the output of every layer with weights, after the pool if one follows; of the
+    last one, what softmax gets.
     """
 
     @tf.function(reduce_retracing=True)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
-        x, waiting = on_grid(images, grids[0]), []
+        x = on_grid(images, grids[0])
         outputs = [x]
-        for place, layer in enumerate(plan, start=1):
+        for layer, grid in zip(plan, tf.unstack(grids)[1:], strict=True):
             if layer.name in weights:
                 outputs.append(x)
-            x = _apply(layer, x, weights.get(layer.name))
-            waiting.append(grids[place])
-            # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
-            # pool the result is the same, and there are four times fewer numbers to quantize.
-            if place == len(plan) or plan[place].kind != "MaxPooling2D":
-                for row in waiting:
-                    x = on_grid(x, row)
-                waiting.clear()
-            outputs[-1] = x
+            outputs[-1] = x = on_grid(_apply(layer, x, weights.get(layer.name)), grid)
         return outputs
 
     return forward
@@ -379,18 +373,12 @@ def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: C
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
     probe = keras.Model(model.inputs, layers)
     batches = input_batches(images, BATCH)
-    for batch in progress(batches, total=-(-len(images) // BATCH), description=what, unit=" batches"):
+    for batch in progress(batches, total=-(-len(images) // BATCH), desc=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):
             here = measure(name, np.asarray(outputs[name]))
             found[name] = merge(found[name], here) if name in found else here
     return found
-
-
-def _check_names(names: Iterable[str], there_are: Iterable[str]) -> None:
-    for name in names:
-        if name not in there_are:
-            raise ValueError(f"there is no layer {name!r}; there are {', '.join(there_are)}")
 
 
 def _in_words(grid: QuantParams | None) -> str:

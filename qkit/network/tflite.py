@@ -126,12 +126,6 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     return found
 
 
-def on_input_grid(images: np.ndarray, grid: QuantParams | None) -> np.ndarray:
-    """Turn grey levels (n, height, width) into what a network takes (n, height, width, 1): floats, or integers."""
-    levels = np.arange(256, dtype=np.float32) / 255
-    return (levels if grid is None else quantize(levels, grid))[images][..., None]
-
-
 def with_scales(content: bytes, layers: Mapping[str, list[np.ndarray]], activations: Grids, weights: Grids) -> bytes:
     """Return the file with other scales and zero-points, weights and biases quantized anew with them.
 
