@@ -3,9 +3,9 @@
     latent float weights → quantizer → layer → quantizer → next layer
 
 Every kernel, every activation, the image and the logits go through a quantizer, which tensorflow-model-optimization
-(tfmot) puts there: float numbers in, float numbers on a grid out. Rounding has no useful derivative, so the gradient
-passes straight through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay
-float, and are called latent. Ranges are calibrated first: it starts where post-training quantization ends.
+(tfmot) puts there: floats in, floats on a grid out. Rounding has no useful derivative, so the gradient passes straight
+through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay float, and are
+called latent. Ranges are calibrated first: it starts where post-training quantization ends.
 """
 
 from collections.abc import Mapping
@@ -70,9 +70,9 @@ class Settings:
 
 
 class WeightPath(NamedTuple):
-    """The first layer's latent kernel, (steps + 1, height, width, inputs, channels), and scales, (steps + 1, channels).
+    """The first layer's latent kernel (steps + 1, height, width, inputs, channels), and scales (steps + 1, channels).
 
-    The first are those before training, the others those after every step; float32.
+    The first are those before training, then come those after every step; float32.
     """
 
     latent: np.ndarray
@@ -81,11 +81,7 @@ class WeightPath(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class QatNetwork:
-    """A network trained with quantization.
-
-    ``model`` is tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10);
-    ``model.curves`` is that of :func:`qkit.network.train`.
-    """
+    """A network trained with quantization: ``model`` is tfmot's, which computes in float with numbers on grids."""
 
     model: "keras.Sequential"
     settings: Settings
@@ -108,7 +104,7 @@ class QatNetwork:
     def to_litert(self) -> LiteModel:
         """Convert to a file that takes and returns int8; weights of 4 bits take half a byte each.
 
-        A ValueError, where LiteRT cannot run it (:attr:`Settings.runs_in_litert`). Taught in notebook 07, section 4.
+        A ValueError, where LiteRT cannot run it. Taught in notebook 07, section 4.
         """
         if not self.settings.runs_in_litert:
             raise ValueError(
@@ -130,26 +126,25 @@ def train(
 ) -> QatNetwork:
     """Train a copy of a trained network with quantization.
 
-    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel. But each
-    dense layer has a single one where LiteRT could run the network (4- or 8-bit weights, 8-bit activations): the
-    converter fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits
-    (with few levels, the logits of two digits are too often equal), and biases stay float.
+    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel; but a dense
+    layer has a single one where LiteRT could run the network (4- or 8-bit weights, 8-bit activations): the converter
+    fails on more. What ReLU returns has integers from 0 up. Image and logits always have 8 bits (with few levels, the
+    logits of two digits are too often equal), and biases stay float.
 
     Parameters
     ----------
     model : keras.Sequential
         Trained, of convolutions, pooling and dense layers, with ReLU inside and softmax at the end. Stays as it is.
-    digits : Digits
-        The first 1,000 training images calibrate.
+    digits : Digits, of which the first 1,000 training images calibrate
     weight_bits, activation_bits : int, from 2 to 8
     method : {"lsq", "plain", "stock"}
         ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
         error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
-        activation a moving average, starting from the least squared error. ``"stock"`` is that without calibration,
-        as in tfmot's guide: averages start at -6 to 6, of which 90 % are left after 100 steps.
+        activation a moving average, with the same start. ``"stock"`` is that without calibration, as in tfmot's guide:
+        averages start at -6 to 6, of which 90 % are left after 100 steps.
     seed, images, epochs : int
-        Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does, the learning rate falling
-        from 0.0003 (0.001 where anything has 3 or 4 bits, 0.002 where 2). 0 epochs are post-training quantization.
+        As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
+        0.002 where 2). 0 epochs are post-training quantization.
 
     A ValueError, if these cannot be, or the network has other layers, takes other images, or has too few outputs.
     Taught in notebook 07, sections 2 to 5.
@@ -188,11 +183,9 @@ def trained(
 ) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Settings and errors are those of :func:`train`; ``name`` must be ``"shallow"`` or
-    ``"deep"``, and ``epochs`` at least 1. Another ``seed`` is also another float network.
+    Settings and errors are those of :func:`train`; ``name`` is ``"shallow"`` or ``"deep"``, and ``epochs`` at least 1.
+    Another ``seed`` is also another float network.
 
-    Examples
-    --------
     >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
@@ -215,7 +208,7 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
     """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
 
     What quantization-aware training has beyond this is owed to its quantizers, and at 4 bits or fewer also to its
-    higher learning rate (:data:`LEARNING_RATES`).
+    higher learning rate.
     """
     model = cnn.build(name, seed)
 
@@ -240,10 +233,9 @@ class LearnedStep(tfmot.quantizers.Quantizer):
     where n weights, or n activations of an image, share the step. Signed grids are for kernels, unsigned ones for what
     ReLU returns; with an axis, the last one, each index has a step. Taught in notebook 07, sections 3, 5 and 6.
 
-    The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
-    however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
-    which the accuracy hardly shows. With the logarithm a step stays positive, and changes by as large a share of
-    itself as weights around 1 / RATE do.
+    The trained variable is log(step) / RATE. Adam moves every variable by about the learning rate, however small it
+    is: an 8-bit step of 0.001 could become negative within an epoch, and then its channel is lost, which the accuracy
+    hardly shows. The logarithm keeps it positive, and changes it by as large a share as weights around 1 / RATE.
 
     Sources: Esser et al. 2020, "Learned Step Size Quantization", arXiv:1902.08153; for the logarithm, Jain et al.
     2020, "Trained Quantization Thresholds", arXiv:1903.08066.
@@ -286,7 +278,7 @@ class LearnedStep(tfmot.quantizers.Quantizer):
 class LayerConfig(tfmot.QuantizeConfig):
     """Which quantizers a layer gets: one for its kernel, one for what ReLU returns or softmax takes (the logits).
 
-    tfmot rebuilds it from ``get_config()``; what is missing there trains in float, silently: nothing has a default.
+    tfmot rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has a default.
     """
 
     def __init__(self, weight_bits: int, activation_bits: int, learned: bool, per_channel: bool):
@@ -295,7 +287,7 @@ class LayerConfig(tfmot.QuantizeConfig):
 
     @property
     def kernel(self) -> QuantSpec:
-        """The grid of the kernel, as LiteRT has it."""
+        """The kernel's grid, as LiteRT has it."""
         return QuantSpec(self.weight_bits, symmetric=True, narrow_range=True, axis=-1 if self.per_channel else None)
 
     @property
@@ -326,23 +318,21 @@ class LayerConfig(tfmot.QuantizeConfig):
 
 
 def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
-    """Return a copy of a float network with quantizers around its layers, and the same weights.
+    """Return a copy of a float network with quantizers around its layers; RuntimeError if tfmot left some in float.
 
-    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: it needs :func:`write_ranges` or
-    some training. ``RuntimeError`` if tfmot left something in float.
+    Ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps 1, until :func:`write_ranges` or training.
     """
     activations = [layer.activation for layer in plan_of(model) if layer.activation]
     if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
         raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
 
+    bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
+
     def annotated(layer):
         copy = type(layer).from_config(layer.get_config())
-        if layer.weights:
-            bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
-            config = LayerConfig(*bits, learned, _is_per_channel(layer, settings))
-            return tfmot.quantize_annotate_layer(copy, config)
+        config = LayerConfig(*bits, learned, _is_per_channel(layer, settings)) if layer.weights else None
         # tfmot leaves an image in float that goes to a layer without quantizers.
-        return tfmot.quantize_annotate_layer(copy) if layer is model.layers[0] else copy
+        return tfmot.quantize_annotate_layer(copy, config) if config or layer is model.layers[0] else copy
 
     with tfmot.quantize_scope({"LayerConfig": LayerConfig}):
         copy = tfmot.quantize_apply(keras.models.clone_model(model, clone_function=annotated))
@@ -376,19 +366,18 @@ def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Setting
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
-    """Return the grids of a network with quantizers, by tensor: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``.
+    """Return the grids by tensor, ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of an evaluation now.
 
-    Those that an evaluation would use now: tfmot's ``LastValueQuantizer`` looks at a kernel before each step moves it.
+    (tfmot's ``LastValueQuantizer`` looks at a kernel before each step moves it.)
     """
-    ranges = {}
-    for tensor, (spec, variables) in _quantizers(model).items():
-        values = {name: variable.numpy() for name, variable in variables.items()}
-        if "log" in values:
-            step = np.exp(RATE * values["log"])
-            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), spec)
-        else:
-            ranges[tensor] = params_from_range(values["min"], values["max"], spec)
-    return ranges
+
+    def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
+        if "log" not in values:
+            return params_from_range(values["min"].numpy(), values["max"].numpy(), spec)
+        step = np.exp(RATE * values["log"].numpy())
+        return QuantParams(step, np.zeros(step.shape, int), spec)
+
+    return {tensor: grid(spec, **variables) for tensor, (spec, variables) in _quantizers(model).items()}
 
 
 def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -> None:

@@ -1,8 +1,4 @@
-"""What the two networks are made of, how they are trained, and what else is known of them without TensorFlow.
-
-``shallow`` is Conv32-Pool-Dense10 and ``deep`` is Conv32-Pool-Conv64-Pool-Dense128-Dense10, as in the articles
-that the course grew from.
-"""
+"""What the two networks are made of, how they are trained, and what else is known of them without TensorFlow."""
 
 import logging
 import os
@@ -59,10 +55,10 @@ def layers_of(name: str) -> tuple[tuple[str, int], ...]:
 
 
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
-    """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer.
+    """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer. Taught in notebook 03, section 2.
 
-    Where it has been trained before they are only read, and TensorFlow is not loaded: that saves its seconds
-    and its 500 MB. Else :func:`qkit.network.trained` trains it. Taught in notebook 03, section 2.
+    Where it has been trained before they are only read, without TensorFlow: that saves its seconds and its 500 MB. Else
+    :func:`qkit.network.trained` trains it.
     """
     path = kept_path(name, digits, seed)
     like = [np.empty(shape, np.float32) for kernel in KERNELS[name].values() for shape in (kernel, kernel[-1:])]

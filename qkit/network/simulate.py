@@ -4,8 +4,8 @@ Weights stand on symmetric grids without the lowest integer, activations on asym
 Between two layers all numbers are on their grids, halves rounded up. Within a layer, sums and biases are float32; an
 int8 file has int32 there, which is no coarser.
 
-Everything that quantization changes is an input of one pass through the network: kernels, scales, whether a layer is
-quantized at all. So TensorFlow compiles it once, and a slider can move all of them without compiling again.
+All that quantization changes is an input of one pass through the network: kernels, scales, whether a layer is
+quantized at all. So TensorFlow compiles it once, and no slider makes it compile again.
 """
 
 import math
@@ -19,23 +19,13 @@ import numpy as np
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
 from qkit.network.recipe import Weights, check_names, input_batches
-from qkit.numeric import (
-    Accuracy,
-    Histogram,
-    QuantParams,
-    QuantSpec,
-    Range,
-    fake_quantize,
-    histogram_of,
-    params_from_range,
-    range_of,
-    thresholds,
-)
+from qkit.numeric import Accuracy, QuantParams, QuantSpec, fake_quantize, params_from_range, thresholds
+from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 
 VERSION = 1
 """Goes up when the same network, images and settings give other grids or other answers."""
 BATCH = 250
-"""Images at a time: few enough that what one layer writes is still in the cache when the next one reads it."""
+"""Images at a time: what one layer writes is still in the cache when the next one reads it."""
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
@@ -46,20 +36,12 @@ Method = Callable[..., thresholds.Threshold]
 class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
 
-    What the model has learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot
-    be simulated. Taught in notebook 05, section 8.
+    The ``calibration_images``, uint8 (n, 28, 28), are training images, never the test images. What the model has
+    learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot be simulated.
+    Taught in notebook 05, section 8.
 
-    Parameters
-    ----------
-    calibration_images : ndarray of uint8, shape (n, 28, 28)
-        For the ranges of the activations; training images, never the test images.
-
-    Attributes
-    ----------
-    layers : tuple of str, the layers with weights
-    histograms : dict of str to Histogram
-        The magnitudes of the image, and of each of these layers' outputs (before the pool); of the last one, of its
-        logits, which softmax gets.
+    ``layers`` are those with weights. ``histograms`` are of the magnitudes of the image and of these layers' outputs
+    (before the pool); of the last one, of its logits, which softmax gets.
     """
 
     def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
@@ -86,19 +68,11 @@ class Simulation:
     ) -> "QuantizedNetwork":
         """Return the network at these settings; a ValueError, if there is no such layer or number of bits.
 
-        Image and logits have 8 bits, and grids that span all that was seen. Few bits there would measure something
-        else: two equal logits have no larger one.
-
-        Parameters
-        ----------
-        weight_bits, activation_bits : int or None
-            From 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float.
-        per_channel : bool
-            A scale for every output channel of a kernel, or one for all.
-        weight_method, activation_method : function
-            How thresholds are chosen: one of :mod:`qkit.numeric.thresholds`, or one of yours.
-        in_float : tuple of str
-            Layers whose weights and output stay in float; ``"image"`` can be among them.
+        Bits go from 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float. Else
+        image and logits have 8 bits, and grids that span all that was seen: two equal logits have no larger one, so few
+        bits there would measure something else. ``per_channel``, every output channel of a kernel has a scale. Methods
+        choose thresholds: those of :mod:`qkit.numeric.thresholds`, or one of yours. ``in_float`` names layers whose
+        weights and output stay in float; ``"image"`` can be among them.
         """
         check_names(in_float, self.histograms)
         kernels, activations = {}, {}
@@ -130,10 +104,9 @@ class Simulation:
 class QuantizedNetwork:
     """A network, and the grids that its numbers stand on.
 
-    ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` hold, by
-    layer, the grids of kernels and of outputs; ``"image"`` has an output too, and that of the last layer is what
-    softmax gets. Whatever has no grid stays in float. A grid of no such layer, or of activations per channel, is a
-    ValueError.
+    ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` are grids of
+    kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets. What
+    has no grid stays in float. A grid of no such layer, or of activations per channel, is a ValueError.
     """
 
     plan: tuple["LayerPlan", ...]
@@ -166,8 +139,7 @@ class QuantizedNetwork:
     def measure(self, images: np.ndarray, labels: np.ndarray, in_float: list | None = None) -> "Measured":
         """Compare the network with the float one on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
 
-        ``in_float`` are the float network's :meth:`outputs` for these images: half of the time, for who measures them
-        often.
+        To give the float network's :meth:`outputs` for these images, ``in_float``, saves half of the time.
         """
         in_float = in_float or QuantizedNetwork(self.plan, self.weights, {}, {})._passes(images)
         energies, answers = 0, []
@@ -209,9 +181,9 @@ class QuantizedNetwork:
 class Measured:
     """A quantized network beside the float one, on the same images.
 
-    ``changed`` images the two answer differently: a right answer that is now wrong, and a wrong one that is now right,
-    cancel in the accuracy, but not here. ``energies`` are, of the image and of the output of each layer with weights,
-    half the sum of the float numbers' squares, and half that of the differences' squares.
+    ``changed`` images the two answer differently: right answers that are now wrong, and wrong ones that are now right,
+    cancel in the accuracy, but not here. ``energies`` are, by tensor, half the sum of the float numbers' squares, and
+    half that of the differences' squares.
     """
 
     accuracy: Accuracy
@@ -221,16 +193,16 @@ class Measured:
 
     @property
     def sqnr(self) -> dict[str, float]:
-        """The SQNR in dB of the image, and of what each layer hands on, errors of the layers before it included.
+        """The SQNR in dB of the image and of each layer's output, with the errors of the layers before it.
 
         After the pool, where there is one; of the last layer, what softmax gets. Infinite where only the rounding of
         float32 is left.
         """
-        found = {}
-        for name, (signal, noise) in self.energies.items():
-            exact = noise <= signal * 2.0**-46
-            found[name] = np.inf if exact else float(10 * np.log10(signal / noise)) if signal else -np.inf
-        return found
+        with np.errstate(divide="ignore"):
+            return {
+                name: np.inf if noise <= signal * 2.0**-46 else float(10 * np.log10(signal / noise))
+                for name, (signal, noise) in self.energies.items()
+            }
 
     def merge(self, other: "Measured") -> "Measured":
         """Return what both together measure, on other images each."""
@@ -245,11 +217,10 @@ class Measured:
 def predict_quantized(
     model: keras.Sequential, images: np.ndarray, activations: Mapping[str, QuantParams]
 ) -> np.ndarray:
-    """Return the answers, float32 (n, 10), with the outputs of some layers fake-quantized.
+    """Return the answers, float32 (n, 10), with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
 
-    ``images`` are uint8 (n, 28, 28); ``activations`` hold parameters, per tensor, by layer or for ``"image"``. The
-    output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of numbers,
-    so the largest one stays the largest. Taught in notebook 04, section 8.
+    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
+    numbers, so the largest one stays the largest. Taught in notebook 04, section 8.
     """
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
@@ -260,8 +231,7 @@ def activation_histograms(
     """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
 
     ``images`` are uint8 (n, 28, 28); with ``magnitude`` absolute values are counted. Layers go from ``"image"``, the
-    input, to the output; ``flatten``, which changes no number, is left out. How the images are cut into batches matters
-    no more than the last digit of a sum does.
+    input, to the output; ``flatten``, which changes no number, is left out.
     """
     ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
@@ -316,7 +286,7 @@ def weights_of(model: keras.Sequential) -> dict[str, Weights]:
 
 
 def grid_row(grid: QuantParams | None) -> np.ndarray:
-    """Return the step of a grid, and its lowest and highest multiple, float32 (3,); zeros where there is none."""
+    """Return the step of a grid, and its lowest and highest multiple, float32 (3,); zeros for none."""
     if grid is None:
         return np.zeros(3, np.float32)
     ends = grid.spec.qmin - grid.zero_point, grid.spec.qmax - grid.zero_point

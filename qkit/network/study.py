@@ -42,7 +42,7 @@ QAT's at 8 bits; at 4 and fewer QAT has a higher one.)"""
 class Cell:
     """One thing to measure: a ``network``, quantized by a ``method`` to so many bits, from the training with ``seed``.
 
-    Bits go from 2 to 8, and methods that leave the network in float have 32. A ValueError, if something is unknown.
+    Bits go from 2 to 8, or are 32 where the network stays in float. A ValueError, if something is unknown.
     """
 
     network: str
@@ -87,10 +87,9 @@ def cells(
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured.
+    """What was measured: the ``labels`` (n,) of the test images, the digits ``predicted`` (n,), and the ``seconds``.
 
-    ``labels`` (n,) are those of the test images, ``predicted`` (n,) the digits that these were taken for, both uint8,
-    and ``seconds`` what it took from the trained float network on, more training included.
+    The seconds go from the trained float network on, more training included.
     """
 
     labels: np.ndarray
@@ -120,9 +119,9 @@ class Results:
         Every test has its chance to show a "difference" where there is none; Holm's rule (:func:`qkit.numeric.holm`)
         says which of all these differences stand. Taught in notebook 08, section 4.
 
-        Returns a row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``. ``gain``: the
-        accuracy of the second minus that of the first; ``p``: of McNemar's test; ``stands``: bool; ``verdict``:
-        ``"shown"``, ``"not shown"``, or ``"wrong here"`` where the opposite stands; ``in words``.
+        A row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy;
+        ``p`` of McNemar's test; whether it ``stands``; ``verdict``: ``"shown"``, ``"not shown"``, or ``"wrong here"``
+        where the opposite stands; ``in words``.
         """
         pairs = list(pairs)
         compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
