@@ -1,7 +1,7 @@
 """Where qkit keeps what it downloads, draws and trains, how it keeps that safely, and the bar shown meanwhile.
 
-A kept file is either whole or not there: it is written beside its place and then renamed. When several
-notebooks want the same file at once, one makes it and the others wait.
+A kept file is whole or not there: it is written beside its place and then renamed. When several notebooks
+want the same file at once, one makes it and the others wait.
 """
 
 import hashlib
@@ -38,9 +38,7 @@ def data_home() -> Path:
 
 
 def key(version: int, **what: object) -> str:
-    """Return a short name for everything that could change a result: 12 hexadecimal digits.
-
-    ``version`` is raised by hand when the code changes what comes out; a comment changes nothing.
+    """Return 12 hexadecimal digits for all that could change a result; ``version`` is raised by hand with the code.
 
     >>> key(1, seed=0), key(1, seed=1)
     ('338b758c4ae8', 'e91eb8061b37')
@@ -108,10 +106,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def alone(path: Path, what: str) -> AcquireReturnProxy:
-    """Keep other processes from making ``path`` until the end of a ``with``: they say that they wait, and wait.
-
-    Raises an OSError or NotImplementedError if there can be no lock in this folder.
-    """
+    """Let others wait with making ``path`` until the end of a ``with``; OSError, NotImplementedError: no lock here."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         return lock.acquire(timeout=0)
@@ -123,8 +118,7 @@ def alone(path: Path, what: str) -> AcquireReturnProxy:
 def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
     """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
 
-    Raises a FileNotFoundError; or a ValueError that names the file, if it cannot be read, is none, or unpacks to more
-    than 500 MB.
+    Raises a FileNotFoundError, or a ValueError that names the file: unreadable, none, or more than 500 MB unpacked.
     """
     try:
         with open(path, "rb") as file:
@@ -156,8 +150,7 @@ def check_like(arrays: Arrays, like: Arrays, what: str) -> None:
 def progress(iterable=None, **settings) -> tqdm:
     """Wrap an iterable in a bar, with the settings of ``tqdm``; or, with ``total`` alone, count by ``bar.update()``.
 
-    The bar is plain text on standard output and leaves no trace: a stored notebook stays clean, and a log
-    file, which cannot redraw a line, gets no bar at all.
+    The bar leaves no trace: a stored notebook stays clean. A log file, which cannot redraw a line, gets none.
     """
     can_redraw_a_line = sys.stdout.isatty() or "ipykernel" in sys.modules
     return tqdm(iterable, file=sys.stdout, leave=False, disable=not can_redraw_a_line, **settings)

@@ -69,8 +69,8 @@ class Digits:
 def load_digits() -> Digits:
     """Return MNIST from the first place that has it, else the stand-in digits.
 
-    Raises a ValueError if the file named by ``QKIT_MNIST`` is missing, unreadable or not in MNIST's layout. The other
-    places are only warned about: the next one is tried.
+    A file named by ``QKIT_MNIST`` that is missing, unreadable or of another layout is a ValueError; other places are
+    only warned about.
     """
     named = os.environ.get("QKIT_MNIST", "")
     if named == "stand-in":
@@ -113,8 +113,7 @@ def read_digits(path: Path, source: str) -> Digits:
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
     """Download MNIST into ``folder`` and return its path; a file is there only when it is whole and right.
 
-    Raises an OSError if the network does not answer, after three tries, or a ValueError if what arrives does not have
-    the SHA-256 that it should have.
+    After three tries: an OSError if the network does not answer, a ValueError if what arrives has another SHA-256.
     """
     import pooch
 

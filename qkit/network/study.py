@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import astuple, dataclass
 from functools import partial
 from importlib.metadata import version
-from itertools import product, repeat
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 
@@ -147,7 +147,7 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     """
     cells, results = list(cells), Results(digits.y_test, {}, {})
     everywhere = map if executor is None else executor.map
-    each = everywhere(measure, cells, repeat(digits), repeat(images))
+    each = everywhere(partial(measure, digits=digits, images=images), cells)
     with progress(total=len(cells), desc="study", unit=" cells") as bar:
         for cell, arrays in zip(cells, each, strict=True):
             if executor:
