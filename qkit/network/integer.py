@@ -39,8 +39,7 @@ class IntegerNetwork:
     def read(cls, file: str | Path | bytes) -> "IntegerNetwork":
         """Read a .tflite file, by its path or by its bytes.
 
-        A ValueError, if it is not a .tflite file, is damaged or cut off, holds a network of floats, or has a layer
-        other than convolutions, max pooling, reshaping, dense layers, softmax, quantizing, dequantizing.
+        A ValueError, if it is none, is damaged, holds a network of floats, or layers that are not known here.
         """
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         operators = read_operators(content)
@@ -78,8 +77,7 @@ class IntegerNetwork:
     ) -> integer_layers.Trace:
         """Follow one number of a convolution's or dense layer's output, from the int8 inputs to the int8 result.
 
-        ``position`` is (row, column, channel), or (channel,) of a dense layer; ``image`` is one, as for
-        :meth:`predict`.
+        ``position`` is (row, column, channel), or (channel,) of a dense layer; ``image`` is one of :meth:`predict`'s.
         """
         layer = self.layer(name)
         if not isinstance(layer, Dense):

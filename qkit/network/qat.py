@@ -102,10 +102,7 @@ class QatNetwork:
         return {layer: kernel.numpy() for layer, (kernel, _) in latent_weights(self.model).items()}
 
     def to_litert(self) -> LiteModel:
-        """Convert to a file that takes and returns int8; weights of 4 bits take half a byte each.
-
-        A ValueError, where LiteRT cannot run it. Taught in notebook 07, section 4.
-        """
+        """Convert to a file that takes and returns int8, if LiteRT can run it. Taught in notebook 07, section 4."""
         if not self.settings.runs_in_litert:
             raise ValueError(
                 f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
@@ -207,8 +204,7 @@ def trained(
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
     """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
 
-    What quantization-aware training has beyond this is owed to its quantizers, and at 4 bits or fewer also to its
-    higher learning rate.
+    What it lacks is owed to QAT's quantizers, and at 4 bits or fewer also to QAT's higher learning rate.
     """
     model = cnn.build(name, seed)
 
@@ -366,10 +362,7 @@ def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Setting
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
-    """Return the grids by tensor, ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of an evaluation now.
-
-    (tfmot's ``LastValueQuantizer`` looks at a kernel before each step moves it.)
-    """
+    """Return the grids by tensor, ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of an evaluation now."""
 
     def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
         if "log" not in values:

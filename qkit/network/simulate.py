@@ -137,10 +137,7 @@ class QuantizedNetwork:
         return tf.nn.softmax(last).numpy() if self.plan[-1].activation == "softmax" else last
 
     def measure(self, images: np.ndarray, labels: np.ndarray, in_float: list | None = None) -> "Measured":
-        """Compare the network with the float one on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
-
-        To give the float network's :meth:`outputs` for these images, ``in_float``, saves half of the time.
-        """
+        """Compare with the float network; to give its :meth:`outputs` for these ``images`` saves half of the time."""
         in_float = in_float or QuantizedNetwork(self.plan, self.weights, {}, {})._passes(images)
         energies, answers = 0, []
         for floats, quantized in zip(in_float, self._passes(images), strict=True):
@@ -195,8 +192,7 @@ class Measured:
     def sqnr(self) -> dict[str, float]:
         """The SQNR in dB of the image and of each layer's output, with the errors of the layers before it.
 
-        After the pool, where there is one; of the last layer, what softmax gets. Infinite where only the rounding of
-        float32 is left.
+        After the pool; of the last layer, what softmax gets. Infinite where only the rounding of float32 is left.
         """
         with np.errstate(divide="ignore"):
             return {
@@ -246,7 +242,7 @@ def activation_histograms(
 def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
 
-    A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it. Taught in notebook 03, section 4.
+    A peak of 0 after ReLU is a dead channel: nothing in these images wakes it. Taught in notebook 03, section 4.
     """
     return _observed(model, images, "channels", lambda name, x: x.reshape(-1, x.shape[-1]).max(axis=0), np.maximum)
 
@@ -306,9 +302,8 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     """Return the pass through these layers, compiled.
 
-    It takes images (n, 28, 28, 1) from 0 to 1, the weights by layer, and the :func:`grid_row` of ``"image"`` and of
-    every layer. It returns the image and the output of every layer with weights, after the pool if one follows; of the
-    last one, what softmax gets.
+    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer. It
+    returns the image and the output of every layer with weights: after the pool, and of the last, what softmax gets.
     """
 
     @tf.function(reduce_retracing=True)
