@@ -1,7 +1,7 @@
 """Where qkit keeps what it downloads, draws and trains, how it keeps that safely, and the bar shown meanwhile.
 
-A kept file is either whole or not there: it is written beside its place and then renamed. When several
-notebooks want the same file at once, one makes it and the others wait.
+A kept file is whole or not there: it is written beside its place and then renamed. When several notebooks
+want the same file at once, one makes it and the others wait.
 """
 
 import hashlib
@@ -38,9 +38,7 @@ def data_home() -> Path:
 
 
 def key(version: int, **what: object) -> str:
-    """Return a short name for everything that could change a result: 12 hexadecimal digits.
-
-    ``version`` is raised by hand when the code changes what comes out; a comment changes nothing.
+    """Return 12 hexadecimal digits for all that could change a result; ``version`` is raised by hand with the code.
 
     >>> key(1, seed=0), key(1, seed=1)
     ('338b758c4ae8', 'e91eb8061b37')
@@ -53,27 +51,43 @@ def kept(
 ) -> Arrays:
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
-    ``accept`` raises ``ValueError`` for arrays that are readable but not what is wanted: see :func:`check_like`. A file
-    that cannot be read or is not accepted is said, and replaced. A folder that cannot be written (read-only, full) is
-    said too; the arrays are then made, but not kept. ``what`` names the thing in these messages.
+    ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or
+    is not accepted is said, and replaced. A folder that cannot be written (read-only, full) is said too; the arrays are
+    then made, but not kept. ``what`` names the thing in these messages.
     """
-    arrays = _read_if_good(path, accept)
+
+    def read(say: bool) -> Arrays | None:
+        try:
+            arrays = read_arrays(path)
+            accept(arrays)
+            return arrays
+        except FileNotFoundError:
+            return None
+        except ValueError as problem:
+            if say:
+                warnings.warn(f"{problem} It is made again.", stacklevel=4)
+
+    def say_not_kept(problem: Exception) -> None:
+        advice = "it will be made anew next time. Set QKIT_DATA to a folder that can be written."
+        warnings.warn(f"{what} cannot be kept in {path.parent} ({problem}); {advice}", stacklevel=4)
+
+    arrays = read(say=False)
     if arrays is not None:
         return arrays
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = alone(path, what)
     except (OSError, NotImplementedError) as problem:
-        _say_not_kept(what, path, problem)
+        say_not_kept(problem)
         return make()
     with lock:
-        arrays = _read_if_good(path, accept, say=True)
+        arrays = read(say=True)  # another process may have made it meanwhile
         if arrays is None:
             arrays = make()
             try:
                 write_whole(path, lambda file: np.savez(file, **arrays))
             except OSError as problem:
-                _say_not_kept(what, path, problem)
+                say_not_kept(problem)
         return arrays
 
 
@@ -92,10 +106,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def alone(path: Path, what: str) -> AcquireReturnProxy:
-    """Keep other processes from making ``path`` until the end of a ``with``: they say that they wait, and wait.
-
-    Raises an OSError or NotImplementedError if there can be no lock in this folder.
-    """
+    """Let others wait with making ``path`` until the end of a ``with``; OSError, NotImplementedError: no lock here."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         return lock.acquire(timeout=0)
@@ -107,23 +118,19 @@ def alone(path: Path, what: str) -> AcquireReturnProxy:
 def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
     """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
 
-    Raises a FileNotFoundError; or a ValueError that names the file, if it cannot be read, is none, or unpacks to more
-    than 500 MB.
+    Raises a FileNotFoundError, or a ValueError that names the file: unreadable, none, or more than 500 MB unpacked.
     """
     try:
         with open(path, "rb") as file:
             start = file.read(12)
             if not start.startswith(b"PK"):
                 raise ValueError(f"not an .npz file, for it begins with {start!r}: a web page, or a Git-LFS pointer?")
-            with zipfile.ZipFile(file) as members:
-                size = sum(member.file_size for member in members.infolist())
-                if size > MOST_BYTES:
-                    raise ValueError(f"its arrays take {size:,} bytes, more than {MOST_BYTES:,}")
-                arrays = {}
-                for name in names or [each.removesuffix(".npy") for each in members.namelist()]:
-                    with members.open(f"{name}.npy") as member:
-                        arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-                return arrays
+            members = zipfile.ZipFile(file)
+            size = sum(member.file_size for member in members.infolist())
+            if size > MOST_BYTES:
+                raise ValueError(f"its arrays take {size:,} bytes, more than {MOST_BYTES:,}")
+            names = names or [name.removesuffix(".npy") for name in members.namelist()]
+            return {name: np.lib.format.read_array(members.open(f"{name}.npy"), allow_pickle=False) for name in names}
     except FileNotFoundError:
         raise
     except Exception as problem:
@@ -132,7 +139,7 @@ def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
 
 
 def check_like(arrays: Arrays, like: Arrays, what: str) -> None:
-    """Refuse arrays that do not have the names, shapes and types of others, or hold numbers that are not finite."""
+    """Refuse arrays (ValueError) whose names, shapes or types are not those of others, or that are not finite."""
     found, wanted = ({name: (array.shape, array.dtype) for name, array in each.items()} for each in (arrays, like))
     if found != wanted:
         raise ValueError(f"The file kept for {what} does not hold what it should.")
@@ -140,40 +147,10 @@ def check_like(arrays: Arrays, like: Arrays, what: str) -> None:
         raise ValueError(f"The file kept for {what} holds numbers that are not finite.")
 
 
-def progress(iterable=None, *, total: int | None = None, description: str = "", unit: str = "") -> tqdm:
-    """Wrap an iterable, or with ``total`` alone count by hand: ``bar.update(1)``; ``bar.close()`` at the end.
+def progress(iterable=None, **settings) -> tqdm:
+    """Wrap an iterable in a bar, with the settings of ``tqdm``; or, with ``total`` alone, count by ``bar.update()``.
 
-    The bar is plain text on standard output and leaves no trace: a stored notebook stays clean, and a log
-    file, which cannot redraw a line, gets no bar at all.
+    The bar leaves no trace: a stored notebook stays clean. A log file, which cannot redraw a line, gets none.
     """
     can_redraw_a_line = sys.stdout.isatty() or "ipykernel" in sys.modules
-    return tqdm(
-        iterable,
-        total=total,
-        desc=description,
-        unit=unit,
-        file=sys.stdout,
-        leave=False,
-        disable=not can_redraw_a_line,
-    )
-
-
-def _read_if_good(path: Path, accept: Callable[[Arrays], object], say: bool = False) -> Arrays | None:
-    try:
-        arrays = read_arrays(path)
-        accept(arrays)
-    except FileNotFoundError:
-        return None
-    except ValueError as problem:
-        if say:
-            warnings.warn(f"{problem} It is made again.", stacklevel=4)
-        return None
-    return arrays
-
-
-def _say_not_kept(what: str, path: Path, problem: Exception) -> None:
-    warnings.warn(
-        f"{what} cannot be kept in {path.parent} ({problem}); it will be made anew next time. "
-        "Set QKIT_DATA to a folder that can be written.",
-        stacklevel=4,
-    )
+    return tqdm(iterable, file=sys.stdout, leave=False, disable=not can_redraw_a_line, **settings)

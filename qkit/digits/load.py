@@ -7,7 +7,6 @@ the network (never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for th
 import hashlib
 import os
 import warnings
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +24,12 @@ PARTS = ("x_train", "y_train", "x_test", "y_test")
 class Digits:
     """Images of handwritten digits in the layout of MNIST.
 
+    Images ``x`` are uint8 (n, 28, 28), 0 for paper and 255 for ink; labels ``y`` are uint8 (n,), 0 to 9. The ``name``
+    is ``"MNIST"``, ``"stand-in digits"`` or, for others in a file of yours, ``"your digits"``; ``source`` says in words
+    where they came from. ``fingerprint``, eight hexadecimal digits, changes when any image or label does.
+
     The training images are four fifths of the bytes, and most notebooks never look at them: where there is a
     ``file`` to read them from, they are read (again) when they are first asked for.
-
-    Parameters
-    ----------
-    x_train, x_test : ndarray of uint8, shape (n, 28, 28), grey levels, 0 for paper and 255 for ink
-    y_train, y_test : ndarray of uint8, shape (n,), labels 0 to 9
-    name : str, ``"MNIST"``, ``"stand-in digits"`` or, for other digits in a file of yours, ``"your digits"``
-    source : str, where they came from, in words
-    file : Path, optional, the ``.npz`` file that holds them
-
-    Attributes
-    ----------
-    fingerprint : str, eight hexadecimal digits that change when any image or label does
     """
 
     def __init__(
@@ -78,8 +69,8 @@ class Digits:
 def load_digits() -> Digits:
     """Return MNIST from the first place that has it, else the stand-in digits.
 
-    Raises a ValueError if the file named by ``QKIT_MNIST`` is missing, unreadable or not in MNIST's layout. The other
-    places are only warned about: the next one is tried.
+    A file named by ``QKIT_MNIST`` that is missing, unreadable or of another layout is a ValueError; other places are
+    only warned about.
     """
     named = os.environ.get("QKIT_MNIST", "")
     if named == "stand-in":
@@ -122,23 +113,16 @@ def read_digits(path: Path, source: str) -> Digits:
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
     """Download MNIST into ``folder`` and return its path; a file is there only when it is whole and right.
 
-    Raises an OSError if the network does not answer, after three tries, or a ValueError if what arrives does not have
-    the SHA-256 that it should have.
+    After three tries: an OSError if the network does not answer, a ValueError if what arrives has another SHA-256.
     """
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
-    bar = progress(total=1, description="MNIST", unit="B")
-    bar.unit_scale = True
-    store = pooch.create(
-        path=folder,
-        base_url="",
-        registry={"mnist.npz": f"sha256:{sha256}"},
-        urls={"mnist.npz": url},
-        retry_if_failed=2,
-    )
+    hashes = {"mnist.npz": f"sha256:{sha256}"}
+    store = pooch.create(folder, base_url="", registry=hashes, urls={"mnist.npz": url}, retry_if_failed=2)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / "mnist.npz", "the copy of MNIST"), closing(bar):
+    bar = progress(total=1, desc="MNIST", unit="B", unit_scale=True)
+    with alone(folder / "mnist.npz", "the copy of MNIST"), bar:
         return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
 
 
@@ -152,7 +136,6 @@ def _read(path: Path, source: str) -> Digits:
 
 def _stand_in(source: str) -> Digits:
     def draw() -> Arrays:
-        print("Drawing the stand-in digits, once (a few seconds).", flush=True)
         return dict(zip(PARTS, draw_digits(60_000, split=0) + draw_digits(10_000, split=1), strict=True))
 
     path = data_home() / f"standin-{VERSION}.npz"
@@ -163,8 +146,7 @@ def _stand_in(source: str) -> Digits:
 
 def _check_layout(arrays: Arrays) -> None:
     for split in ("train", "test"):
-        missing = {f"x_{split}", f"y_{split}"} - set(arrays)
-        if missing:
+        if missing := {f"x_{split}", f"y_{split}"} - set(arrays):
             raise ValueError(f"These are not digits: there is no array named {min(missing)!r}.")
         images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:

@@ -1,13 +1,12 @@
 """Draw digits that look like MNIST's, for machines that cannot have MNIST.
 
-``skeletons.json`` holds, for each digit, one to three ways of writing it; each way is a handful of extreme
-skeletons (strokes of control points, y down, height about 1) with the same strokes. An image is drawn in
-the steps that a hand would take::
+``skeletons.json`` holds, for each digit, one to three ways of writing it, each a handful of extreme skeletons
+(strokes of control points, y down, height about 1) with the same strokes. An image is drawn as a hand would::
 
     blend extremes -> curve -> bend -> tilt -> fit into 20 x 20 -> ink -> centre -> paint 28 x 28
 
-Everything is computed in float64 from NumPy's frozen ``RandomState`` streams, so that every machine draws
-the same bytes. Images come in blocks with a seed each: image i does not depend on how many are asked for.
+All is float64, from NumPy's frozen ``RandomState`` streams: every machine draws the same bytes. Images come in
+blocks with a seed each: image i does not depend on how many are asked for.
 """
 
 import json
@@ -48,9 +47,8 @@ HALF_DARK = 0.25
 class _Way:
     """One way of writing a digit, as a spline through control points.
 
-    ``extremes`` (e, k, 2) are the shapes between which a hand varies, ``basis`` (p, k) turns control points
-    into points of the curve, ``stroke`` (p,) says which stroke each point is on, and ``twin`` (k,) whose
-    jitter each control point takes: points that coincide move together.
+    Between the ``extremes`` (e, k, 2) a hand varies, ``basis`` (p, k) turns control points into points of the curve,
+    ``stroke`` (p,) says which stroke each is on, ``twin`` (k,) whose jitter a control point takes.
     """
 
     digit: int
@@ -61,22 +59,17 @@ class _Way:
 
 
 def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ``count`` digits.
+    """Draw digits: return images, uint8 (count, 28, 28), and labels, uint8 (count,).
 
     Fewer images are the first of more: ``draw_digits(10)`` starts ``draw_digits(60_000)``. Different splits are
     different images; 0 is used for training and 1 for testing.
-
-    Returns
-    -------
-    images : ndarray of uint8, shape (count, 28, 28)
-    labels : ndarray of uint8, shape (count,)
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     blocks = range(-(-count // BLOCK))
     with ThreadPoolExecutor(max_workers=2) as threads:
         drawn = threads.map(lambda block: _draw_block(split, block), blocks)
-        images, labels = zip(*progress(drawn, total=len(blocks), description="drawing digits"), strict=True)
+        images, labels = zip(*progress(drawn, total=len(blocks), desc="drawing the stand-in digits"), strict=True)
     return np.concatenate(images)[:count], np.concatenate(labels)[:count]
 
 
@@ -165,8 +158,8 @@ def _centre(rng: RandomState, coordinate: np.ndarray, ink: np.ndarray) -> np.nda
 def _paint(rng: RandomState, x: np.ndarray, y: np.ndarray, ink: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Draw the line as a sum of Gaussians, read it back as a distance from the line, and ink what is near.
 
-    A Gaussian is a product of one in x and one in y, so the sum over points is one matrix product. Along a
-    straight line the sum is exp(-d² / 2σ²) at distance d, which gives d back.
+    A Gaussian is one in x times one in y, so the sum over points is one matrix product. Along a straight line
+    the sum is exp(-d² / 2σ²) at distance d, which gives d back.
     """
     sigma = (radius / np.sqrt(2 * np.log(1 / HALF_DARK)))[:, None, None]
     pixels = np.arange(SIDE, dtype=np.float64)
@@ -191,22 +184,16 @@ def _alphabet() -> list[tuple[np.ndarray, list[_Way]]]:
 
 
 def _way(digit: int, extremes: list) -> _Way:
-    points, strokes = [], []
-    lengths = [len(stroke) for stroke in extremes[0]]
-    basis = np.zeros((0, sum(lengths)))
-    for index, length in enumerate(lengths):
-        shapes = np.array([extreme[index] for extreme in extremes])
-        path = np.linalg.norm(np.diff(shapes, axis=1), axis=2).sum(axis=1).mean()
-        samples = max(10, round(40 * path))
-        rows = np.zeros((samples, sum(lengths)))
-        start = sum(lengths[:index])
-        rows[:, start : start + length] = _catmull_rom(length, samples)
-        basis = np.concatenate([basis, rows])
-        points.append(shapes)
-        strokes += [index] * samples
-    controls = np.concatenate(points, axis=1) - 0.5
+    # Here, not above: it takes longer to load than most digits, and they are drawn once.
+    from scipy.linalg import block_diag
+
+    strokes = [np.array(shapes) for shapes in zip(*extremes, strict=True)]
+    paths = [np.linalg.norm(np.diff(shapes, axis=1), axis=2).sum(axis=1).mean() for shapes in strokes]
+    samples = [max(10, round(40 * path)) for path in paths]
+    basis = block_diag(*(_catmull_rom(each.shape[1], count) for each, count in zip(strokes, samples, strict=True)))
+    controls = np.concatenate(strokes, axis=1) - 0.5
     same = np.all(np.isclose(controls[:, :, None], controls[:, None]), axis=(0, 3))
-    return _Way(digit, controls, basis, np.array(strokes), twin=same.argmax(axis=1))
+    return _Way(digit, controls, basis, np.repeat(np.arange(len(strokes)), samples), twin=same.argmax(axis=1))
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:

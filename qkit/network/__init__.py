@@ -10,14 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "integer": ["IntegerNetwork"],
         "litert": ["convert", "deploy", "Latency", "LiteModel"],
         "recipe": ["NETWORKS", "trained_weights"],
-        "simulate": [
-            "Measured",
-            "QuantizedNetwork",
-            "Simulation",
-            "activation_histograms",
-            "channel_peaks",
-            "predict_quantized",
-        ],
+        "simulate": ["QuantizedNetwork", "Simulation", "activation_histograms", "channel_peaks", "predict_quantized"],
         "study": ["Cell", "Results"],
     },
 )

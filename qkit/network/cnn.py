@@ -1,8 +1,8 @@
 """The two digit classifiers of the course: built, trained once and kept, asked for answers."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
-from qkit.network.recipe import BATCH_SIZE, EPOCHS, LEARNING_RATE, VALIDATION_IMAGES, as_input, input_batches
+from qkit.network.recipe import BATCH_SIZE, CURVES, EPOCHS, LEARNING_RATE, as_input, input_batches, to_keep
 
 
 def build(name: str, seed: int = 0) -> keras.Sequential:
@@ -34,7 +34,7 @@ def build(name: str, seed: int = 0) -> keras.Sequential:
 
 
 def layer_costs(model: keras.Sequential) -> pd.DataFrame:
-    """Return a table with a row for every layer of a ``Sequential`` model. Taught in notebook 01, section 3.
+    """Return a row for every layer of a ``Sequential`` model. Taught in notebook 01, section 3.
 
     Columns: ``output`` (shape for one image), ``parameters``, ``multiply-accumulates`` (for one image; 0 for
     layers that only move or compare numbers), ``bytes`` (the parameters as float32).
@@ -64,10 +64,9 @@ def train(
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
     Adam on the cross-entropy, batches of 128, the learning rate falling from ``learning_rate`` to 0 along a cosine. The
-    ``seed`` decides the order of the images, of which only the first so many are used if ``images`` says so.
-    ``callbacks`` are Keras's. Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and
-    ``val_accuracy``, one number an epoch. (Keras's own ``model.history`` is empty again after the next ``evaluate`` or
-    ``predict``.) A ValueError, if there are fewer than ten training images, or not as many as ``images``.
+    ``seed`` decides the order of the images, of which only the first so many are used if ``images`` says so. Afterwards
+    ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an epoch: Keras's own
+    ``model.history`` is soon empty again. A ValueError, if there are fewer than ten training images, or ``images``.
     """
     held_out = validation_images(digits)
     if held_out == 0:
@@ -76,34 +75,37 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    batches = _Batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed))
-    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs * len(batches)))
-    model.fit(
-        batches,
-        shuffle=False,
-        epochs=epochs,
-        validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
-        verbose=0,
-        callbacks=[_Progress(), *callbacks],
-    )
+    steps = -(-images // BATCH_SIZE)
+    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps))
+    with progress(total=epochs * steps, desc=f"training {model.name}", unit=" batches") as bar:
+        if bar.disable:
+            print(f"Training {model.name} on {digits.name}.", flush=True)
+        model.fit(
+            _batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed)),
+            steps_per_epoch=steps,
+            epochs=epochs,
+            validation_data=_batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
+            validation_steps=-(-held_out // BATCH_SIZE),
+            verbose=0,
+            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks],
+        )
     model.curves = model.history.history
 
 
-def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> keras.Sequential:
+def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS, say: bool = True) -> keras.Sequential:
     """Return the network, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
-    What is kept depends on everything that could change it: digits, settings, library versions, and the version
-    of the code (:data:`qkit.network.recipe.VERSION`). Two notebooks that ask at the same time train once; a
-    damaged file is said, and the network trained again. Taught in notebook 01, section 3.
+    What is kept depends on all that could change it: digits, settings, versions of libraries and of this code. Two
+    notebooks that ask at the same time train once; a damaged file is said, and the network trained again. How good
+    it is, is said in a line, unless ``say`` is false. Taught in notebook 01, section 3.
     """
-    model = build(name, seed)
+    model, what = build(name, seed), f"{name}, trained on {digits.name}"
 
     def make() -> Arrays:
         train(model, digits, epochs, seed)
-        return arrays_of(model)
+        return to_keep(model.get_weights(), model.curves)
 
-    path, what = recipe.kept_path(name, digits, seed, epochs), f"{name}, trained on {digits.name}"
-    kept_model(model, path, make, what=what, digits=digits, epochs=epochs, said=f"Training {name} on {digits.name}.")
+    kept_model(model, recipe.kept_path(name, digits, seed, epochs), make, what, digits, epochs, say=say)
     return model
 
 
@@ -112,66 +114,53 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     return np.concatenate([model(batch, training=False) for batch in input_batches(images, 500)])
 
 
-@contextlib.contextmanager
+@contextmanager
 def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray]) -> Iterator[keras.Sequential]:
     """Give layers other kernels within a ``with`` block; afterwards they have their own again.
 
     ``kernels`` have the shapes of those they stand for; typically they are ``fake_quantize(kernel, params)``. Where one
     does not fit, Keras says so, and nothing is changed. Taught in notebook 03, section 5.
     """
-    layers = [model.get_layer(name) for name in kernels]
-    for layer in layers:
-        if not hasattr(layer, "kernel"):
-            raise ValueError(f"{layer.name} has no kernel to replace; give those of convolutions and dense layers")
-    before = [layer.kernel.numpy() for layer in layers]
+    before = {}
+    for name in kernels:
+        if not hasattr(model.get_layer(name), "kernel"):
+            raise ValueError(f"{name} has no kernel to replace; give those of convolutions and dense layers")
+        before[name] = model.get_layer(name).kernel.numpy()
     try:
-        for layer, kernel in zip(layers, kernels.values(), strict=True):
-            layer.kernel.assign(kernel)
+        for name, kernel in kernels.items():
+            model.get_layer(name).kernel.assign(kernel)
         yield model
     finally:
-        for layer, kernel in zip(layers, before, strict=True):
-            layer.kernel.assign(kernel)
+        for name, kernel in before.items():
+            model.get_layer(name).kernel.assign(kernel)
 
 
 def kept_model(
     model: keras.Sequential,
     path: Path,
     make: Callable[[], Arrays],
-    *,
     what: str,
     digits: Digits,
     epochs: int,
     also: Arrays | None = None,
-    said: str = "",
+    say: bool = True,
 ) -> Arrays:
-    """Give a model the weights and curves kept at ``path``; where there are none, make them once and keep them.
+    """Give a model the weights and curves kept at ``path``, and ``say`` how good it is; return all that is kept.
 
-    ``make`` trains, and returns :func:`arrays_of` the result. What else it returns is described by ``also``: arrays of
-    the same names, shapes and types, whose numbers do not matter. A file that does not fit is said, and made again.
-    ``what`` is the name of the thing, for messages, and ``said`` is printed before training, instead of ``Training on
-    MNIST: …``. Fewer than 1 ``epochs`` are a ValueError. All of the file is returned.
+    Where there is no such file, or one that does not fit, ``make`` trains, and returns what to keep: weights, curves,
+    and arrays with the names, shapes and types of ``also``. ``what`` is the name of the thing, for messages.
     """
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1 for a network to be kept, got {epochs}")
-    like = recipe.arrays_like(model.get_weights(), epochs) | (also or {})
-
-    def say_and_make() -> Arrays:
-        print(said or f"Training on {digits.name}: {what}", flush=True)
-        return make()
-
-    arrays = kept(path, say_and_make, what=what, accept=lambda arrays: check_like(arrays, like, what))
+    like = to_keep(model.get_weights(), dict.fromkeys(CURVES, np.empty(epochs))) | (also or {})
+    arrays = kept(path, make, what=what, accept=lambda arrays: check_like(arrays, like, what))
     model.set_weights([arrays[name] for name in like if name.startswith("weight/")])
     compile_for_digits(model)
-    model.curves = {curve: arrays[f"curve/{curve}"].tolist() for curve in recipe.CURVES}
-    accuracy = model.curves["val_accuracy"][-1]
-    print(f"{what}: {accuracy:.2%} of {validation_images(digits):,} validation images right")
+    model.curves = {curve: arrays[f"curve/{curve}"].tolist() for curve in CURVES}
+    if say:
+        right = 100 * model.curves["val_accuracy"][-1]
+        print(f"{what}: {right:.2f} % of {validation_images(digits):,} validation images right")
     return arrays
-
-
-def arrays_of(model: keras.Sequential) -> Arrays:
-    """Return what :func:`kept_model` keeps of a trained model: ``weight/0``, …, and ``curve/loss``, …."""
-    curves = {f"curve/{curve}": np.array(model.curves[curve]) for curve in recipe.CURVES}
-    return recipe.arrays_like(model.get_weights(), epochs=0) | curves
 
 
 def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE) -> None:
@@ -183,44 +172,18 @@ def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE) -> None:
 
 def validation_images(digits: Digits) -> int:
     """Return how many training images are held back: 5,000, or a tenth where that is less."""
-    return min(VALIDATION_IMAGES, len(digits.x_train) // 10)
+    return min(recipe.VALIDATION_IMAGES, len(digits.x_train) // 10)
 
 
-class _Batches(keras.utils.Sequence):
-    """Images as floats, a batch at a time, with an ``rng`` in another order every epoch.
+def _batches(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None) -> Iterator[tuple]:
+    """Return the images as floats, a batch at a time, over and over; with an ``rng`` in another order every epoch.
 
-    All at once they would take 190 MB, twice; and where Keras is given arrays, TensorFlow prints errors that are none.
+    All at once they would take 190 MB, twice; and given arrays, TensorFlow prints errors that are none.
     """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None):
-        self.images, self.labels, self.rng, self.order = images, labels, rng, np.arange(len(images))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self.images) // BATCH_SIZE)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        these = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
-        return as_input(self.images[these]), self.labels[these]
-
-    def on_epoch_end(self) -> None:
-        if self.rng:
-            self.rng.shuffle(self.order)
-
-
-class _Progress(keras.callbacks.Callback):
-    """A bar while an epoch runs, one plain line when it is over."""
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.bar = progress(total=self.params["steps"], description=f"epoch {epoch + 1}", unit=" batches")
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.bar.update(1)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.bar.close()
-        print(
-            f"epoch {epoch + 1} of {self.params['epochs']}: training loss {logs['loss']:.4f}, "
-            f"validation accuracy {logs['val_accuracy']:.2%}",
-            flush=True,
-        )
+    order = np.arange(len(images))
+    while True:
+        if rng:
+            rng.shuffle(order)
+        for start in range(0, len(order), BATCH_SIZE):
+            these = order[start : start + BATCH_SIZE]
+            yield as_input(images[these]), labels[these]

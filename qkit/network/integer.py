@@ -4,20 +4,20 @@ The file says which layers there are, with which integers, scales and zero-point
 computes them, :mod:`qkit.numeric.fixed_point` names the runtimes whose rounding is followed. TensorFlow is not needed.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qkit.network.tflite import Operator, Tensor, on_input_grid, read_operators
-from qkit.numeric import QuantParams, QuantSpec, integer_layers
-from qkit.numeric.fixed_point import Runtime, check_runtime
-from qkit.numeric.integer_layers import Dense, Layer, Trace
+from qkit.network.recipe import as_input, check_names
+from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
+from qkit.numeric import QuantParams, QuantSpec, Runtime, check_runtime, integer_layers
+from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, Layer, MaxPool, Quantize, Reshape, Softmax
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
-OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"
+LAYERS = {layer.op: layer for layer in (Convolution, MaxPool, Reshape, Dense, Softmax, Quantize, Dequantize)}
 """What is known here."""
 
 
@@ -25,14 +25,8 @@ OPERATORS = "CONV_2D", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "
 class IntegerNetwork:
     """An int8 network: layers one after the other, from an image to an answer. Taught in notebook 06.
 
-    Attributes
-    ----------
-    shape : tuple of int, of one image
-    image : QuantParams of the input, or ``None`` for a network that takes float32
-    layers : tuple of Layer, in the order in which they are computed
+    ``shape`` is that of one image, and ``image`` the grid of the input, or ``None`` for a network that takes float32.
 
-    Examples
-    --------
     >>> network = IntegerNetwork.read("digits.tflite")  # doctest: +SKIP
     >>> network.predict(digits.x_test, runtime="reference").argmax(axis=1)  # doctest: +SKIP
     """
@@ -45,8 +39,7 @@ class IntegerNetwork:
     def read(cls, file: str | Path | bytes) -> "IntegerNetwork":
         """Read a .tflite file, by its path or by its bytes.
 
-        A ValueError, if it is not a .tflite file, is damaged or cut off, holds a network of floats, or has a layer
-        other than convolutions, max pooling, reshaping, dense layers, softmax, quantizing, dequantizing.
+        A ValueError, if it is none, is damaged, holds a network of floats, or layers that are not known here.
         """
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         operators = read_operators(content)
@@ -59,13 +52,9 @@ class IntegerNetwork:
     def predict(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return the output of the last layer: int8 (n, classes), or float32 or uint8, where the network ends so.
 
-        Parameters
-        ----------
-        images : ndarray
-            Grey levels, uint8 (n, height, width), which stand for 0 to 1; or what the network takes itself, such
-            as int8 (n, height, width, 1). Others, none, NaN or infinity are a ValueError.
-        runtime : {"xnnpack", "builtin", "reference", "single"}
-            Whose rounding to follow; see :mod:`qkit.numeric.fixed_point`.
+        ``images`` are grey levels, uint8 (n, height, width), which stand for 0 to 1; or what the network takes itself,
+        such as int8 (n, height, width, 1). Others, none, NaN or infinity are a ValueError. The ``runtime`` says whose
+        rounding to follow: ``"xnnpack"``, ``"builtin"``, ``"reference"`` or ``"single"``.
         """
         return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, runtime)])
 
@@ -80,21 +69,15 @@ class IntegerNetwork:
     def layer(self, name: str) -> Layer:
         """Return one layer by its name; a ValueError, if there is none."""
         layers = {layer.name: layer for layer in self.layers}
-        if name not in layers:
-            raise ValueError(f"there is no layer {name!r}; there are {', '.join(layers)}")
+        check_names([name], layers)
         return layers[name]
 
-    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
-        """Follow one number of one layer's output, from the int8 inputs to the int8 result.
+    def trace(
+        self, image: np.ndarray, name: str, position: tuple[int, ...], runtime: Runtime = "xnnpack"
+    ) -> integer_layers.Trace:
+        """Follow one number of a convolution's or dense layer's output, from the int8 inputs to the int8 result.
 
-        Parameters
-        ----------
-        image, runtime
-            One image, and a runtime, as for :meth:`predict`.
-        name : str
-            The name of a convolution or a dense layer.
-        position : tuple of int
-            (row, column, channel), or (channel,) of a dense layer.
+        ``position`` is (row, column, channel), or (channel,) of a dense layer; ``image`` is one of :meth:`predict`'s.
         """
         layer = self.layer(name)
         if not isinstance(layer, Dense):
@@ -127,7 +110,7 @@ class IntegerNetwork:
                 raise ValueError("images must hold finite numbers, got NaN or infinity")
             return images
         if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
-            return on_input_grid(images, self.image)
+            return as_input(images, self.image)
         raise ValueError(
             f"images must be grey levels, uint8 of shape (n, {', '.join(map(str, self.shape[:-1]))}), or {dtype} of "
             f"shape (n, {', '.join(map(str, self.shape))}), at least one; got {images.dtype} of shape {images.shape}"
@@ -137,9 +120,12 @@ class IntegerNetwork:
 def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
     names, layers = {image.index: "image"}, []
     for step in operators:
-        name = _short_name(step, names.values())
-        if step.kind not in OPERATORS:
-            raise ValueError(f"{name} is a {step.kind}; known here are {', '.join(OPERATORS)}")
+        # What Keras calls the layer; what Keras has no layer for, and what comes twice, gets a name of its own.
+        name = step.kind.lower() if step.kind in ("SOFTMAX", "QUANTIZE", "DEQUANTIZE") else step.layer
+        count = 1 + sum(other.partition(" ")[0] == name for other in names.values())
+        name = name if count == 1 else f"{name} {count}"
+        if step.kind not in LAYERS:
+            raise ValueError(f"{name} is a {step.kind}; known here are {', '.join(LAYERS)}")
         x = step.inputs[0]
         if x.index not in names:
             raise ValueError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
@@ -148,46 +134,31 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _short_name(step: Operator, taken: Collection[str]) -> str:
-    """Return what Keras calls the layer; what Keras has no layer for, and what comes twice, gets a name of its own."""
-    name = step.kind.lower() if step.kind in ("SOFTMAX", "QUANTIZE", "DEQUANTIZE") else step.layer
-    count = 1 + sum(other.partition(" ")[0] == name for other in taken)
-    return name if count == 1 else f"{name} {count}"
-
-
 def _layer(step: Operator, name: str, source: str) -> Layer:
     kind, (x, *constants), y = step.kind, step.inputs, step.output
     if step.activation != "NONE" and (step.activation != "RELU" or kind == "MAX_POOL_2D"):
         raise ValueError(f"{name}, a {kind}, ends with {step.activation}, which is not known here")
-    common = {"name": name, "source": source, "x": x.grid, "y": y.grid, "shape": y.shape[1:]}
     types = [tensor.dtype for tensor in (x, y, *constants)]
     match kind, types:
-        case "QUANTIZE", ["float32", "int8"]:
-            return integer_layers.Quantize(**common)
         case "QUANTIZE", ["int8", "uint8"] | ["uint8", "int8"] if x.scale == y.scale:
-            return integer_layers.Shift(**common)
-        case "DEQUANTIZE", ["int8", "float32"]:
-            return integer_layers.Dequantize(**common)
-        case "RESHAPE", ["int8", "int8", *_]:
-            return integer_layers.Reshape(**common)
-        case "SOFTMAX", ["int8", "int8"]:
-            if (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
-                raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
-            return integer_layers.Softmax(**common)
-        case "MAX_POOL_2D", ["int8", "int8"]:
-            return integer_layers.MaxPool(
-                **common, **_window(step, (step.options.filterHeight, step.options.filterWidth))
+            layer = integer_layers.Shift
+        case (
+            ("QUANTIZE", ["float32", "int8"])
+            | ("DEQUANTIZE", ["int8", "float32"])
+            | ("RESHAPE" | "SOFTMAX" | "MAX_POOL_2D", ["int8", "int8", *_])
+            | ("FULLY_CONNECTED" | "CONV_2D", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"])
+        ):
+            layer = LAYERS[kind]
+        case _:
+            raise ValueError(
+                f"{name}, a {kind}, has {', '.join(types)}; only networks of int8, with biases of int32, can be run "
+                'here: convert(model, "int8", images) makes one'
             )
-        case "FULLY_CONNECTED", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"]:
-            return integer_layers.Dense(**common, **_weights(step))
-        case "CONV_2D", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"]:
-            if (step.options.dilationHFactor, step.options.dilationWFactor) != (1, 1):
-                raise ValueError(f"{name} is dilated; only convolutions without gaps are known here")
-            return integer_layers.Convolution(**common, **_weights(step), **_window(step, constants[0].shape[1:3]))
-    raise ValueError(
-        f"{name}, a {kind}, has {', '.join(types)}; only networks of int8, with biases of int32, can be run here: "
-        'convert(model, "int8", images) makes one'
-    )
+    if kind == "SOFTMAX" and (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
+        raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
+    more = _weights(step) if kind in WEIGHTED else {}
+    more |= _window(step, name) if hasattr(step.options, "strideH") else {}
+    return layer(name=name, source=source, x=x.grid, y=y.grid, shape=y.shape[1:], **more)
 
 
 def _weights(step: Operator) -> dict:
@@ -203,9 +174,12 @@ def _weights(step: Operator) -> dict:
     }
 
 
-def _window(step: Operator, size: tuple[int, int]) -> dict:
-    strides, same = (step.options.strideH, step.options.strideW), step.options.padding == 0  # SAME
-    sides, found = step.inputs[0].shape[1:3], step.output.shape[1:3]
+def _window(step: Operator, name: str) -> dict:
+    options, sides, found = step.options, step.inputs[0].shape[1:3], step.output.shape[1:3]
+    if getattr(options, "dilationHFactor", 1) != 1 or getattr(options, "dilationWFactor", 1) != 1:
+        raise ValueError(f"{name} is dilated; only convolutions without gaps are known here")
+    size = step.inputs[1].shape[1:3] if step.kind in WEIGHTED else (options.filterHeight, options.filterWidth)
+    strides, same = (options.strideH, options.strideW), options.padding == 0  # SAME
     if min(size + strides) < 1 or found != tuple(
         -(-(side if same else side - length + 1) // stride)
         for side, length, stride in zip(sides, size, strides, strict=True)

@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import check_images, quiet
-from qkit.network.tflite import import_litert, named_tensors, on_input_grid, read_operators, with_scales
-from qkit.numeric import Accuracy, QuantParams, dequantize
+from qkit.network.recipe import as_input, check_images, check_names, quiet
+from qkit.network.tflite import WEIGHTED, Operator, Tensor, import_litert, named_tensors, read_operators
+from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
+
+Grids = Mapping[str, QuantParams]
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
 INTEGERS = {
@@ -25,6 +27,10 @@ INTEGERS = {
     "int16x8": ("int16", "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
 }
 BATCH = 250
+SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
+"""Operators that hand on integers, or means of integers, as they are: their output has the scale of their input."""
+ANY_SCALE = "CONV_2D", "FULLY_CONNECTED", "SOFTMAX", "ADD", "MEAN"
+"""Operators that LiteRT computes with whatever scales the file has; the biases of the first two depend on them."""
 RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 """The runtimes, and LiteRT's names for them: the default, its own fast code, and its plain C++ loops."""
 
@@ -48,26 +54,23 @@ def convert(
     int16x8    int8, biases int64              int16, calibrated          int16 and int8
     =========  ==============================  =========================  =================================
 
-    There is no other: weights alone in int8, with arithmetic in floats, need another package, AI Edge Quantizer.
+    Images and probabilities are integers too in the last two. There is no other: weights alone in int8, with arithmetic
+    in floats, need another package, AI Edge Quantizer.
 
     Parameters
     ----------
     model : keras.Sequential
         For int8 also one from quantization-aware training, which has learned its ranges and needs no calibration.
-    kind : {"float32", "float16", "dynamic", "int8", "int16x8"}
-        Images and probabilities are integers too in the last two.
     calibration : ndarray of uint8, shape (n, 28, 28), optional
         What int8 and int16x8 need: the smallest and the largest number that each layer returns for them is its range.
     per_channel : bool
         One scale for each output of a layer, or one for all its weights.
 
-    A ValueError, if the kind is unknown, the calibration images are missing, none, or no grey levels, a weight is not
-    finite, or the network does not turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
+    A ValueError, if the kind is unknown, the calibration images are missing or no grey levels, a weight is not finite,
+    or the network does not turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
-    Examples
-    --------
     >>> convert(trained("deep", digits), "int8", digits.x_train[:200])  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out
     """
@@ -89,7 +92,7 @@ def convert(
         dtype, operators = INTEGERS[kind]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, dtype)
         if calibration is not None:
-            images = on_input_grid(check_images(calibration), None)
+            images = as_input(check_images(calibration))
             converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet[operators]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
@@ -112,11 +115,6 @@ class Latency:
         """The median of the repeats."""
         return 1e6 * statistics.median(self.seconds)
 
-    def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        how = f"batch {self.batch}, {threads}, {self.runtime}, median of {len(self.seconds)}"
-        return f"{self.microseconds:.1f} µs an image ({how})"
-
 
 @dataclass(frozen=True, repr=False)
 class LiteModel:
@@ -125,8 +123,6 @@ class LiteModel:
     A ValueError, if that is not a whole .tflite file, LiteRT cannot run it, or the network does not turn images
     (28, 28, 1) into 10 numbers.
 
-    Examples
-    --------
     >>> LiteModel.read("digits.tflite").predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
 
@@ -157,12 +153,11 @@ class LiteModel:
         return len(self.content)
 
     def tensors(self) -> pd.DataFrame:
-        """Return a table of all that the network stores and computes, as the file has it.
+        """Return a table of all that the network stores and computes, in that order, by ``layer`` and ``role``.
 
-        The rows stand in the order of the computation, by ``layer`` and ``role``. Columns: ``shape``, with the
-        outputs of a kernel first; ``dtype``; ``scale``, one number, or an array with one for each output;
-        ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs. Floats have neither
-        scale nor zero-point.
+        Columns: ``shape``, with the outputs of a kernel first; ``dtype``; ``scale``, one number, or an array with one
+        for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs. Floats
+        have neither scale nor zero-point.
         """
         rows = [
             {
@@ -191,12 +186,8 @@ class LiteModel:
     def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
         """Return the probabilities, float32 (n, 10); those of a quantized output are multiples of its scale.
 
-        Parameters
-        ----------
-        images : ndarray of uint8, shape (n, 28, 28)
-            At least one; what is no such array, and an unknown runtime, are a ValueError.
-        runtime : {"xnnpack", "builtin", "reference"}
-            They do not round alike: an integer inside the network may be one more or less.
+        ``images`` are uint8 (n, 28, 28), at least one. The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``,
+        do not round alike: an integer inside the network may be one more or less. Others are a ValueError.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))
         inputs, (_, grid) = self._inputs(images), self._grids
@@ -205,10 +196,7 @@ class LiteModel:
         return answers if grid is None else dequantize(answers, grid).astype(np.float32)
 
     def outputs(self, images: np.ndarray, runtime: str = "xnnpack") -> list[np.ndarray]:
-        """Return what each operator of the file hands on, in the order of the computation, as the file stores it.
-
-        Parameters are those of :meth:`predict`. All numbers of all images at once: 40 kB an image.
-        """
+        """Return what each operator of the file hands on, in their order, as the file stores it: 40 kB an image."""
         inputs = self._inputs(images)
         run = Runner(self.content, len(inputs), runtime, keep=True)
         run(inputs)
@@ -241,7 +229,7 @@ class LiteModel:
         return Latency(tuple(seconds[1:]), batch, threads, runtime)
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        return on_input_grid(check_images(images), self._grids[0])
+        return as_input(check_images(images), self._grids[0])
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]
@@ -251,14 +239,14 @@ class LiteModel:
 def deploy(
     model: "keras.Sequential",  # noqa: F821
     converted: LiteModel,
-    activations: Mapping[str, QuantParams] | None = None,
-    weights: Mapping[str, QuantParams] | None = None,
+    activations: Grids | None = None,
+    weights: Grids | None = None,
 ) -> LiteModel:
     """Return the converted network with other scales and zero-points, weights and biases quantized anew.
 
     LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that
-    say what they stand for, so those of any other method can be written into it, rounded to float32. Everything that
-    is not named keeps the converter's scale. The softmax's output has always 1/256.
+    say what they stand for, so those of any other method can be written into it, rounded to float32. What is not
+    named keeps the converter's scale; the softmax's output has always 1/256.
 
     Parameters
     ----------
@@ -271,34 +259,54 @@ def deploy(
         Symmetric, per tensor or along the last axis, at most 8 bits with a narrow range: fewer bits save no byte.
 
     A ValueError, if the network was not converted to int8, is another one, has no such layer, or one whose scales
-    cannot be changed; if the parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with
-    them. Taught in notebook 05, section 6.
+    cannot be changed; if parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them.
+    Taught in notebook 05, section 6.
 
-    Examples
-    --------
     >>> params = thresholds.mse(histograms["conv1"]).params(QuantSpec())  # doctest: +SKIP
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out
     """
-    for layer in model.layers:
-        if layer.weights and not hasattr(layer, "kernel"):
+    own = {layer.name: layer for layer in model.layers if layer.weights}
+    for layer in own.values():
+        if not hasattr(layer, "kernel"):
             raise ValueError(
                 f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are, so its "
                 "scales cannot be changed. Fold BatchNormalization into the weights before it, and convert that"
             )
-    layers = {layer.name: layer.get_weights() for layer in model.layers}
-    content = with_scales(converted.content, layers, activations or {}, weights or {})
+    content = bytearray(converted.content)
+    operators = read_operators(content)
+    for step in operators:
+        if step.kind not in (*SAME_SCALE, *ANY_SCALE):
+            raise ValueError(f"{step.layer} is a {step.kind}, and the scales of such a network cannot be changed here")
+    _lay_grids(operators, _as_stored(activations))
+    steps, weights = {step.layer: step for step in operators if step.kind in WEIGHTED}, _as_stored(weights)
+    check_names(weights, steps, "are no weights called")
+    for layer, step in steps.items():
+        inputs, kernel, *q_bias = step.inputs
+        real_kernel, *real_bias = own[layer].get_weights() if layer in own else [np.zeros(0)]
+        real_bias = real_bias[0] if real_bias else np.zeros(kernel.shape[0])
+        if np.moveaxis(real_kernel, -1, 0).shape != kernel.shape or not all(
+            np.all(np.abs(real_bias - bias.scale * bias.values) <= bias.scale) for bias in q_bias
+        ):
+            raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
+        if layer in weights:
+            _store_kernel(layer, real_kernel, weights[layer], kernel)
+        for bias in q_bias:
+            bias.scale[:] = inputs.scale * kernel.scale
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                steps_of_bias = np.rint(real_bias / bias.scale.astype(np.float64))
+            if not np.all(np.abs(steps_of_bias) < 2**31):
+                least = f"{bias.scale.min():g}"
+                raise ValueError(f"the bias of {layer} does not fit into int32 at scales as small as {least}")
+            bias.values[:] = steps_of_bias
     try:
-        return LiteModel(content)
+        return LiteModel(bytes(content))
     except ValueError as problem:
         raise ValueError(f"LiteRT cannot compute with scales so far apart ({problem})") from problem
 
 
 class Runner:
-    """A .tflite file loaded into LiteRT, ready for batches of one size; errors as for :class:`LiteModel`.
-
-    With ``keep``, ``interpreter`` keeps the numbers between the layers.
-    """
+    """A file loaded into LiteRT for batches of one size; with ``keep``, it keeps the numbers between the layers."""
 
     def __init__(self, content: bytes, batch: int = 1, runtime: str = "xnnpack", threads: int = 1, keep: bool = False):
         if runtime not in RESOLVERS:
@@ -334,3 +342,49 @@ class Runner:
 def _check_shapes(image: tuple, answer: tuple) -> None:
     if (image, answer) != ((28, 28, 1), (10,)):
         raise ValueError(f"the network must turn images (28, 28, 1) into 10 numbers, its shapes are {(image, answer)}")
+
+
+def _as_stored(grids: Grids | None) -> Grids:
+    """Round the scales to float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        return {name: QuantParams(np.float32(p.scale), p.zero_point, p.spec) for name, p in (grids or {}).items()}
+
+
+def _lay_grids(operators: list[Operator], activations: Grids) -> None:
+    fixed = [step.output for step in operators if step.kind == "SOFTMAX"]
+    names = {
+        "logits" if role == "logits" else layer: tensor
+        for (layer, role), tensor in named_tensors(operators).items()
+        if role in ("input", "output", "logits") and tensor not in fixed
+    }
+    if (dtype := names["image"].dtype) != "int8":
+        raise ValueError(f"only a network converted to int8 can take other scales, this one takes {dtype}")
+    check_names(activations, names, "are no outputs to quantize called")
+    origin = {tensor: tensor for tensor in names.values()}
+    for step in operators:
+        if step.kind in SAME_SCALE:
+            origin[step.output] = origin[step.inputs[0]]
+    laid = {}
+    for name, params in activations.items():
+        spec = params.spec
+        if spec.bits != 8 or spec.narrow_range or spec.axis is not None:
+            raise ValueError(f"outputs need all 256 integers of 8 bits, and one scale; got for {name} {params}")
+        grid = params.scale, params.zero_point - (0 if spec.signed else 128)
+        if laid.setdefault(origin[names[name]], grid) != grid:
+            raise ValueError(f"{name} has the scale of the layer before it, and that is given another one")
+    for tensor, source in origin.items():
+        if source in laid:
+            tensor.scale[:], tensor.zero_point[:] = laid[source]
+
+
+def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
+    spec, found = params.spec, f"{layer} has {kernel.dtype}, {len(kernel.scale)} scales, got {params}"
+    if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
+        raise ValueError(
+            f"weights need int8 in the file, and signed, symmetric integers from -127 at the lowest; {found}"
+        )
+    if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
+        where = "the last axis, in a file converted with per_channel=True"
+        raise ValueError(f"scales can be one for each index of {where}; {found}")
+    kernel.values[:] = np.moveaxis(quantize(real, params), -1, 0)
+    kernel.scale[:] = params.scale

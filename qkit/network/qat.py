@@ -3,9 +3,9 @@
     latent float weights → quantizer → layer → quantizer → next layer
 
 Every kernel, every activation, the image and the logits go through a quantizer, which tensorflow-model-optimization
-(tfmot) puts there: float numbers in, float numbers on a grid out. Rounding has no useful derivative, so the gradient
-passes straight through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay
-float, and are called latent. Ranges are calibrated first: it starts where post-training quantization ends.
+(tfmot) puts there: floats in, floats on a grid out. Rounding has no useful derivative, so the gradient passes straight
+through where nothing is clipped, and stops where something is. The weights that an optimizer moves stay float, and are
+called latent. Ranges are calibrated first: it starts where post-training quantization ends.
 """
 
 from collections.abc import Mapping
@@ -70,9 +70,9 @@ class Settings:
 
 
 class WeightPath(NamedTuple):
-    """The first layer's latent kernel, (steps + 1, height, width, inputs, channels), and scales, (steps + 1, channels).
+    """The first layer's latent kernel (steps + 1, height, width, inputs, channels), and scales (steps + 1, channels).
 
-    The first are those before training, the others those after every step; float32.
+    The first are those before training, then come those after every step; float32.
     """
 
     latent: np.ndarray
@@ -81,11 +81,7 @@ class WeightPath(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class QatNetwork:
-    """A network trained with quantization.
-
-    ``model`` is tfmot's: it computes in float with numbers that all lie on grids, and answers probabilities (n, 10);
-    ``model.curves`` is that of :func:`qkit.network.train`. Keras cannot read it again: :func:`trained` keeps arrays.
-    """
+    """A network trained with quantization: ``model`` is tfmot's, which computes in float with numbers on grids."""
 
     model: "keras.Sequential"
     settings: Settings
@@ -106,10 +102,7 @@ class QatNetwork:
         return {layer: kernel.numpy() for layer, (kernel, _) in latent_weights(self.model).items()}
 
     def to_litert(self) -> LiteModel:
-        """Convert to a file that takes and returns int8; weights of 4 bits take half a byte each.
-
-        A ValueError, where LiteRT cannot run it (:attr:`Settings.runs_in_litert`). Taught in notebook 07, section 4.
-        """
+        """Convert to a file that takes and returns int8, if LiteRT can run it. Taught in notebook 07, section 4."""
         if not self.settings.runs_in_litert:
             raise ValueError(
                 f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
@@ -130,26 +123,25 @@ def train(
 ) -> QatNetwork:
     """Train a copy of a trained network with quantization.
 
-    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel. But each
-    dense layer has a single one where LiteRT could run the network (4- or 8-bit weights, 8-bit activations): the
-    converter fails on more. What ReLU returns has integers from 0 up. The image and the logits always have 8 bits
-    (with few levels, the logits of two digits are too often equal), and biases stay float.
+    Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel; but a dense
+    layer has a single one where LiteRT could run the network (4- or 8-bit weights, 8-bit activations): the converter
+    fails on more. What ReLU returns has integers from 0 up. Image and logits always have 8 bits (with few levels, the
+    logits of two digits are too often equal), and biases stay float.
 
     Parameters
     ----------
     model : keras.Sequential
         Trained, of convolutions, pooling and dense layers, with ReLU inside and softmax at the end. Stays as it is.
-    digits : Digits
-        The first 1,000 training images calibrate.
+    digits : Digits, of which the first 1,000 training images calibrate
     weight_bits, activation_bits : int, from 2 to 8
     method : {"lsq", "plain", "stock"}
         ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
         error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
-        activation a moving average, starting from the least squared error. ``"stock"`` is that without calibration,
-        as in tfmot's guide: averages start at -6 to 6, of which 90 % are left after 100 steps.
+        activation a moving average, with the same start. ``"stock"`` is that without calibration, as in tfmot's guide:
+        averages start at -6 to 6, of which 90 % are left after 100 steps.
     seed, images, epochs : int
-        Train on the first ``images``, ``epochs`` times, as :func:`qkit.network.train` does, the learning rate falling
-        from 0.0003 (0.001 where anything has 3 or 4 bits, 0.002 where 2). 0 epochs are post-training quantization.
+        As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
+        0.002 where 2). 0 epochs are post-training quantization.
 
     A ValueError, if these cannot be, or the network has other layers, takes other images, or has too few outputs.
     Taught in notebook 07, sections 2 to 5.
@@ -188,44 +180,41 @@ def trained(
 ) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Settings and errors are those of :func:`train`; ``name`` must be ``"shallow"`` or
-    ``"deep"``, and ``epochs`` at least 1. Another ``seed`` is also another float network.
+    Settings and errors are those of :func:`train`; ``name`` is ``"shallow"`` or ``"deep"``, and ``epochs`` at least 1.
+    Another ``seed`` is also another float network.
 
-    Examples
-    --------
     >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
     model = with_quantizers(cnn.build(name, settings.seed), settings)
 
     def make() -> Arrays:
-        network = train(cnn.trained(name, digits, settings.seed), digits, **asdict(settings))
-        return cnn.arrays_of(network.model) | {f"path/{part}": array for part, array in network.path._asdict().items()}
+        network = train(cnn.trained(name, digits, settings.seed, say=False), digits, **asdict(settings))
+        path = {f"path/{part}": array for part, array in network.path._asdict().items()}
+        return recipe.to_keep(network.model.get_weights(), network.model.curves) | path
 
     steps = settings.epochs * -(-settings.images // recipe.BATCH_SIZE) + 1
-    shape = next(iter(latent_weights(model).values()))[0].shape
-    shapes = {"path/latent": (steps, *shape), "path/scale": (steps, shape[-1])}
-    also = {part: np.empty(shape, np.float32) for part, shape in shapes.items()}
+    latent = np.empty((steps, *next(iter(latent_weights(model).values()))[0].shape), np.float32)
+    also = {"path/latent": latent, "path/scale": latent[:, 0, 0, 0]}
     path, what = _kept_path(name, digits, settings), f"{name}, {settings}"
-    arrays = cnn.kept_model(model, path, make, what=what, digits=digits, epochs=settings.epochs, also=also)
+    arrays = cnn.kept_model(model, path, make, what, digits, settings.epochs, also)
     return QatNetwork(model, settings, WeightPath(arrays["path/latent"], arrays["path/scale"]))
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
     """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
 
-    What quantization-aware training has beyond this is owed to its quantizers, and at 4 bits or fewer also to its
-    higher learning rate (:data:`LEARNING_RATES`).
+    What it lacks is owed to QAT's quantizers, and at 4 bits or fewer also to QAT's higher learning rate.
     """
     model = cnn.build(name, seed)
 
     def make() -> Arrays:
-        network = cnn.trained(name, digits, seed)
+        network = cnn.trained(name, digits, seed, say=False)
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
-        return cnn.arrays_of(network)
+        return recipe.to_keep(network.get_weights(), network.curves)
 
     path = _kept_path(name, digits, Settings(seed=seed, images=images, epochs=epochs), training="float")
-    cnn.kept_model(model, path, make, what=f"{name}, trained on in float", digits=digits, epochs=epochs)
+    cnn.kept_model(model, path, make, f"{name}, trained on in float", digits, epochs)
     return model
 
 
@@ -237,37 +226,36 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         ∂x̂ / ∂x    = 1 where qmin ≤ x / step ≤ qmax, else 0
         ∂x̂ / ∂step = round(x / step) - x / step there, else qmin or qmax,     times 1 / sqrt(n * qmax)
 
-    where n weights, or n activations of an image, share the step. ``signed`` grids are for kernels, others for what
-    ReLU returns; ``per_channel``, each index of the last axis has a step. Taught in notebook 07, sections 3, 5 and 6.
+    where n weights, or n activations of an image, share the step. Signed grids are for kernels, unsigned ones for what
+    ReLU returns; with an axis, the last one, each index has a step. Taught in notebook 07, sections 3, 5 and 6.
 
-    The trained variable is log(step) / RATE, not the step. Adam moves every variable by about the learning rate,
-    however small it is: an 8-bit step of 0.001 can become negative within an epoch, and then its channel is lost,
-    which the accuracy hardly shows. With the logarithm a step stays positive, and changes by as large a share of
-    itself as weights around 1 / RATE do.
+    The trained variable is log(step) / RATE. Adam moves every variable by about the learning rate, however small it
+    is: an 8-bit step of 0.001 could become negative within an epoch, and then its channel is lost, which the accuracy
+    hardly shows. The logarithm keeps it positive, and changes it by as large a share as weights around 1 / RATE.
 
     Sources: Esser et al. 2020, "Learned Step Size Quantization", arXiv:1902.08153; for the logarithm, Jain et al.
     2020, "Trained Quantization Thresholds", arXiv:1903.08066.
     """
 
-    def __init__(self, bits: int, signed: bool, per_channel: bool):
-        self.bits, self.signed, self.per_channel = bits, signed, per_channel
+    def __init__(self, spec: QuantSpec):
+        self.spec = spec
 
     def build(self, tensor_shape, name: str, layer) -> dict[str, tf.Variable]:
         """Add the trained variable to ``layer``; :func:`write_ranges` sets it."""
-        shape = tensor_shape[-1:] if self.per_channel else ()
+        shape = () if self.spec.axis is None else tensor_shape[-1:]
         return {"log": layer.add_weight(name=f"{name}_log", shape=shape, initializer="zeros")}
 
     def __call__(self, inputs, training, weights, **kwargs):
         """Return the inputs on the grid."""
-        spec = _step_spec(self.bits, self.signed, self.per_channel)
-        sharing = inputs.shape[-1] if self.per_channel else 1 if self.signed else tf.shape(inputs)[0]
+        spec, fake_quantize = self.spec, tf.quantization.fake_quant_with_min_max_vars
+        sharing = 1 if spec.signed else tf.shape(inputs)[0]
+        if spec.axis is not None:
+            sharing, fake_quantize = inputs.shape[-1], tf.quantization.fake_quant_with_min_max_vars_per_channel
         n = tf.cast(tf.size(inputs) // sharing, tf.float32)
-        per_tensor = tf.quantization.fake_quant_with_min_max_vars
-        fake_quantize = tf.quantization.fake_quant_with_min_max_vars_per_channel if self.per_channel else per_tensor
 
         @tf.custom_gradient
         def on_grid(x, step):
-            x_hat = fake_quantize(x, spec.qmin * step, spec.qmax * step, self.bits, spec.narrow_range)
+            x_hat = fake_quantize(x, spec.qmin * step, spec.qmax * step, spec.bits, spec.narrow_range)
 
             def gradient(upstream):
                 inside = (x >= spec.qmin * step) & (x <= spec.qmax * step)
@@ -286,24 +274,31 @@ class LearnedStep(tfmot.quantizers.Quantizer):
 class LayerConfig(tfmot.QuantizeConfig):
     """Which quantizers a layer gets: one for its kernel, one for what ReLU returns or softmax takes (the logits).
 
-    tfmot rebuilds it from ``get_config()``; what is missing there trains in float, silently: nothing has a default.
+    tfmot rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has a default.
     """
 
     def __init__(self, weight_bits: int, activation_bits: int, learned: bool, per_channel: bool):
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
         self.learned, self.per_channel = learned, per_channel
 
+    @property
+    def kernel(self) -> QuantSpec:
+        """The kernel's grid, as LiteRT has it."""
+        return QuantSpec(self.weight_bits, symmetric=True, narrow_range=True, axis=-1 if self.per_channel else None)
+
+    @property
+    def output(self) -> QuantSpec:
+        """The grid of what ReLU returns."""
+        return QuantSpec(self.activation_bits, signed=False, symmetric=self.learned)
+
     def get_weights_and_quantizers(self, layer) -> list:
-        if self.learned:
-            return [(layer.kernel, LearnedStep(self.weight_bits, True, self.per_channel))]
-        return [(layer.kernel, tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True))]
+        stock = tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True)
+        return [(layer.kernel, LearnedStep(self.kernel) if self.learned else stock)]
 
     def get_activations_and_quantizers(self, layer) -> list:
         is_last = layer.activation is keras.activations.softmax
-        if self.learned and not is_last:
-            return [(layer.activation, LearnedStep(self.activation_bits, False, False))]
-        bits = 8 if is_last else self.activation_bits
-        return [(layer.activation, tfmot.quantizers.MovingAverageQuantizer(bits, False, False, False))]
+        stock = tfmot.quantizers.MovingAverageQuantizer(8 if is_last else self.activation_bits, False, False, False)
+        return [(layer.activation, LearnedStep(self.output) if self.learned and not is_last else stock)]
 
     def set_quantize_weights(self, layer, quantize_weights) -> None:
         layer.kernel = quantize_weights[0]
@@ -319,23 +314,21 @@ class LayerConfig(tfmot.QuantizeConfig):
 
 
 def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
-    """Return a copy of a float network with quantizers around its layers, and the same weights.
+    """Return a copy of a float network with quantizers around its layers; RuntimeError if tfmot left some in float.
 
-    The ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps are 1: it needs :func:`write_ranges` or
-    some training. ``RuntimeError`` if tfmot left something in float.
+    Ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps 1, until :func:`write_ranges` or training.
     """
     activations = [layer.activation for layer in plan_of(model) if layer.activation]
     if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
         raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
 
+    bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
+
     def annotated(layer):
         copy = type(layer).from_config(layer.get_config())
-        if layer.weights:
-            bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
-            config = LayerConfig(*bits, learned, _is_per_channel(layer, settings))
-            return tfmot.quantize_annotate_layer(copy, config)
+        config = LayerConfig(*bits, learned, _is_per_channel(layer, settings)) if layer.weights else None
         # tfmot leaves an image in float that goes to a layer without quantizers.
-        return tfmot.quantize_annotate_layer(copy) if layer is model.layers[0] else copy
+        return tfmot.quantize_annotate_layer(copy, config) if config or layer is model.layers[0] else copy
 
     with tfmot.quantize_scope({"LayerConfig": LayerConfig}):
         copy = tfmot.quantize_apply(keras.models.clone_model(model, clone_function=annotated))
@@ -357,31 +350,27 @@ def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf
 
 def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
     """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
-    simulation, bits = Simulation(model, images), (settings.weight_bits, settings.activation_bits)
+    simulation = Simulation(model, images)
     method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
-    by = {each: simulation.quantized(*bits, per_channel=each, weight_method=method) for each in (False, True)}
-    ranges = dict(by[True].activations)
+    ranges = simulation.quantized(None, settings.activation_bits).activations
     ranges["logits"] = ranges.pop(simulation.layers[-1])
     for layer in simulation.layers:
-        ranges[f"{layer}/kernel"] = by[_is_per_channel(model.get_layer(layer), settings)].kernels[layer]
+        per_channel = _is_per_channel(model.get_layer(layer), settings)
+        network = simulation.quantized(settings.weight_bits, None, per_channel=per_channel, weight_method=method)
+        ranges[f"{layer}/kernel"] = network.kernels[layer]
     return ranges
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
-    """Return the grids of a network with quantizers, by tensor: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``.
+    """Return the grids by tensor, ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of an evaluation now."""
 
-    Those that an evaluation would use now: tfmot's ``LastValueQuantizer`` looks at a kernel before each step moves it.
-    """
-    ranges = {}
-    for tensor, (bits, variables) in _quantizers(model).items():
-        is_kernel, values = tensor.endswith("/kernel"), {name: v.numpy() for name, v in variables.items()}
-        if "log" in values:
-            step = np.exp(RATE * values["log"])
-            ranges[tensor] = QuantParams(step, np.zeros(step.shape, int), _step_spec(bits, is_kernel, step.ndim == 1))
-        else:
-            spec = _step_spec(bits, True, values["max"].ndim == 1) if is_kernel else QuantSpec(bits, signed=False)
-            ranges[tensor] = params_from_range(values["min"], values["max"], spec)
-    return ranges
+    def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
+        if "log" not in values:
+            return params_from_range(values["min"].numpy(), values["max"].numpy(), spec)
+        step = np.exp(RATE * values["log"].numpy())
+        return QuantParams(step, np.zeros(step.shape, int), spec)
+
+    return {tensor: grid(spec, **variables) for tensor, (spec, variables) in _quantizers(model).items()}
 
 
 def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -> None:
@@ -393,30 +382,24 @@ def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -
             variable.assign(values[name])
 
 
-def _quantizers(model: "keras.Sequential") -> dict[str, tuple[int, dict[str, tf.Variable]]]:
-    """Return for every tensor its bits, and ``log`` of its learned step, or ``min`` and ``max`` of its range."""
-    found = {}
+def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[str, tf.Variable]]]:
+    """Return for every tensor its kind of grid, and ``log`` of its step, or ``min`` and ``max`` of its range."""
+    found, eight_bits = {}, QuantSpec(8, signed=False)
     for layer in model.layers:
         name, config = layer.name.removeprefix("quant_"), getattr(layer, "quantize_config", None)
+        tensors = {layer.name: ("image", eight_bits)}
         if isinstance(config, LayerConfig):
             tensors = {
-                "kernel": (f"{name}/kernel", config.weight_bits),
-                "post_activation": (name, config.activation_bits),
-                "pre_activation": ("logits", 8),
+                "kernel": (f"{name}/kernel", config.kernel),
+                "post_activation": (name, config.output),
+                "pre_activation": ("logits", eight_bits),
             }
-        else:
-            tensors = {layer.name: ("image", 8)}
         for variable in layer.weights:
             part, _, what = variable.name.split("/")[-1].removesuffix(":0").rpartition("_")
             if part in tensors:
-                tensor, bits = tensors[part]
-                found.setdefault(tensor, (bits, {}))[1][what] = variable
+                tensor, spec = tensors[part]
+                found.setdefault(tensor, (spec, {}))[1][what] = variable
     return found
-
-
-def _step_spec(bits: int, signed: bool, per_channel: bool) -> QuantSpec:
-    """Return the grid of a kernel, as LiteRT has it, or of what ReLU returns."""
-    return QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
 
 
 def _is_per_channel(layer, settings: Settings) -> bool:

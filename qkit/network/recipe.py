@@ -1,16 +1,12 @@
-"""What the two networks are made of, how they are trained, and what else is known of them without TensorFlow.
+"""What the two networks are made of, how they are trained, and what else is known of them without TensorFlow."""
 
-``shallow`` is Conv32-Pool-Dense10 and ``deep`` is Conv32-Pool-Conv64-Pool-Dense128-Dense10, as in the articles
-that the course grew from.
-"""
-
-import contextlib
 import logging
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +15,7 @@ import numpy as np
 
 from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, data_home, key, read_arrays
+from qkit.numeric import QuantParams, quantize
 
 VERSION = 1
 """Goes up when the same settings train other weights: then all networks are trained again."""
@@ -58,16 +55,16 @@ def layers_of(name: str) -> tuple[tuple[str, int], ...]:
 
 
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
-    """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer.
+    """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer. Taught in notebook 03, section 2.
 
-    Where it has been trained before they are only read, and TensorFlow is not loaded: that saves its seconds
-    and its 500 MB. Else :func:`qkit.network.trained` trains it. Taught in notebook 03, section 2.
+    Where it has been trained before they are only read, without TensorFlow: that saves its seconds and its 500 MB. Else
+    :func:`qkit.network.trained` trains it.
     """
     path = kept_path(name, digits, seed)
     like = [np.empty(shape, np.float32) for kernel in KERNELS[name].values() for shape in (kernel, kernel[-1:])]
     try:
         arrays = read_arrays(path)
-        check_like(arrays, arrays_like(like, EPOCHS), name)
+        check_like(arrays, to_keep(like, dict.fromkeys(CURVES, np.empty(EPOCHS))), name)
         weights = [arrays[f"weight/{place}"] for place in range(len(like))]
     except (OSError, ValueError):
         from qkit.network import trained
@@ -84,18 +81,19 @@ def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) ->
     return data_home() / "networks" / f"{name}-{made_from}.npz"
 
 
-def arrays_like(weights: list[np.ndarray], epochs: int) -> Arrays:
-    """Return arrays with the names, shapes and types of what is kept of a network: these weights, and its curves.
+def to_keep(weights: Sequence[np.ndarray], curves: Mapping[str, Sequence[float]]) -> Arrays:
+    """Return the arrays that are kept of a network.
 
     Weights are named by place: the names that Keras and tfmot give count the models made before.
     """
-    like = {f"weight/{place}": array for place, array in enumerate(weights)}
-    return like | {f"curve/{curve}": np.empty(epochs) for curve in CURVES}
+    kept = {f"weight/{place}": array for place, array in enumerate(weights)}
+    return kept | {f"curve/{curve}": np.array(numbers) for curve, numbers in curves.items()}
 
 
-def as_input(images: np.ndarray) -> np.ndarray:
-    """Turn grey levels (n, 28, 28), 0 to 255, into what the networks take: float32 (n, 28, 28, 1), 0 to 1."""
-    return images[..., None].astype(np.float32) / 255
+def as_input(images: np.ndarray, grid: QuantParams | None = None) -> np.ndarray:
+    """Turn grey levels (n, 28, 28) into what a network takes (n, 28, 28, 1): float32 from 0 to 1, or their integers."""
+    levels = np.arange(256, dtype=np.float32) / 255
+    return (levels if grid is None else quantize(levels, grid))[images][..., None]
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
@@ -112,14 +110,20 @@ def check_images(images: np.ndarray) -> np.ndarray:
 def input_batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Check the images, and turn them :func:`as_input`, so many at a time."""
     images = check_images(images)
-    for start in range(0, len(images), size):
-        yield as_input(images[start : start + size])
+    return (as_input(images[start : start + size]) for start in range(0, len(images), size))
+
+
+def check_names(names: Iterable[str], known: Collection[str], what: str = "is no layer") -> None:
+    """Refuse a name that is not known (ValueError); the message begins ``there is no layer 'conv3'``."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there {what} {name!r}; there are {', '.join(known)}")
 
 
 _ONE_AT_A_TIME = threading.RLock()
 
 
-@contextlib.contextmanager
+@contextmanager
 def quiet() -> Iterator[None]:
     """Hide warnings, log messages, and what C++ code writes to standard error past Python; exceptions pass."""
     # All of these belong to the whole process.

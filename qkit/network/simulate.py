@@ -1,15 +1,15 @@
 """Quantization tried out before conversion: any number of bits, any way to choose scales, layer by layer.
 
 Weights stand on symmetric grids without the lowest integer, activations on asymmetric ones: as in LiteRT's int8 files.
-Between two layers all numbers are on their grids, where halves are rounded up. Within a layer, sums and biases are
-float32; an int8 file has int32 there, which is no coarser.
+Between two layers all numbers are on their grids, halves rounded up. Within a layer, sums and biases are float32; an
+int8 file has int32 there, which is no coarser.
 
-Everything that quantization changes is an input of one pass through the network: kernels, scales, whether a layer is
-quantized at all. So TensorFlow compiles it once, and a slider can move all of them without compiling again.
+All that quantization changes is an input of one pass through the network: kernels, scales, whether a layer is
+quantized at all. So TensorFlow compiles it once, and no slider makes it compile again.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -18,24 +18,14 @@ import numpy as np
 
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
-from qkit.network.recipe import Weights, input_batches
-from qkit.numeric import (
-    Accuracy,
-    Histogram,
-    QuantParams,
-    QuantSpec,
-    Range,
-    fake_quantize,
-    histogram_of,
-    params_from_range,
-    range_of,
-    thresholds,
-)
+from qkit.network.recipe import Weights, check_names, input_batches
+from qkit.numeric import Accuracy, QuantParams, QuantSpec, fake_quantize, params_from_range, thresholds
+from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 
 VERSION = 1
 """Goes up when the same network, images and settings give other grids or other answers."""
 BATCH = 250
-"""Images at a time: few enough that what one layer writes is still in the cache when the next one reads it."""
+"""Images at a time: what one layer writes is still in the cache when the next one reads it."""
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
@@ -46,20 +36,12 @@ Method = Callable[..., thresholds.Threshold]
 class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
 
-    What the model has learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot
-    be simulated. Taught in notebook 05, section 8.
+    The ``calibration_images``, uint8 (n, 28, 28), are training images, never the test images. What the model has
+    learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot be simulated.
+    Taught in notebook 05, section 8.
 
-    Parameters
-    ----------
-    calibration_images : ndarray of uint8, shape (n, 28, 28)
-        For the ranges of the activations; training images, never the test images.
-
-    Attributes
-    ----------
-    layers : tuple of str, the layers with weights
-    histograms : dict of str to Histogram
-        The magnitudes of the image, and of each of these layers' outputs (before the pool); of the last one, of its
-        logits, which softmax gets.
+    ``layers`` are those with weights. ``histograms`` are of the magnitudes of the image and of these layers' outputs
+    (before the pool); of the last one, of its logits, which softmax gets.
     """
 
     def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
@@ -86,29 +68,23 @@ class Simulation:
     ) -> "QuantizedNetwork":
         """Return the network at these settings; a ValueError, if there is no such layer or number of bits.
 
-        Image and logits have 8 bits, and grids that span all that was seen. Few bits there would measure something
-        else: two equal logits have no larger one.
-
-        Parameters
-        ----------
-        weight_bits, activation_bits : int or None
-            From 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float.
-        per_channel : bool
-            A scale for every output channel of a kernel, or one for all.
-        weight_method, activation_method : function
-            How thresholds are chosen: one of :mod:`qkit.numeric.thresholds`, or one of yours.
-        in_float : tuple of str
-            Layers whose weights and output stay in float; ``"image"`` can be among them.
+        Bits go from 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float. Else
+        image and logits have 8 bits, and grids that span all that was seen: two equal logits have no larger one, so few
+        bits there would measure something else. ``per_channel``, every output channel of a kernel has a scale. Methods
+        choose thresholds: those of :mod:`qkit.numeric.thresholds`, or one of yours. ``in_float`` names layers whose
+        weights and output stay in float; ``"image"`` can be among them.
         """
-        _check_names(in_float, self.histograms)
+        check_names(in_float, self.histograms)
         kernels, activations = {}, {}
-        if weight_bits is not None:
-            how = weight_bits, weight_method, per_channel
-            kernels = {name: self._kernel_params(name, *how) for name in self.layers if name not in in_float}
-        if activation_bits is not None:
-            chosen = dict.fromkeys(self.histograms, (activation_bits, activation_method))
-            chosen |= dict.fromkeys(("image", self.layers[-1]), (8, thresholds.minmax))
-            activations = {n: self._activation_params(n, *how) for n, how in chosen.items() if n not in in_float}
+        for name in self.histograms:
+            if name in in_float:
+                continue
+            if weight_bits is not None and name in self.layers:
+                kernels[name] = self._kernel_params(name, weight_bits, weight_method, per_channel)
+            if activation_bits is not None:
+                is_end = name in ("image", self.layers[-1])
+                how = (8, thresholds.minmax) if is_end else (activation_bits, activation_method)
+                activations[name] = self._activation_params(name, *how)
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
@@ -128,10 +104,9 @@ class Simulation:
 class QuantizedNetwork:
     """A network, and the grids that its numbers stand on.
 
-    ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` hold, by
-    layer, the grids of kernels and of outputs; ``"image"`` has an output too, and that of the last layer is what
-    softmax gets. Whatever has no grid stays in float. A grid of no such layer, or of activations per channel, is a
-    ValueError.
+    ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` are grids of
+    kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets. What
+    has no grid stays in float. A grid of no such layer, or of activations per channel, is a ValueError.
     """
 
     plan: tuple["LayerPlan", ...]
@@ -140,8 +115,8 @@ class QuantizedNetwork:
     activations: Mapping[str, QuantParams]
 
     def __post_init__(self) -> None:
-        _check_names(self.kernels, self.weights)
-        _check_names(self.activations, ["image", *(layer.name for layer in self.plan)])
+        check_names(self.kernels, self.weights)
+        check_names(self.activations, ["image", *(layer.name for layer in self.plan)])
         for name, params in self.activations.items():
             if params.spec.axis is not None:
                 raise ValueError(f"activations are quantized per tensor, got parameters per channel for {name!r}")
@@ -162,11 +137,7 @@ class QuantizedNetwork:
         return tf.nn.softmax(last).numpy() if self.plan[-1].activation == "softmax" else last
 
     def measure(self, images: np.ndarray, labels: np.ndarray, in_float: list | None = None) -> "Measured":
-        """Compare the network with the float one on ``images`` (n, 28, 28), whose ``labels`` (n,) are known.
-
-        ``in_float`` are the float network's :meth:`outputs` for these images: half of the time, for who measures them
-        often.
-        """
+        """Compare with the float network; to give its :meth:`outputs` for these ``images`` saves half of the time."""
         in_float = in_float or QuantizedNetwork(self.plan, self.weights, {}, {})._passes(images)
         energies, answers = 0, []
         for floats, quantized in zip(in_float, self._passes(images), strict=True):
@@ -207,9 +178,9 @@ class QuantizedNetwork:
 class Measured:
     """A quantized network beside the float one, on the same images.
 
-    ``changed`` images the two answer differently: a right answer that is now wrong, and a wrong one that is now right,
-    cancel in the accuracy, but not here. ``energies`` are, of the image and of the output of each layer with weights,
-    half the sum of the float numbers' squares, and half that of the differences' squares.
+    ``changed`` images the two answer differently: right answers that are now wrong, and wrong ones that are now right,
+    cancel in the accuracy, but not here. ``energies`` are, by tensor, half the sum of the float numbers' squares, and
+    half that of the differences' squares.
     """
 
     accuracy: Accuracy
@@ -219,16 +190,15 @@ class Measured:
 
     @property
     def sqnr(self) -> dict[str, float]:
-        """The SQNR in dB of the image, and of what each layer hands on, errors of the layers before it included.
+        """The SQNR in dB of the image and of each layer's output, with the errors of the layers before it.
 
-        After the pool, where there is one; of the last layer, what softmax gets. Infinite where only the rounding of
-        float32 is left.
+        After the pool; of the last layer, what softmax gets. Infinite where only the rounding of float32 is left.
         """
-        found = {}
-        for name, (signal, noise) in self.energies.items():
-            exact = noise <= signal * 2.0**-46
-            found[name] = np.inf if exact else float(10 * np.log10(signal / noise)) if signal else -np.inf
-        return found
+        with np.errstate(divide="ignore"):
+            return {
+                name: np.inf if noise <= signal * 2.0**-46 else float(10 * np.log10(signal / noise))
+                for name, (signal, noise) in self.energies.items()
+            }
 
     def merge(self, other: "Measured") -> "Measured":
         """Return what both together measure, on other images each."""
@@ -243,11 +213,10 @@ class Measured:
 def predict_quantized(
     model: keras.Sequential, images: np.ndarray, activations: Mapping[str, QuantParams]
 ) -> np.ndarray:
-    """Return the answers, float32 (n, 10), with the outputs of some layers fake-quantized.
+    """Return the answers, float32 (n, 10), with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
 
-    ``images`` are uint8 (n, 28, 28); ``activations`` hold parameters, per tensor, by layer or for ``"image"``. The
-    output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of numbers,
-    so the largest one stays the largest. Taught in notebook 04, section 8.
+    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
+    numbers, so the largest one stays the largest. Taught in notebook 04, section 8.
     """
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
@@ -258,8 +227,7 @@ def activation_histograms(
     """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
 
     ``images`` are uint8 (n, 28, 28); with ``magnitude`` absolute values are counted. Layers go from ``"image"``, the
-    input, to the output; ``flatten``, which changes no number, is left out. How the images are cut into batches matters
-    no more than the last digit of a sum does.
+    input, to the output; ``flatten``, which changes no number, is left out.
     """
     ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
@@ -274,13 +242,13 @@ def activation_histograms(
 def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
 
-    A channel whose peak is 0 after ReLU is dead: nothing in these images wakes it. Taught in notebook 03, section 4.
+    A peak of 0 after ReLU is a dead channel: nothing in these images wakes it. Taught in notebook 03, section 4.
     """
     return _observed(model, images, "channels", lambda name, x: x.reshape(-1, x.shape[-1]).max(axis=0), np.maximum)
 
 
 class LayerPlan(NamedTuple):
-    """What a layer does, without its numbers."""
+    """What a layer does, without its numbers. ``kind`` is its class in Keras."""
 
     name: str
     kind: str
@@ -314,7 +282,7 @@ def weights_of(model: keras.Sequential) -> dict[str, Weights]:
 
 
 def grid_row(grid: QuantParams | None) -> np.ndarray:
-    """Return the step of a grid, and its lowest and highest multiple, float32 (3,); zeros where there is none."""
+    """Return the step of a grid, and its lowest and highest multiple, float32 (3,); zeros for none."""
     if grid is None:
         return np.zeros(3, np.float32)
     ends = grid.spec.qmin - grid.zero_point, grid.spec.qmax - grid.zero_point
@@ -334,27 +302,18 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     """Return the pass through these layers, compiled.
 
-    It takes images (n, 28, 28, 1) from 0 to 1, the weights by layer, and the :func:`grid_row` of ``"image"`` and of
-    every layer. It returns the image and the output of every layer with weights: what the next one of them gets, after
-    the pool if one follows; of the last one, what softmax gets.
+    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer. It
+    returns the image and the output of every layer with weights: after the pool, and of the last, what softmax gets.
     """
 
     @tf.function(reduce_retracing=True)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
-        x, waiting = on_grid(images, grids[0]), []
+        x = on_grid(images, grids[0])
         outputs = [x]
-        for place, layer in enumerate(plan, start=1):
+        for layer, grid in zip(plan, tf.unstack(grids)[1:], strict=True):
             if layer.name in weights:
                 outputs.append(x)
-            x = _apply(layer, x, weights.get(layer.name))
-            waiting.append(grids[place])
-            # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
-            # pool the result is the same, and there are four times fewer numbers to quantize.
-            if place == len(plan) or plan[place].kind != "MaxPooling2D":
-                for row in waiting:
-                    x = on_grid(x, row)
-                waiting.clear()
-            outputs[-1] = x
+            outputs[-1] = x = on_grid(_apply(layer, x, weights.get(layer.name)), grid)
         return outputs
 
     return forward
@@ -379,18 +338,12 @@ def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: C
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
     probe = keras.Model(model.inputs, layers)
     batches = input_batches(images, BATCH)
-    for batch in progress(batches, total=-(-len(images) // BATCH), description=what, unit=" batches"):
+    for batch in progress(batches, total=-(-len(images) // BATCH), desc=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):
             here = measure(name, np.asarray(outputs[name]))
             found[name] = merge(found[name], here) if name in found else here
     return found
-
-
-def _check_names(names: Iterable[str], there_are: Iterable[str]) -> None:
-    for name in names:
-        if name not in there_are:
-            raise ValueError(f"there is no layer {name!r}; there are {', '.join(there_are)}")
 
 
 def _in_words(grid: QuantParams | None) -> str:

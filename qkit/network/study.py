@@ -1,16 +1,16 @@
 """PTQ against QAT as an experiment: every network, method, number of bits and seed is measured once, and kept.
 
-Everything starts from the same trained networks and ends on the same test images; the methods that train go on for
-the same number of steps. What is kept are the answers, image by image: so any two methods can be compared on the
-images where they differ.
+All start from the same trained networks and end on the same test images; methods that train take the same number of
+steps. The answers are kept image by image, so that any two methods can be compared on the images where they differ.
 """
 
 import contextlib
 import io
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import astuple, dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -33,16 +33,16 @@ PTQ = {"PTQ MinMax": thresholds.minmax, "PTQ MSE": thresholds.mse}
 QAT = {"QAT plain": "plain", "QAT LSQ": "lsq"}
 TRAINING = ("float, tuned", *QAT)
 METHODS = ("float", "float, tuned", *PTQ, *QAT)
-"""What turns a trained network into answers for the test images. ``float, tuned`` is the control: training goes on
-with the images and for the steps of QAT, but without quantization: nobody shall take the gain of more training for
-QAT's. (Its learning rate is QAT's at 8 bits; at 4 and fewer QAT has a higher one.)"""
+"""What turns a trained network into answers. ``float, tuned`` is the control: it trains on with QAT's images and for as
+many steps, but without quantization, so that nobody takes the gain of more training for QAT's. (Its learning rate is
+QAT's at 8 bits; at 4 and fewer QAT has a higher one.)"""
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
     """One thing to measure: a ``network``, quantized by a ``method`` to so many bits, from the training with ``seed``.
 
-    Bits go from 2 to 8, and methods that leave the network in float have 32. A ValueError, if something is unknown.
+    Bits go from 2 to 8, or are 32 where the network stays in float. A ValueError, if something is unknown.
     """
 
     network: str
@@ -78,22 +78,18 @@ def cells(
     seeds: Iterable[int] = (0,),
 ) -> list[Cell]:
     """Return all combinations, each once. ``bits`` are those of weights and activations, or pairs of both."""
-    in_float, pairs = (FLOAT_BITS, FLOAT_BITS), [np.broadcast_to(each, 2).tolist() for each in bits]
     every = [
-        Cell(network, method, *pair, seed)
-        for network, method in product(networks, methods)
-        for pair in ([in_float] if method.startswith("float") else pairs)
-        for seed in seeds
+        Cell(network, method, *np.broadcast_to(FLOAT_BITS if method.startswith("float") else each, 2), seed)
+        for network, method, each, seed in product(networks, methods, bits, seeds)
     ]
     return list(dict.fromkeys(every))
 
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured.
+    """What was measured: the ``labels`` (n,) of the test images, the digits ``predicted`` (n,), and the ``seconds``.
 
-    ``labels`` (n,) are those of the test images, ``predicted`` (n,) the digits that these were taken for, both uint8,
-    and ``seconds`` what it took from the trained float network on, more training included.
+    The seconds go from the trained float network on, more training included.
     """
 
     labels: np.ndarray
@@ -111,10 +107,10 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Return a row for every cell: itself, ``accuracy``, ``low`` and ``high`` of its 95 % interval, ``seconds``."""
         rows = []
-        for cell in self.predicted:
-            accuracy, seconds = self.accuracy(cell), self.seconds[cell]
+        for cell, seconds in self.seconds.items():
+            accuracy = self.accuracy(cell)
             low, high = accuracy.interval
-            rows.append({**vars(cell), "accuracy": accuracy.value, "low": low, "high": high, "seconds": seconds})
+            rows.append(vars(cell) | {"accuracy": accuracy.value, "low": low, "high": high, "seconds": seconds})
         return pd.DataFrame(rows)
 
     def claims(self, pairs: Iterable[tuple[Cell, Cell]], level: float = 0.05) -> pd.DataFrame:
@@ -123,9 +119,9 @@ class Results:
         Every test has its chance to show a "difference" where there is none; Holm's rule (:func:`qkit.numeric.holm`)
         says which of all these differences stand. Taught in notebook 08, section 4.
 
-        Returns a row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``. ``gain``: the
-        accuracy of the second minus that of the first; ``p``: of McNemar's test; ``stands``: bool; ``verdict``:
-        ``"shown"``, ``"not shown"``, or ``"wrong here"`` where the opposite stands; ``in words``.
+        A row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy;
+        ``p`` of McNemar's test; whether it ``stands``; ``verdict``: ``"shown"``, ``"not shown"``, or ``"wrong here"``
+        where the opposite stands; ``in words``.
         """
         pairs = list(pairs)
         compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
@@ -149,30 +145,18 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     start new processes (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a
     fork. A Dask cluster's is ``client.get_executor()``; its machines must see the file of the digits.
     """
-    cells = list(cells)
-    found = {}
-    with progress(total=len(cells), description="study", unit=" cells") as bar:
-        if executor is None:
-            for cell in cells:
-                bar.set_postfix_str(str(cell))
-                found[cell] = measure(cell, digits, images)
-                bar.update(1)
-        else:
-            futures = {executor.submit(measure, cell, digits, images): cell for cell in cells}
-            try:
-                for future in as_completed(futures):
-                    cell = futures[future]
-                    # A machine of a cluster keeps its results on its own disk; here they are kept again.
-                    found[cell] = _kept(cell, digits, images, future.result)
-                    bar.update(1)
-            finally:
-                for future in futures:
-                    future.cancel()
-    return Results(
-        digits.y_test,
-        {cell: found[cell]["predicted"] for cell in cells},
-        {cell: float(found[cell]["seconds"]) for cell in cells},
-    )
+    cells, results = list(cells), Results(digits.y_test, {}, {})
+    everywhere = map if executor is None else executor.map
+    each = everywhere(partial(measure, digits=digits, images=images), cells)
+    with progress(total=len(cells), desc="study", unit=" cells") as bar:
+        for cell, arrays in zip(cells, each, strict=True):
+            if executor:
+                # A machine of a cluster keeps its results on its own disk; here they are kept again.
+                arrays = _kept(cell, digits, images, partial(dict, arrays))
+            results.predicted[cell], results.seconds[cell] = arrays["predicted"], float(arrays["seconds"])
+            bar.set_postfix_str(str(cell))
+            bar.update()
+    return results
 
 
 def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:

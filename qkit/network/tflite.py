@@ -4,33 +4,27 @@ The file is a FlatBuffer: its numbers lie in it as they lie in memory. So the ar
 ``bytearray`` can be written to, and that changes the file. LiteRT's schema reads it; TensorFlow is not needed.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from qkit.numeric import QuantParams, QuantSpec, quantize
+from qkit.numeric import QuantParams, QuantSpec
 
-Grids = Mapping[str, QuantParams]
 WEIGHTED = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 ROLES = {"CONV_2D": ("weights", "bias"), "FULLY_CONNECTED": ("weights", "bias"), "RESHAPE": ("shape",)}
 """What an operator takes beside the numbers that flow through the network."""
 ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
 """The lowest and the highest of each type; of any other, such as the int32 of biases, it is 0."""
-SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
-"""Operators that hand on integers, or means of integers, as they are: their output has the scale of their input."""
-ANY_SCALE = "CONV_2D", "FULLY_CONNECTED", "SOFTMAX", "ADD", "MEAN"
-"""Operators that LiteRT computes with whatever scales the file has; the biases of the first two depend on them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """One tensor of the file: its place there, TensorFlow's name for it, if any, and what it holds.
 
-    ``scale`` (float32) and ``zero_point`` (int64) are arrays of one number, or of one a channel; empty, if it is not
-    quantized. ``data`` (uint8) are the bytes that are stored: none for what is computed when the network runs.
+    ``scale`` (float32) and ``zero_point`` (int64) have one number, or one a channel; none, if it is not quantized.
+    ``data`` (uint8) are the bytes that are stored: none for what is computed when the network runs.
     """
 
     index: int
@@ -63,9 +57,9 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """One step of the computation: ``kind``, such as ``CONV_2D``, what it takes, and what it returns.
+    """One step of the computation: ``kind``, such as ``CONV_2D``, what it takes and returns, what is computed last.
 
-    ``activation``, such as ``RELU`` or ``NONE``, is part of it. ``options`` has what else the schema knows of it.
+    ``activation`` is ``NONE``, ``RELU`` or the like; ``options`` has what else the schema knows of it.
     """
 
     kind: str
@@ -85,8 +79,7 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
     """Return the operators of a file, in the order in which they run. Two that share a tensor share the object.
 
     A bias that is left out because it is 0 is not among the inputs. A ValueError, if it is not a .tflite file, is
-    damaged or cut off. LiteRT believes what it reads: one wrong byte, such as one of a zero-point, could end the
-    process.
+    damaged or cut off. (LiteRT believes what it reads: one wrong byte of a zero-point could end the process.)
     """
     schema, magic = import_litert("schema_py_generated"), bytes(content[4:8])
     if magic != b"TFL3":
@@ -103,9 +96,9 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
 def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     """Return the tensors by layer and role, in the order of the computation.
 
-    The layers are those of the Keras network, and ``image``. The roles are ``weights``, ``bias``, ``output``, and
-    ``logits`` for what the softmax of the last layer takes. Float16 weights come with what they are turned into
-    when the file is loaded: ``weights, as float32``.
+    The layers are those of Keras, and ``image``. The roles are ``input``, ``weights``, ``bias``, ``output``, and
+    ``logits`` for what the last softmax takes. Float16 weights come with what they are turned into when the file is
+    loaded: ``weights, as float32``.
     """
     widened = [step for step in operators if step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0]
     stored = {step.output: step.inputs[0] for step in widened}
@@ -124,52 +117,6 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
             found[layer, role] = tensor
         found[layer, "output"] = step.output
     return found
-
-
-def on_input_grid(images: np.ndarray, grid: QuantParams | None) -> np.ndarray:
-    """Turn grey levels (n, height, width) into what a network takes (n, height, width, 1): floats, or integers."""
-    levels = np.arange(256, dtype=np.float32) / 255
-    return (levels if grid is None else quantize(levels, grid))[images][..., None]
-
-
-def with_scales(content: bytes, layers: Mapping[str, list[np.ndarray]], activations: Grids, weights: Grids) -> bytes:
-    """Return the file with other scales and zero-points, weights and biases quantized anew with them.
-
-    Parameters and errors are those of :func:`qkit.network.deploy`; ``layers`` are the float kernels and biases by name.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        activations, weights = (
-            {name: QuantParams(np.float32(p.scale), p.zero_point, p.spec) for name, p in grids.items()}
-            for grids in (activations, weights)
-        )
-    changed = bytearray(content)
-    operators = read_operators(changed)
-    for step in operators:
-        if step.kind not in (*SAME_SCALE, *ANY_SCALE):
-            raise ValueError(f"{step.layer} is a {step.kind}, and the scales of such a network cannot be changed here")
-    _lay_grids(operators, activations)
-    steps = {step.layer: step for step in operators if step.kind in WEIGHTED}
-    _refuse_unknown(weights, steps, "weights")
-    for layer, step in steps.items():
-        inputs, kernel, *q_bias = step.inputs
-        real_kernel, *real_bias = layers.get(layer, [np.zeros(0)])
-        real_bias = real_bias[0] if real_bias else np.zeros(kernel.shape[0])
-        if np.moveaxis(real_kernel, -1, 0).shape != kernel.shape or not all(
-            np.all(np.abs(real_bias - bias.scale * bias.values) <= bias.scale) for bias in q_bias
-        ):
-            raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
-        if layer in weights:
-            _store_kernel(layer, real_kernel, weights[layer], kernel)
-        for bias in q_bias:
-            bias.scale[:] = inputs.scale * kernel.scale
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                steps_of_bias = np.rint(real_bias / bias.scale.astype(np.float64))
-            if not np.all(np.abs(steps_of_bias) < 2**31):
-                raise ValueError(
-                    f"the bias of {layer} does not fit into int32 at scales as small as {bias.scale.min():g}"
-                )
-            bias.values[:] = steps_of_bias
-    return bytes(changed)
 
 
 def import_litert(module: str):
@@ -235,52 +182,3 @@ def _check(step: Operator) -> None:
     wanted = "int32", (len(step.output.shape),)
     if step.kind == "RESHAPE" and any((shape.dtype, shape.shape) != wanted for shape in step.inputs[1:]):
         raise ValueError(f"{step.output.name} has shape {step.output.shape}, but is told another one")
-
-
-def _lay_grids(operators: list[Operator], activations: Grids) -> None:
-    fixed = [step.output for step in operators if step.kind == "SOFTMAX"]
-    names = {
-        "logits" if role == "logits" else layer: tensor
-        for (layer, role), tensor in named_tensors(operators).items()
-        if role in ("input", "output", "logits") and tensor not in fixed
-    }
-    if (dtype := names["image"].dtype) != "int8":
-        raise ValueError(f"only a network converted to int8 can take other scales, this one takes {dtype}")
-    _refuse_unknown(activations, names, "outputs to quantize")
-    origin = {tensor: tensor for tensor in names.values()}
-    for step in operators:
-        if step.kind in SAME_SCALE:
-            origin[step.output] = origin[step.inputs[0]]
-    laid = {}
-    for name, params in activations.items():
-        spec = params.spec
-        if spec.bits != 8 or spec.narrow_range or spec.axis is not None:
-            raise ValueError(f"outputs need all 256 integers of 8 bits, and one scale; got for {name} {params}")
-        grid = params.scale, params.zero_point - (0 if spec.signed else 128)
-        if laid.setdefault(origin[names[name]], grid) != grid:
-            raise ValueError(f"{name} has the scale of the layer before it, and that is given another one")
-    for tensor, source in origin.items():
-        if source in laid:
-            tensor.scale[:], tensor.zero_point[:] = laid[source]
-
-
-def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
-    spec = params.spec
-    if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
-        raise ValueError(
-            f"weights need int8 in the file, and signed, symmetric integers from -127 at the lowest (narrow_range); "
-            f"{layer} has {kernel.dtype}, got {params}"
-        )
-    if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
-        raise ValueError(
-            f"{len(kernel.scale)} scales for {layer} cannot become those of {params}: they are one for each index of "
-            "the last axis, in a file converted with per_channel=True"
-        )
-    kernel.values[:] = np.moveaxis(quantize(real, params), -1, 0)
-    kernel.scale[:] = params.scale
-
-
-def _refuse_unknown(params: Grids, known: Iterable[str], what: str) -> None:
-    for name in params:
-        if name not in known:
-            raise ValueError(f"there are no {what} called {name!r}; there are {', '.join(known)}")

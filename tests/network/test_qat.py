@@ -73,14 +73,18 @@ def step_and_data(bits, signed, per_channel):
     return (x if signed else x.clip(0)), step
 
 
-def learned(x, step, bits, signed, per_channel):
-    return LearnedStep(bits, signed, per_channel)(x, True, {"log": tf.math.log(step) / RATE})
+def spec_of(bits, signed, per_channel):
+    return QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
+
+
+def learned(x, step, *case):
+    return LearnedStep(spec_of(*case))(x, True, {"log": tf.math.log(step) / RATE})
 
 
 def test_learned_steps_quantize_as_numpy_does():
     for bits, signed, per_channel in CASES:
         x, step = step_and_data(bits, signed, per_channel)
-        spec = QuantSpec(bits, signed, symmetric=True, narrow_range=signed, axis=-1 if per_channel else None)
+        spec = spec_of(bits, signed, per_channel)
         params = params_from_range(step * spec.qmin, step * spec.qmax, spec)
         found = learned(tf.constant(x), tf.constant(step), bits, signed, per_channel)
         np.testing.assert_allclose(found, fake_quantize(x, params, "half_up"), rtol=1e-5, atol=1e-6)

@@ -11,7 +11,6 @@ import pytest
 
 from qkit import QuantSpec, fake_quantize, params_from_data, params_from_range
 from qkit.network import (
-    Measured,
     QuantizedNetwork,
     Simulation,
     activation_histograms,
@@ -25,7 +24,7 @@ from qkit.network import (
 )
 from qkit.network.backend import keras, tf
 from qkit.network.recipe import as_input
-from qkit.network.simulate import CHANNEL_BINS, compiled, grid_row, on_grid, plan_of, weights_of
+from qkit.network.simulate import CHANNEL_BINS, Measured, compiled, grid_row, on_grid, plan_of, weights_of
 from qkit.numeric import Accuracy, histogram_of, mse, sqnr_db, thresholds
 from qkit.show import explorers
 
