@@ -308,12 +308,20 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
 
     @tf.function(reduce_retracing=True)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
-        x = on_grid(images, grids[0])
+        x, waiting = on_grid(images, grids[0]), []
         outputs = [x]
-        for layer, grid in zip(plan, tf.unstack(grids)[1:], strict=True):
+        for place, layer in enumerate(plan, start=1):
             if layer.name in weights:
                 outputs.append(x)
-            outputs[-1] = x = on_grid(_apply(layer, x, weights.get(layer.name)), grid)
+            x = _apply(layer, x, weights.get(layer.name))
+            waiting.append(grids[place])
+            # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
+            # pool the result is the same, and there are four times fewer numbers to quantize.
+            if place == len(plan) or plan[place].kind != "MaxPooling2D":
+                for row in waiting:
+                    x = on_grid(x, row)
+                waiting.clear()
+            outputs[-1] = x
         return outputs
 
     return forward
