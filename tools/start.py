@@ -170,8 +170,7 @@ def store(words):
 def book(words):
     """Render the notebooks, as they are stored, to book/*.html."""
     install(LEARNER)
-    pages = [str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    hand_over(["-m", "nbconvert", "--to", "html", "--output-dir", str(ROOT / "book")] + pages + words)
+    hand_over(["-m", "nbconvert", "--config", str(ROOT / "tools/book/config.py")] + words)
 
 
 COMMANDS = {command.__name__: command for command in (lab, check, test, notebooks, store, book)}

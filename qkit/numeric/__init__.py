@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["curves", "thresholds"],
+    submodules=["curves", "fixed_point", "integer_layers", "thresholds"],
     submod_attrs={
         "accuracy": ["Accuracy", "Paired", "holm"],
         "affine": [
@@ -18,32 +18,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "straight_through",
         ],
         "errors": ["mse", "share_clipped", "sqnr_db"],
-        "fixed_point": [
-            "check_runtime",
-            "FixedPointMultiplier",
-            "quantize_multiplier",
-            "Requantized",
-            "Requantizer",
-            "rescale",
-            "rescale_float32",
-            "rescale_float64",
-            "rounded_once",
-            "Runtime",
-            "RUNTIMES",
-        ],
+        "fixed_point": ["FixedPointMultiplier", "quantize_multiplier", "rescale", "RUNTIMES"],
         "histogram": ["Histogram", "histogram_of", "Range", "range_of", "Samples"],
-        "integer_layers": [
-            "Convolution",
-            "Dense",
-            "Dequantize",
-            "Layer",
-            "MaxPool",
-            "Quantize",
-            "Reshape",
-            "Shift",
-            "Softmax",
-            "Trace",
-        ],
+        "integer_layers": ["Convolution", "Dense"],
         "thresholds": ["Threshold"],
     },
 )

@@ -12,7 +12,7 @@ class Accuracy:
     """``correct`` right answers out of ``total``. Taught in notebook 01, section 4.
 
     >>> print(Accuracy.of([3, 1, 4, 1], [3, 1, 4, 2]))
-    75.00% (95 % interval 30.06% to 95.44%, 4 images)
+    75.00 % (95 % interval 30.06 % to 95.44 %, 4 images)
     """
 
     correct: int
@@ -42,12 +42,11 @@ class Accuracy:
         # Here, not above: it takes longer to load than all of qkit, and not every notebook needs it.
         from scipy.stats import binomtest
 
-        interval = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
-        return interval.low, interval.high
+        return binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.value:.2%} (95 % interval {low:.2%} to {high:.2%}, {self.total:,} images)"
+        value, low, high = (f"{100 * share:.2f} %" for share in (self.value, *self.interval))
+        return f"{value} (95 % interval {low} to {high}, {self.total:,} images)"
 
     def __format__(self, spec: str) -> str:
         """Format the share, as in ``f"{accuracy:.2%}"``; without a format, say all."""
@@ -83,9 +82,9 @@ class Paired:
     def p_value(self) -> float:
         """McNemar's exact test: how likely so uneven a split is if neither network is better.
 
-        Images that both get right, or both wrong, say nothing about which is better. Of the others each network
-        should win half: a two-sided binomial test. Source: Q. McNemar, "Note on the sampling error of the difference
-        between correlated proportions or percentages", Psychometrika 12 (1947).
+        Images that both get right, or both wrong, say nothing about which is better. Of the others each should win
+        half: a two-sided binomial test. Source: Q. McNemar, "Note on the sampling error of the difference between
+        correlated proportions or percentages", Psychometrika 12 (1947).
         """
         from scipy.stats import binomtest
 
@@ -105,11 +104,9 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     A test that finds a difference where p is below 0.05 is wrong once in twenty where there is none, so some of many
     tests will be. Holm's rule keeps the chance that any of them is wrong below ``level``: sort the m p-values; the
     smallest must be below ``level / m``, the next below ``level / (m - 1)``, the i-th below ``level / (m + 1 - i)``,
-    until one is not. That one and all after it do not stand.
-
-    Returns an array of bool, shape (m,), in the order of ``p_values``, of which there may be none. Source: S. Holm, "A
-    simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught in
-    notebook 08, section 4.
+    until one is not. That one and all after it do not stand. Returns an array of bool, shape (m,), in the order of
+    ``p_values``. Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979). Taught in notebook 08, section 4.
 
     0.01 is below 0.05 / 3, and 0.04 is not below 0.05 / 2: it does not stand, and 0.045, though below 0.05, neither.
 
@@ -118,17 +115,13 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     """
     p_values = float64s(p_values, "p_values")
     order = np.argsort(p_values)
-    below = p_values[order] < level / np.arange(len(p_values), 0, -1)
-    stands = np.empty(len(p_values), bool)
-    stands[order] = np.logical_and.accumulate(below)
-    return stands
+    stands = np.logical_and.accumulate(p_values[order] < level / np.arange(len(p_values), 0, -1))
+    return stands[np.argsort(order)]
 
 
 def _right(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
-        raise ValueError(
-            f"predicted and labels must be two lists of the same length, got shapes {predicted.shape} and "
-            f"{labels.shape}; probabilities become predictions by .argmax(axis=1)"
-        )
+        got = f"shapes {predicted.shape} and {labels.shape}; probabilities become predictions by .argmax(axis=1)"
+        raise ValueError(f"predicted and labels must be two lists of the same length, got {got}")
     return predicted == labels

@@ -2,18 +2,14 @@
 
     q = clip(round(r / scale) + zero_point, qmin, qmax)        r ≈ scale * (q - zero_point)
 
-:class:`QuantSpec` says how fine the grid is, :class:`QuantParams` where it lies.
+:class:`QuantSpec` says how fine the grid is, :class:`QuantParams` where it lies. Real zero is always exactly on it (its
+integer is the zero-point): padding and ReLU's zeros must cost nothing. Therefore a range is widened until it holds 0,
+and shifted by at most half a step, "nudged", until 0 falls on a grid point. So it misses at most half a step at one
+end, and what lies there is off by no more than rounding is.
 
-Real zero is always exactly on the grid (its integer is the zero-point): padding and ReLU's zeros must cost
-nothing. Therefore a range is widened until it holds 0, and shifted by at most half a step, "nudged", until 0
-falls on a grid point. So it misses at most half a step at one end, and what lies there is off by no more than
-rounding is.
-
-The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit; that of Python
-floats and float64 data is a float64. Everything else is computed in float64.
-
-All functions refuse what cannot be right with a ValueError, or a TypeError where it is no number at all: NaN, infinity,
-masked entries, and arrays whose channels are not those of the parameters.
+The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit. Everything else is
+computed in float64. NaN, infinity, masked entries, and arrays whose channels are not those of the parameters are a
+ValueError, what is no number at all is a TypeError.
 
 Sources: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", arXiv:1712.05877, and the LiteRT 8-bit quantization specification,
@@ -33,7 +29,7 @@ Rounding = Literal["half_even", "half_up", "half_away"]
 
 @dataclass(frozen=True)
 class QuantSpec:
-    """How to quantize: which integers there are, and how many grids.
+    """How to quantize: which integers there are, ``qmin`` to ``qmax``, and how many grids.
 
     LiteRT's activations are ``QuantSpec()``. Its weights are ``QuantSpec(symmetric=True, narrow_range=True,
     axis=...)``, where the axis counts the output channels: the last one of a Keras kernel. Taught in notebook 02,
@@ -43,17 +39,9 @@ class QuantSpec:
     ----------
     bits : int from 2 to 16
     signed : bool, integers around 0 (int8: -128 to 127) or from 0 up (uint8: 0 to 255)
-    symmetric : bool
-        Whether the zero-point is 0. Then the larger side of the range alone sets the scale, and unsigned
-        integers stand for non-negative numbers only.
-    narrow_range : bool
-        Leave the lowest integer out: -127 to 127. A symmetric grid then ends as far below 0 as above.
+    symmetric : bool, zero-point 0: the larger side of the range alone sets the scale, and unsigned is non-negative
+    narrow_range : bool, leave the lowest integer out: a symmetric grid then ends as far below 0 as above
     axis : int or None, one scale and zero-point for each index along this axis, or one pair for the whole tensor
-
-    Attributes
-    ----------
-    qmin, qmax, levels : int, the lowest and the highest integer, and how many there are
-    dtype : the smallest NumPy type that holds them
     """
 
     bits: int = 8
@@ -63,17 +51,12 @@ class QuantSpec:
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        if not (is_integer(self.bits) and 2 <= self.bits <= 16):
-            hint = "; binary networks need another scheme" if self.bits == 1 else ""
-            raise ValueError(f"bits must be an integer from 2 to 16, got {self.bits!r}{hint}")
-        if not (self.axis is None or is_integer(self.axis)):
-            raise ValueError(f"axis must be an integer or None, got {self.axis!r}")
-        object.__setattr__(self, "bits", int(self.bits))  # a NumPy int8 would overflow in 2**bits
+        hint = "; binary networks need another scheme" if self.bits == 1 else ""
+        object.__setattr__(self, "bits", whole(self.bits, "bits", 2, 16, hint))
+        if self.axis is not None:
+            whole(self.axis, "axis", -64, 63, "; None is one grid for all")
         if self.symmetric and self.narrow_range and not self.signed:
-            raise ValueError(
-                "symmetric unsigned integers need 0 to stand for 0, and a narrow range leaves it out; "
-                "drop narrow_range or use signed=True"
-            )
+            raise ValueError("symmetric unsigned integers need 0 to stand for 0; drop narrow_range or use signed=True")
 
     @property
     def qmin(self) -> int:
@@ -102,19 +85,9 @@ class QuantSpec:
 class QuantParams:
     """Where the grid lies: ``r ≈ scale * (q - zero_point)``. Taught in notebook 02, section 1.
 
-    Parameters
-    ----------
-    scale : float, or ndarray of float64, shape (channels,), where ``spec.axis`` is given
-        The step from one grid point to the next.
-    zero_point : int, or ndarray of int32, shape (channels,)
-        The integer that stands for real 0: one of those of ``spec``, and 0 if that is symmetric.
+    ``scale`` is the step from one grid point to the next, ``zero_point`` the integer that stands for real 0; the grid
+    reaches from ``low`` to ``high``. All four are numbers, or arrays of shape (channels,) where ``spec.axis`` is given.
 
-    Attributes
-    ----------
-    low, high : float or ndarray, the lowest and the highest real number on the grid
-
-    Examples
-    --------
     >>> QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.5 to 6, step 0.5, real 0 is 3
     """
@@ -182,16 +155,14 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     checked(spec, QuantSpec)
     low, high = reals(low, "low"), reals(high, "high")
     dtype = np.result_type(low.dtype, high.dtype, np.float32)
-    low, high = low.astype(np.float64), high.astype(np.float64)
     _check_shapes("low and high", low, high, spec)
-    if np.any(low > high):
-        raise ValueError(f"low must not be above high, got {low} and {high}")
+    above = low > high
+    if np.any(above):
+        raise ValueError(f"low must not be above high, got {low[above][0]} and {high[above][0]}")
     if spec.symmetric and not spec.signed and np.any(low < 0):
-        raise ValueError(
-            f"symmetric unsigned integers cannot stand for negative numbers, got low={low.min():g}; "
-            "use signed=True or symmetric=False"
-        )
-    low, high = np.minimum(low, 0), np.maximum(high, 0)
+        got = f"got low={low.min():g}; use signed=True or symmetric=False"
+        raise ValueError(f"symmetric unsigned integers cannot stand for negative numbers, {got}")
+    low, high = np.minimum(low, 0, dtype=np.float64), np.maximum(high, 0, dtype=np.float64)
     if spec.symmetric:
         scale = _stored(np.maximum(-low, high) / spec.qmax, dtype)
         zero_point = np.zeros(scale.shape, np.int64)
@@ -215,9 +186,7 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     array([0.1, 0.2])
     """
     checked(spec, QuantSpec)
-    x = reals(x)
-    if x.size == 0:
-        raise ValueError(f"x must hold at least one value to have a range, got shape {x.shape}")
+    x = some(x)
     others = None if spec.axis is None else tuple(i for i in range(x.ndim) if i != spec.axis_of(x))
     return params_from_range(x.min(axis=others), x.max(axis=others), spec)
 
@@ -225,50 +194,39 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
 def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
     """Replace real numbers by integers: ``clip(round(x / scale) + zero_point, qmin, qmax)``.
 
-    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. Taught in notebook 02, section 1, and the
-    roundings in section 4.
+    Returns an array of type ``params.spec.dtype`` in the shape of ``x``. An ``x / scale`` halfway between two integers
+    goes to the even one, as NumPy rounds ("half_even": 0.5 → 0, 1.5 → 2, -0.5 → 0); up, as in TensorFlow's fake-quant
+    ops ("half_up": 0.5 → 1, 1.5 → 2, -0.5 → 0); or away from 0, as in LiteRT's reference runtime ("half_away": 0.5 → 1,
+    1.5 → 2, -0.5 → -1). Taught in notebook 02, section 1, and the roundings in section 4.
 
-    Parameters
-    ----------
-    rounding : {"half_even", "half_up", "half_away"}
-        Where an ``x / scale`` halfway between two integers goes. ``"half_even"``: to the even one, as
-        NumPy's ``round`` (0.5 → 0, 1.5 → 2, -0.5 → 0). ``"half_up"``: up, as TensorFlow's fake-quant ops
-        (0.5 → 1, 1.5 → 2, -0.5 → 0). ``"half_away"``: away from 0, as LiteRT's reference runtime
-        (0.5 → 1, 1.5 → 2, -0.5 → -1).
-
-    Examples
-    --------
     >>> params = QuantParams(0.5, 3, QuantSpec(bits=4, signed=False))
     >>> q = quantize([-9.0, -1.5, 0.0, 0.3, 6.0], params)
     >>> q, dequantize(q, params)
     (array([ 0,  0,  3,  4, 15], dtype=uint8), array([-1.5, -1.5,  0. ,  0.5,  6. ]))
     """
     spec = checked(params, QuantParams).spec
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding must be 'half_even', 'half_up' or 'half_away', got {rounding!r}")
     x = reals(x)
     scale, zero_point = params.beside(x)
     # One float64 array is enough for all steps, and makes this four times faster.
-    q = np.empty(x.shape)
-    np.divide(x, scale, out=q, dtype=np.float64)
-    _round(q, rounding)
+    q = np.asarray(np.divide(x, scale, dtype=np.float64))
+    ROUNDINGS[rounding](q, out=q)
     q += zero_point
     return np.clip(q, spec.qmin, spec.qmax, out=q).astype(spec.dtype)
 
 
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
-    """Return the real numbers that integers stand for: ``scale * (q - zero_point)``.
+    """Return what integers stand for, in float64: ``scale * (q - zero_point)``. Taught in notebook 02, section 1.
 
-    Returns an array of float64 in the shape of ``q``. Raises a TypeError or ValueError if ``q`` is not of integers from
-    ``qmin`` to ``qmax``. Taught in notebook 02, section 1.
+    Raises a TypeError or ValueError if ``q`` is not of integers from ``qmin`` to ``qmax``.
     """
     spec = checked(params, QuantParams).spec
-    q = _unmasked(q, "q")
-    if q.dtype.kind not in "iu":
-        raise TypeError(f"q must hold integers, got {q.dtype}; quantize(x, params) makes them")
+    q = reals(q, "q", integers=True)
     if q.size and not (q.min() >= spec.qmin and q.max() <= spec.qmax):
         raise ValueError(f"q must lie from {spec.qmin} to {spec.qmax}, got {q.min()} to {q.max()}")
     scale, zero_point = params.beside(q)
-    x_hat = np.empty(q.shape)
-    np.subtract(q, zero_point, out=x_hat, dtype=np.float64)
+    x_hat = np.subtract(q, zero_point, dtype=np.float64)
     x_hat *= scale
     return x_hat
 
@@ -277,8 +235,7 @@ def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half
     """Move real numbers onto the grid: :func:`quantize`, then :func:`dequantize`.
 
     Returns an array in the shape and type of ``x``, float32 at least; a grid point beyond that type's largest number is
-    the largest number. ``rounding`` is "half_even", "half_up" or "half_away", as for :func:`quantize`. Taught in
-    notebook 02, section 2, and for training in notebook 07, section 2.
+    the largest number. Taught in notebook 02, section 2, and for training in notebook 07, section 2.
 
     >>> fake_quantize([-9.0, 0.3, 1.0], QuantParams(0.25, 0, QuantSpec(bits=4)))
     array([-2.  ,  0.25,  1.  ])
@@ -294,10 +251,10 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
 
         ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
 
-    where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it
-    changes nothing, and there the estimator says so. Returns an array in the shape and type of ``x``, float32 at least.
-    Source: Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped range, TensorFlow's
-    ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
+    where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it changes
+    nothing. Returns an array in the shape and type of ``x``, float32 at least. Source: Bengio, Léonard and Courville
+    2013, arXiv:1308.3432; with the clipped range, TensorFlow's ``fake_quant_with_min_max_vars_gradient``. Taught in
+    notebook 07, section 1.
 
     >>> params = params_from_range(-1.0, 1.0, QuantSpec(bits=2, symmetric=True, narrow_range=True))
     >>> straight_through([-1.2, -1.0, 0.3, 1.0, 1.2], params)
@@ -311,18 +268,27 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
     return ((low <= x) & (x <= high)).astype(low.dtype)
 
 
-def reals(x: np.ndarray, name: str = "x") -> np.ndarray:
+def reals(x: np.ndarray, name: str = "x", integers: bool = False) -> np.ndarray:
     """Return ``x`` as an array of its own type; a TypeError or ValueError, if that is not of finite real numbers."""
-    array = _unmasked(x, name)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold integers or floats, got {array.dtype}; convert it first")
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with x.compressed()")
+    array = np.asarray(x)
+    if array.dtype.kind not in ("iu" if integers else "iuf"):
+        wanted, way_out = ("", "quantize(x, params) makes them") if integers else (" or floats", "convert it first")
+        raise TypeError(f"{name} must hold integers{wanted}, got {array.dtype}; {way_out}")
     # NaN fails this, too; float(), because a float16 would turn LARGEST into infinity.
     if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
         wrong = ~(np.abs(array.astype(np.float64)) <= LARGEST)
-        raise ValueError(
-            f"{name} must hold finite numbers up to {LARGEST:g}, got {array[wrong].flat[0]} "
-            f"({wrong.sum()} of {array.size} values are wrong); find where they come from"
-        )
+        got = f"{array[wrong].flat[0]} ({wrong.sum()} of {array.size} values are wrong); find where they come from"
+        raise ValueError(f"{name} must hold finite numbers up to {LARGEST:g}, got {got}")
+    return array
+
+
+def some(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return :func:`reals`, and a ValueError, if there is none."""
+    array = reals(x, name)
+    if array.size == 0:
+        raise ValueError(f"{name} must hold at least one value, got shape {array.shape}")
     return array
 
 
@@ -337,9 +303,11 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def is_integer(value: object) -> bool:
-    """Whole numbers of Python's or NumPy's are integers; True and False are none."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+def whole(value: int, name: str, low: int, high: int, hint: str = "") -> int:
+    """Return a whole number of Python's or NumPy's as Python's, which never overflows; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise ValueError(f"{name} must be an integer from {low:,} to {high:,}, got {value!r}{hint}")
+    return int(value)
 
 
 def checked(value: QuantSpec | QuantParams, kind: type) -> QuantSpec | QuantParams:
@@ -349,12 +317,6 @@ def checked(value: QuantSpec | QuantParams, kind: type) -> QuantSpec | QuantPara
         params_wanted = "params must be a QuantParams; params_from_data(x, spec) makes one"
         raise TypeError(f"{spec_wanted if kind is QuantSpec else params_wanted}, got {value!r}")
     return value
-
-
-def _unmasked(x: np.ndarray, name: str) -> np.ndarray:
-    if np.ma.is_masked(x):
-        raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with x.compressed()")
-    return np.asarray(x)
 
 
 def _check_shapes(names: str, a: np.ndarray, b: np.ndarray, spec: QuantSpec) -> None:
@@ -380,14 +342,16 @@ def _as_type_of(x: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.clip(values, -np.finfo(dtype).max, np.finfo(dtype).max).astype(dtype)
 
 
-def _round(steps: np.ndarray, rounding: Rounding) -> None:
-    """Round in place. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
-    if rounding == "half_even":
-        np.rint(steps, out=steps)
-    elif rounding == "half_up":
-        below = np.floor(steps)
-        np.add(below, steps - below >= 0.5, out=steps)
-    elif rounding == "half_away":
-        np.trunc(steps + np.copysign(np.nextafter(0.5, 0), steps), out=steps)
-    else:
-        raise ValueError(f"rounding must be 'half_even', 'half_up' or 'half_away', got {rounding!r}")
+def half_up(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Round floats, ties up."""
+    below = np.floor(x)
+    return np.add(below, x - below >= 0.5, out=out)
+
+
+def half_away(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Round floats, ties away from 0. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
+    half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    return np.trunc(x + np.copysign(half, x), out=out)
+
+
+ROUNDINGS = {"half_even": np.rint, "half_up": half_up, "half_away": half_away}

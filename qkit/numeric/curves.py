@@ -7,8 +7,7 @@ q = min(round(a / s), Q),
 
     mean((a - s q)²) = mean(a²) - 2s sum_{k=1..Q} R(t_k)      R(t) = mean(max(a - t, 0))
 
-R(t) needs only how many magnitudes lie beyond t, and their sum: one search in sorted samples, one look-up in a
-histogram.
+R(t) needs only how many magnitudes lie beyond t, and their sum: a search in sorted samples, a look-up in a histogram.
 
 **The divergence** between a histogram and its coarser self. ``h`` are the counts of ``|x|`` in N bins. The candidate
 i keeps the first i bins and clips the rest:
@@ -17,10 +16,9 @@ i keeps the first i bins and clips the rest:
     Q = h[:i] merged into L levels, where bin j belongs to level floor(j L / i);
         each level's mass is then spread evenly over those of its bins that are not empty
 
-Both are normalized, and the candidate's criterion is the Kullback–Leibler divergence in nats,
-``D(P || Q) = sum_j P_j ln(P_j / Q_j)``. Q lacks what is clipped, which is what makes clipping cost something.
-Where the last kept bin is empty but something is clipped, P is positive where Q is 0, and D is infinite: not an
-error, but a threshold that must not be chosen.
+Both are normalized, and the criterion is ``D(P || Q) = sum_j P_j ln(P_j / Q_j)``, in nats. Q lacks what is clipped,
+which is what makes clipping cost something. Where the last kept bin is empty but something is clipped, P is positive
+where Q is 0, and D is infinite: not an error, but a threshold that must not be chosen.
 
 A plain loop takes N steps a candidate. Here it takes L: inside a level Q is constant, so with C_i = sum(h[:i]),
 T = C_N, O_i = T - C_i, and S_k the mass and n_k the number of non-empty bins of level k, K being the last level,
@@ -33,21 +31,16 @@ wide, so few different ones exist, and the logarithms are taken once each, in a 
 
 The plain loops stand in the docstrings of :func:`qkit.numeric.thresholds.mse` and :func:`qkit.numeric.thresholds.kl`;
 ``benchmarks/thresholds.py`` measures what all this saves.
-
-Source of the divergence: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from qkit.numeric.histogram import Histogram, Samples, sums_from
-
-BLOCK = 2**16
-"""How many cells of a table are computed at once: as many as stay in the processor's cache, which is faster."""
+from qkit.numeric.histogram import Histogram, Samples
 
 REMEMBERED = 2**21
-"""Where the cells of a larger table lie is not remembered for the next histogram: that would take too much memory."""
+"""How many cells of a table are remembered at most, from one histogram to the next."""
 
 
 def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
@@ -63,45 +56,35 @@ def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: i
     """
     thresholds = np.asarray(thresholds, np.float64)
     at_edges = isinstance(values, Histogram) and np.array_equal(thresholds, values.edges[1:])
-    if at_edges and len(thresholds) * steps <= REMEMBERED:
-        excess = _excess_at_edges(values, steps)
-    else:
-        excess = _excess(values, thresholds, steps)
+    remembered = at_edges and len(thresholds) * steps <= REMEMBERED
+    excess = np.empty(len(thresholds))  # R(t_1) + … R(t_Q)
+    for rows in _blocks(len(thresholds), steps):
+        beyond = _beyond_edges(values, steps, rows) if remembered else _beyond(values, thresholds[rows], steps)
+        excess[rows] = beyond.sum(axis=1)
     # Rounding errors can take an error of 0 below it.
-    return np.maximum(values.square - 2 * (thresholds / steps) * excess, 0)
+    return np.maximum(values.beyond(0.0)[2] - 2 * (thresholds / steps) * excess, 0)
 
 
-def clipping_errors(histogram: Histogram, thresholds: np.ndarray) -> np.ndarray:
+def clipping_errors(values: Samples | Histogram, thresholds: np.ndarray) -> np.ndarray:
     """Return what clipping alone adds to the mean squared error: ``mean(max(a - threshold, 0)²)``.
 
-    The rest of :func:`squared_errors` is the rounding error of what is kept. The magnitudes of the histogram spread
-    evenly over their bins; both arrays have shape (thresholds,). Taught in notebook 04, section 3.
+    The rest of :func:`squared_errors` is the rounding error of what is kept. Taught in notebook 04, section 3.
 
-    Half of the values spread from 3 to 4, between 1 and 2 beyond the threshold; the mean of those squares is 7 / 3:
+    Of 1 and 4 one is beyond the threshold, by 2:
 
-    >>> from qkit.numeric import histogram_of
-    >>> clipping_errors(histogram_of([1.0, 4.0], bins=4), [2.0]) * 6
-    array([7.])
+    >>> clipping_errors(Samples([1.0, 4.0]), [2.0])
+    array([2.])
     """
-    mass, width = histogram.shares, histogram.edges[1]
-    beyond = histogram.beyond_edges[0]
-    # In widths of a bin, with edge j: (a - j)² = (a - j - 1)² + 2 (a - j - 1) + 1. From bin to bin, and nothing is
-    # subtracted that could cancel.
-    excess = sums_from(beyond[1:] + mass / 2)
-    square = sums_from(2 * excess[1:] + beyond[1:] + mass / 3)
-    t = np.minimum(np.asarray(thresholds) / width, len(mass))
-    edge = np.ceil(t).astype(np.intp)
-    part = edge - t
-    inside = mass[edge - 1]
-    return (square[edge] + part * (2 * excess[edge] + part * (beyond[edge] + part * inside / 3))) * width**2
+    t = np.asarray(thresholds, np.float64)
+    shares, sums, squares = values.beyond(t)
+    return np.maximum(squares - 2 * t * sums + t**2 * shares, 0)
 
 
 def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     """Return the divergence for every number of kept bins from ``first`` to all of them, in nats.
 
-    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin. ``counts``, of
-    shape (bins,), need not be integers; with no more bins than ``levels``, nothing is merged. Taught in notebook 04,
-    section 4.
+    They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin; with no more bins
+    than ``levels``, nothing is merged. Taught in notebook 04, section 4.
 
     Keep three bins of four, or all, in two levels:
 
@@ -138,29 +121,22 @@ def reference_and_merged(counts: np.ndarray, levels: int, kept: int) -> tuple[np
     return p / (p.sum() or 1), q / (q.sum() or 1)
 
 
-def _excess(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
-    """Return the sum over the midpoints, R(t_1) + … R(t_Q), for every threshold."""
-    scales, midpoints = thresholds / steps, np.arange(steps) + 0.5
-    excess = np.empty(len(scales))
-    for rows in _blocks(len(scales), steps):
-        t = scales[rows, None] * midpoints
-        shares, sums = values.beyond(t)
-        excess[rows] = (sums - t * shares).sum(axis=1)
-    return excess
+def _beyond(values: Samples | Histogram, thresholds: np.ndarray, steps: int) -> np.ndarray:
+    """Return R at the midpoints of every threshold: shape (thresholds, steps)."""
+    t = thresholds[:, None] / steps * (np.arange(steps) + 0.5)
+    shares, sums = values.beyond(t, squares=False)
+    return sums - t * shares
 
 
-def _excess_at_edges(histogram: Histogram, steps: int) -> np.ndarray:
-    """Return the same with the upper edge of every bin as threshold."""
-    inside, bins, width = histogram.shares, len(histogram.counts), histogram.edges[1]
-    shares, sums = histogram.beyond_edges
-    at_edges = sums / width - np.arange(bins + 1) * shares
-    excess = np.empty(bins)
-    for rows in _blocks(bins, steps):
-        index, part = (table[rows] for table in _midpoints(bins, steps))
-        # R at a part f behind edge j: R_j - f share_j + f²/2 inside_j
-        drop = (shares.take(index) - 0.5 * (part * inside.take(index))) * part
-        excess[rows] = (at_edges.take(index) - drop).sum(axis=1)
-    return excess * width
+def _beyond_edges(histogram: Histogram, steps: int, rows: slice) -> np.ndarray:
+    """Return the same, where the thresholds are the upper edges of those bins."""
+    bins, width = len(histogram.counts), histogram.edges[1]
+    shares, sums, _ = histogram.beyond_edges
+    at_edges = sums - np.arange(bins + 1) * width * shares
+    index, part = (table[rows] for table in _midpoints(bins, steps))
+    # R at a part f of a bin behind edge j: R_j - width (f share_j - f²/2 inside_j)
+    slope, bend = width * shares, width / 2 * histogram.shares
+    return at_edges.take(index) - (slope.take(index) - part * bend.take(index)) * part
 
 
 @lru_cache(maxsize=8)
@@ -172,8 +148,8 @@ def _midpoints(bins: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(rows: int, columns: int) -> list[slice]:
-    """Cut the rows of a table into blocks of at most ``BLOCK`` cells."""
-    size = max(1, BLOCK // columns)
+    """Cut the rows of a table into blocks that stay in the processor's cache, which is faster."""
+    size = max(1, 2**16 // columns)
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
@@ -181,26 +157,19 @@ def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, kept: np.nda
     """Return the sum over the levels, S_k ln(S_k / n_k), for every candidate."""
     bins = len(mass) - 1
     widest = -(-bins // levels)
+    if (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED:
+        table = _times_log(_windows(mass, widest), _windows(filled, widest))
+        return table.take(_cells(bins, levels, kept[0])).sum(axis=1)
     sums = np.empty(len(kept))
-    remembered = (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED
-    if remembered:
-        table, cells = (
-            _times_log(_windows(mass, widest), _windows(filled, widest)).ravel(),
-            _cells(bins, levels, kept[0]),
-        )
-    for rows in _blocks(len(kept), levels):
-        if remembered:
-            terms = table.take(cells[rows])
-        else:  # few levels, so that the table would be the larger, or too many cells to remember
-            some = _borders(kept[rows], levels)
-            terms = _times_log(np.diff(mass.take(some)), np.diff(filled.take(some)))
-        sums[rows] = terms.sum(axis=1)
+    for rows in _blocks(len(kept), levels):  # so few levels that the table would be the larger
+        borders = _borders(kept[rows], levels)
+        sums[rows] = _times_log(np.diff(mass[borders]), np.diff(filled[borders])).sum(axis=1)
     return sums
 
 
 @lru_cache(maxsize=8)
 def _cells(bins: int, levels: int, first: int) -> np.ndarray:
-    """Return where each level stands in the flat table: shape (candidates, levels)."""
+    """Return where each level stands in the table: shape (candidates, levels)."""
     borders = _borders(np.arange(first, bins + 1), levels)
     # Not int32, to save memory: take would convert it again on every call, at many times the cost.
     return np.diff(borders, axis=1) * (bins + 1) + borders[:, :-1]

@@ -7,14 +7,13 @@ import math
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, checked, float64s
+from qkit.numeric.affine import QuantParams, checked, some
 
 
 def mse(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the mean squared error, ``mean((x - x_hat)²)``.
 
-    Rounding alone leaves ``scale² / 12``, if the errors are spread evenly over a step. Taught in notebook 02,
-    section 6.
+    Rounding alone leaves ``scale² / 12``, if the errors spread evenly over a step. Taught in notebook 02, section 6.
 
     >>> mse([1.0, 2.0], [1.0, 2.5])
     0.125
@@ -27,8 +26,7 @@ def sqnr_db(x: np.ndarray, x_hat: np.ndarray) -> float:
     """Return the signal-to-quantization-noise ratio in decibels, ``10 log10(sum(x²) / sum((x - x_hat)²))``.
 
     Every 10 dB are a factor of 10 in power; every halving of the step is worth 6.02 dB. It is ``inf`` where there is
-    no error (also of a signal that is all zero), ``-inf`` where there is an error but no signal. Taught in notebook 02,
-    section 8.
+    no error, ``-inf`` where there is an error but no signal. Taught in notebook 02, section 8.
 
     >>> sqnr_db([3.0, 4.0], [3.0, 4.5])
     20.0
@@ -55,7 +53,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     0.5
     """
     spec = checked(params, QuantParams).spec
-    x = _some(x, "x")
+    x = some(x).astype(np.float64)
     scale, zero_point = params.beside(x)
     q = x / scale + zero_point
     slack = 0.5 + spec.levels * 2.0**-23  # half a step, and what rounding the scale to float32 may have added
@@ -63,14 +61,7 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
 
 
 def _pair(x: np.ndarray, x_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, x_hat = _some(x, "x"), _some(x_hat, "x_hat")
+    x, x_hat = some(x).astype(np.float64), some(x_hat, "x_hat").astype(np.float64)
     if x.shape != x_hat.shape:
         raise ValueError(f"x and x_hat must have the same shape, got {x.shape} and {x_hat.shape}")
     return x, x_hat
-
-
-def _some(x: np.ndarray, name: str) -> np.ndarray:
-    x = float64s(x, name)
-    if x.size == 0:
-        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
-    return x

@@ -8,9 +8,8 @@ Hardware without floats holds the real number M as a 32-bit integer and a shift:
 
     M ≈ m0 * 2^(shift - 31),   2^30 <= m0 < 2^31        acc * M ≈ acc * m0 / 2^(31 - shift)
 
-The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's implementations, its
-runtimes, differ, and so do their results, by one integer in a few of a thousand. For int8 convolutions and dense
-layers on x86 they are:
+The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's runtimes differ, and
+so do their results, by one integer in a few of a thousand. For int8 convolutions and dense layers on x86 they are:
 
 ==============  =============================================  =========================================
 runtime         what it is                                     how it multiplies and rounds
@@ -23,20 +22,22 @@ runtime         what it is                                     how it multiplies
 ``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
 ==============  =============================================  =========================================
 
-``xnnpack`` is the same on ARM; ``builtin`` rounds once there. The first three are equal to LiteRT bit for bit
-(``benchmarks/integer.py``); no LiteRT that is shipped was built to round once, and it is here to compare.
+On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit (``benchmarks/integer.py``); no LiteRT
+that is shipped was built to round once, and it is here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
-``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc`` and
-``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNNPACK ``src/operators``.
+``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``
+and ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNNPACK ``src/operators``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, float64s
+from qkit.numeric.affine import QuantParams, float64s, half_away, reals
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
@@ -49,8 +50,8 @@ RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 class FixedPointMultiplier:
     """The real number ``m0 * 2^(shift - 31)``; :func:`quantize_multiplier` makes it.
 
-    ``m0`` is from 2^30 to 2^31 - 1, or 0 for a real number below 2^-32; ``shift`` is from -31 to 31, negative in
-    practice, where M is well below 1. Both are int, or ndarray of int64, shape (channels,).
+    ``m0`` is from 2^30 to 2^31 - 1, or 0 for a real number below 2^-32; ``shift`` is from -31 to 31, negative where M
+    is well below 1. Both are int, or ndarray of int64, shape (channels,).
     """
 
     m0: int | np.ndarray
@@ -68,9 +69,8 @@ class FixedPointMultiplier:
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     """Write a real multiplier as a 32-bit integer and a shift; the relative error is at most 2^-31.
 
-    It is above 0 and at most 2^30, else a ValueError: a number, or an array of shape (channels,), and so are the
-    integers then. As LiteRT does, numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook
-    06, section 3.
+    It is above 0 and at most 2^30, else a ValueError: a number, or an array of shape (channels,). As LiteRT does,
+    numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook 06, section 3.
 
     >>> quantize_multiplier(0.75)  # 3 * 2^29 / 2^31
     FixedPointMultiplier(m0=1610612736, shift=0)
@@ -79,10 +79,9 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     if not np.all((real > 0) & (real <= 2**30)):
         raise ValueError(f"a multiplier must be above 0 and at most 2**30, got {real}")
     fraction, shift = np.frexp(real)
-    m0 = np.floor(fraction * 2**31 + 0.5).astype(np.int64)
-    carry = m0 == 2**31  # a fraction just below 1 was rounded up to 1
-    m0, shift = np.where(carry, 2**30, m0), (shift + carry).astype(np.int64)
-    m0, shift = (np.where(shift < -31, 0, each) for each in (m0, shift))
+    fraction, bits = np.frexp(np.floor(fraction * 2**31 + 0.5))
+    shift = shift + bits - 31  # one more where a fraction just below 1 was rounded up to 1
+    m0, shift = (np.where(shift < -31, 0, each).astype(np.int64) for each in (fraction * 2**31, shift))
     return FixedPointMultiplier(m0, shift) if real.ndim else FixedPointMultiplier(m0.item(), shift.item())
 
 
@@ -91,18 +90,13 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
 
     ``acc`` are integers of any shape; per channel, the channels are the last axis, else a ValueError. Returns int32 in
     the same shape, not yet moved by the zero-point or clipped to 8 bits. Raises an OverflowError for what is more than
-    an int32, where LiteRT goes wrong in silence. Taught in notebook 06, section 4.
+    an int32, where LiteRT goes wrong in silence. The ``rounding`` is one of three:
 
-    Parameters
-    ----------
-    rounding : {"single", "double", "double_up"}
-        ``"single"``: one division by 2^(31 - shift), ties up (LiteRT built with single rounding).
-        ``"double"``: by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference convolution).
-        ``"double_up"``: by 2^31, then by 2^-shift, both ties up (ruy on x86).
+    * "single": one division by 2^(31 - shift), ties up (LiteRT built with single rounding).
+    * "double": by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference convolution).
+    * "double_up": by 2^31, then by 2^-shift, both ties up (ruy on x86).
 
-    Examples
-    --------
-    The exact product is 118.4989. Rounded twice, it is first 118.5 and then 119:
+    Taught in notebook 06, section 4. The exact product is 118.4989; rounded twice, it is first 118.5 and then 119:
 
     >>> m = quantize_multiplier(0.00202749)
     >>> int(rescale(58446, m, "single")), int(rescale(58446, m, "double"))
@@ -110,8 +104,7 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     """
     m0, shift = multiplier.m0, multiplier.shift
     if rounding == "single":
-        product = _int32_values(acc, np.shape(m0))
-        product *= m0  # below 2^62 + 2^61: no int64 overflow
+        product = _int32_values(acc, np.shape(m0)) * m0  # below 2^62 + 2^61: no int64 overflow
         return _int32(_divide_up(product, np.subtract(31, shift)))
     if rounding not in ("double", "double_up"):
         raise ValueError(f"rounding must be 'single', 'double' or 'double_up', got {rounding!r}")
@@ -120,9 +113,7 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
 
 
 def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
-    """Return what :func:`rescale` has between its two roundings: multiples of 2^shift, as float64.
-
-    Taught in notebook 06, section 4.
+    """Return what :func:`rescale` has between its two roundings, in float64. Taught in notebook 06, section 4.
 
     >>> float(rounded_once(58446, quantize_multiplier(0.00202749)))
     118.5
@@ -133,34 +124,26 @@ def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarra
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float32, and round half to even: ``rint(float32(acc) * scale)``.
 
-    XNNPACK does this, LiteRT's default for int8 convolutions and dense layers. Its scale, a number or an array of shape
-    (channels,), is ``float32(S_x) * float32(S_w) / float32(S_y)``, every step rounded to float32. Returns int32 in the
-    shape of ``acc``, with the errors of :func:`rescale`. Taught in notebook 06, section 6.
+    XNNPACK does this. Its scale, a number or an array of shape (channels,), is ``float32(S_x) * float32(S_w) /
+    float32(S_y)``, every step rounded to float32. Returns and raises what :func:`rescale` does. Taught in notebook 06,
+    section 6.
 
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    scale = float64s(scale, "scale").astype(np.float32)
-    product = _int32_values(acc, scale.shape).astype(np.float32)
-    product *= scale
+    product = _product(acc, scale, np.float32)
     return _int32(np.rint(product, out=product))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float64, and round half away from 0: LiteRT's reference runtime, in dense layers.
 
-    ``scale`` is a number or an array of shape (channels,). Returns int32 in the shape of ``acc``, with the errors of
-    :func:`rescale`. Taught in notebook 06, section 6.
+    ``scale`` is a number or an array of shape (channels,). Taught in notebook 06, section 6.
 
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
     """
-    scale = float64s(scale, "scale")
-    product = _int32_values(acc, scale.shape).astype(np.float64)
-    product *= scale
-    # Not by adding 0.5: 0.49999999999999994 + 0.5 is already 1.
-    product += np.copysign(np.nextafter(0.5, 0), product)
-    return _int32(np.trunc(product, out=product))
+    return _int32(half_away(_product(acc, scale, np.float64)))
 
 
 def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -198,16 +181,10 @@ class Requantized:
 class Requantizer:
     """Turns the sums of one layer into int8, as each of the runtimes does. Taught in notebook 06, sections 3 to 6.
 
-    Parameters
-    ----------
-    x_scale : float, S_x; a float32 value, as all scales in a .tflite file are
-    w_scale : float, or ndarray of shape (channels,), S_w: one for all, or one for each output channel
-    y : QuantParams of the output
-    relu : bool, whether the layer ends with a ReLU: in integers, a higher ``q_min``, the zero-point
-    dense : bool, whether it is a dense layer, which LiteRT does not always treat as it treats convolutions
+    ``w_scale`` is one number, or one for each output channel, and ``y`` the grid of the output. ``relu`` says whether a
+    ReLU follows: in integers, a higher ``q_min``, the zero-point. ``dense`` layers are not always treated as
+    convolutions are.
 
-    Examples
-    --------
     >>> from qkit.numeric import QuantSpec
     >>> layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), relu=True, dense=False)
     >>> [int(layer.run(np.int32([58446]), runtime)[0]) for runtime in RUNTIMES]
@@ -232,45 +209,45 @@ class Requantizer:
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
-        rounded = _rounded(acc, self._held(runtime), runtime)
-        np.clip(rounded, self.q_min - self.y.zero_point, self.y.spec.qmax - self.y.zero_point, out=rounded)
-        rounded += self.y.zero_point
-        return rounded.astype(np.int8)
+        (held, rescaled), zero_point = self._way(runtime), self.y.zero_point
+        rounded = np.clip(rescaled(acc, held), self.q_min - zero_point, self.y.spec.qmax - zero_point)
+        return (rounded + zero_point).astype(np.int8)
 
     def steps(self, acc: int, channel: int, runtime: Runtime = "xnnpack") -> Requantized:
         """Requantize one sum of one channel, and keep what it is on the way."""
-        held = self._held(runtime)
+        held, rescaled = self._way(runtime)
         if np.ndim(self.w_scale):
             held = held[channel]
         fixed = held if isinstance(held, FixedPointMultiplier) else None
         multiplier = held.real if fixed else held
         product = np.float32(acc) * multiplier if runtime == "xnnpack" else acc * multiplier
         halfway = float(rounded_once(acc, fixed)) if fixed and runtime != "single" else None
-        rounded = int(_rounded(np.int32(acc), held, runtime))
+        rounded = int(rescaled(acc, held))
         shifted = rounded + self.y.zero_point
         q = int(np.clip(shifted, self.q_min, self.y.spec.qmax))
         return Requantized(runtime, float(multiplier), fixed, float(product), halfway, rounded, shifted, q)
 
-    def _held(self, runtime: Runtime) -> np.ndarray | FixedPointMultiplier:
-        """Return M as this runtime holds it."""
+    def _way(self, runtime: Runtime) -> tuple[np.ndarray | FixedPointMultiplier, Callable]:
+        """Return M as this runtime holds it, and what multiplies by it and rounds."""
         check_runtime(runtime)
         # Not np.float32(w_scale): NumPy 2.2 makes a single number of an array of one channel.
         w_scale = np.asarray(self.w_scale, np.float32)
         if runtime == "xnnpack":  # which rounds every step to float32
-            return np.float32(self.x_scale) * w_scale / np.float32(self.y.scale)
+            return np.float32(self.x_scale) * w_scale / np.float32(self.y.scale), rescale_float32
         if runtime == "reference" and self.dense:
-            return np.asarray(self.multiplier, np.float64)
+            return np.asarray(self.multiplier, np.float64), rescale_float64
+        real = self.multiplier
         if self.dense and w_scale.ndim == 0:  # for these alone LiteRT multiplies the two scales in float32
-            return quantize_multiplier(np.float64(np.float32(self.x_scale) * w_scale) / self.y.scale)
-        return quantize_multiplier(self.multiplier)
+            real = np.float64(np.float32(self.x_scale) * w_scale) / self.y.scale
+        rounding = {"builtin": "double_up", "reference": "double", "single": "single"}[runtime]
+        return quantize_multiplier(real), partial(rescale, rounding=rounding)
 
 
-def _rounded(acc: np.ndarray, held: np.ndarray | FixedPointMultiplier, runtime: Runtime) -> np.ndarray:
-    if runtime == "xnnpack":
-        return rescale_float32(acc, held)
-    if isinstance(held, FixedPointMultiplier):
-        return rescale(acc, held, {"builtin": "double_up", "reference": "double", "single": "single"}[runtime])
-    return rescale_float64(acc, held)
+def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
+    scale = float64s(scale, "scale").astype(dtype)
+    product = _int32_values(acc, scale.shape).astype(dtype)
+    product *= scale
+    return product
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
@@ -278,8 +255,7 @@ def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
     product = _int32_values(acc, np.shape(multiplier.m0))
     if np.any(np.greater(multiplier.shift, 0)):
         product = _int32(product << np.maximum(multiplier.shift, 0), np.int64)
-    product *= multiplier.m0
-    return _divide_up(product, 31)
+    return _divide_up(product * multiplier.m0, 31)
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
@@ -291,9 +267,7 @@ def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
     """Return ``acc`` as a new int64 array, for products to fit, once it is known to hold int32 values."""
-    acc = np.asarray(acc)
-    if acc.dtype.kind not in "iu":
-        raise TypeError(f"acc must hold integers, got {acc.dtype}")
+    acc = reals(acc, "acc", integers=True)
     if channels and acc.shape[-1:] != channels:
         raise ValueError(f"the last axis of acc must be the {channels[0]} channels, got shape {acc.shape}")
     return _int32(acc, np.int64)

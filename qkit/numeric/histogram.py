@@ -1,14 +1,14 @@
 """Histograms of more data than fits in memory, batch by batch, and what is asked of magnitudes.
 
-Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never
-move (:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches
-and in whatever order these come, on one machine or merged from several. A single pass would have to widen the
-range when a larger value arrives, as TensorRT's calibrator does, and then the bins, and the threshold chosen
-from them, depend on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
+Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never move
+(:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches and in whatever
+order these come. A single pass would have to widen the range when a larger value arrives, as TensorRT's calibrator
+does, and then the bins, and the threshold chosen from them, depend on which batch came first
+(https://github.com/NVIDIA/TensorRT/issues/1411).
 
-What methods that choose thresholds ask of magnitudes ``|x|``, a :class:`Histogram` and :class:`Samples` answer by
-the same names. Samples answer exactly. A histogram answers as if values spread evenly over their bins; exact zeros
-do not: they stay 0, where every grid holds them without error, but they count as values.
+What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` answer exactly, and a
+:class:`Histogram` by the same names as if values spread evenly over their bins. Exact zeros do not: they stay 0, where
+every grid holds them without error, but they count as values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,10 +17,7 @@ from functools import cached_property, reduce
 
 import numpy as np
 
-from qkit.numeric.affine import float64s, is_integer, read_only, reals
-
-MOST_BINS = 2**20
-"""More bins are refused. Eight for every level of 16 bits, the most that a method counts in, are half as many."""
+from qkit.numeric.affine import float64s, read_only, some, whole
 
 
 @dataclass(frozen=True)
@@ -30,44 +27,34 @@ class Range:
     low: float
     high: float
 
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(abs(self.low), abs(self.high))
+
     def merge(self, other: "Range") -> "Range":
         return Range(min(self.low, other.low), max(self.high, other.high))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Histogram:
-    """How often values fall into each of ``bins`` equal bins; :func:`histogram_of` counts it.
+    """How often values fall into equal bins; :func:`histogram_of` counts it. Taught in notebook 03, section 2."""
 
-    Taught in notebook 03, section 2.
-
-    Parameters
-    ----------
-    counts : ndarray of int64, shape (bins,), of all values, exact zeros included
-    zeros : int, how many values are exactly 0: ReLU makes many, which methods must be able to leave out
-    start, stop : float, where the first bin begins and the last one ends (that end belongs to it)
-    range : Range of the data counted here, with their signs
-    magnitude : bool, whether ``|x|`` was counted, or ``x``
-
-    Attributes
-    ----------
-    count : int, how many values were counted
-    edges : ndarray of float64, shape (bins + 1,), the borders of the bins
-    low, high, largest : float, the smallest and the largest value, with their signs, and the largest magnitude
-    """
-
-    counts: np.ndarray
-    zeros: int
-    start: float
-    stop: float
-    range: Range
-    magnitude: bool
+    counts: np.ndarray  # int64, shape (bins,), of all values, exact zeros included
+    zeros: int  # how many are exactly 0: ReLU makes many, which methods must be able to leave out
+    start: float  # where the first bin begins
+    stop: float  # where the last one ends; that end belongs to it
+    range: Range  # of the data counted here, with their signs
+    magnitude: bool  # whether |x| was counted, or x
 
     @cached_property
     def count(self) -> int:
+        """How many values were counted."""
         return int(self.counts.sum())
 
     @cached_property
     def edges(self) -> np.ndarray:
+        """The borders of the bins: float64, shape (bins + 1,)."""
         return read_only(np.linspace(self.start, self.stop, len(self.counts) + 1))
 
     @property
@@ -75,12 +62,8 @@ class Histogram:
         return self.range.low
 
     @property
-    def high(self) -> float:
-        return self.range.high
-
-    @property
     def largest(self) -> float:
-        return max(abs(self.low), abs(self.high))
+        return self.range.largest
 
     @property
     def nonzero_counts(self) -> np.ndarray:
@@ -94,8 +77,8 @@ class Histogram:
         bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
         if bins != others:
             raise ValueError(f"only histograms with the same bins can be merged, got {self} and {other}")
-        counts, zeros, both = self.counts + other.counts, self.zeros + other.zeros, self.range.merge(other.range)
-        return Histogram(counts, zeros, self.start, self.stop, both, self.magnitude)
+        counts, within = read_only(self.counts + other.counts), self.range.merge(other.range)
+        return Histogram(counts, self.zeros + other.zeros, self.start, self.stop, within, self.magnitude)
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -103,32 +86,28 @@ class Histogram:
         return read_only(magnitudes_of(self).nonzero_counts / self.count)
 
     @cached_property
-    def square(self) -> float:
-        """The mean of the squares of all magnitudes."""
-        centres = np.arange(len(self.counts)) + 0.5
-        return float(self.shares @ (centres**2 + 1 / 12) * self.edges[1] ** 2)
+    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What :meth:`beyond` returns for all edges: three arrays of float64, shape (bins + 1,)."""
+        width = self.edges[1]
+        centres = (np.arange(len(self.counts)) + 0.5) * width
+        return tuple(_sums_from(self.shares * power) for power in (1, centres, centres**2 + width**2 / 12))
 
-    @cached_property
-    def beyond_edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """What :meth:`beyond` returns for all edges: two arrays of float64, shape (bins + 1,)."""
-        centres = (np.arange(len(self.counts)) + 0.5) * self.edges[1]
-        return sums_from(self.shares), sums_from(self.shares * centres)
+    def beyond(self, t: float | np.ndarray, squares: bool = True) -> tuple[np.ndarray, ...]:
+        """Return the share of the magnitudes beyond ``t``, their sum and, if asked for, that of their squares.
 
-    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the share of the magnitudes beyond ``t``, and their sum divided by the count of all values.
+        ``t`` is a number from 0 up, or an array; the sums are divided by the count of all values.
 
-        ``t`` is a number from 0 up, or an array of any shape, which both results have, too.
-
-        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])
+        >>> histogram_of([0, 0, 0, 0, 0.5, 1.5, 2.5, 4], bins=4).beyond([1.0, 3.0])[:2]
         (array([0.375, 0.125]), array([0.9375, 0.4375]))
         """
-        shares, sums = self.beyond_edges
         width = self.edges[1]
         t = np.minimum(np.asarray(t) / width, len(self.counts))
-        index = t.astype(np.intp)
-        part = t - index
-        passed = part * self.shares.take(index, mode="clip")
-        return shares[index] - passed, sums[index] - passed * (index + part / 2) * width
+        index = np.ceil(t).astype(np.intp)  # of the next edge; up to there:
+        passed = (index - t) * self.shares.take(index - 1)
+        t, edge = t * width, index * width
+        share, total, square = self.beyond_edges
+        found = share.take(index) + passed, total.take(index) + passed * (t + edge) / 2
+        return (*found, square.take(index) + passed * (t**2 + t * edge + edge**2) / 3) if squares else found
 
     def ranked(self, rank: int) -> float:
         """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""
@@ -142,7 +121,7 @@ class Histogram:
         what = "|x|" if self.magnitude else "x"
         return (
             f"Histogram: {self.count} values of {what} ({self.zeros} exact zeros) in {len(self.counts)} bins "
-            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.low:.4g} to {self.high:.4g}"
+            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.low:.4g} to {self.range.high:.4g}"
         )
 
 
@@ -150,89 +129,70 @@ class Samples:
     """The magnitudes of the values in an array, asked by the same names as a :class:`Histogram`.
 
     >>> x = Samples([0.0, -3.0, 1.0, 4.0])
-    >>> x.largest, x.zeros, x.ranked(2), x.square
-    (4.0, 1, 3.0, 6.5)
+    >>> x.largest, x.zeros, x.ranked(2)
+    (4.0, 1, 3.0)
     >>> x.beyond([2.0, 3.5])
-    (array([0.5 , 0.25]), array([1.75, 1.  ]))
+    (array([0.5 , 0.25]), array([1.75, 1.  ]), array([6.25, 4.  ]))
     """
 
     def __init__(self, x: np.ndarray) -> None:
-        x = reals(x)
-        if x.size == 0:
-            raise ValueError(f"x must hold at least one value to choose a threshold from, got shape {x.shape}")
+        x = some(x)
         self.x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)  # |-128| is no int8
-        self.low, self.high = float(x.min()), float(x.max())
-        self.largest = max(abs(self.low), abs(self.high))
+        self.low, self.largest = float(x.min()), _range(x).largest
         self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
 
     @cached_property
-    def square(self) -> float:
-        return float(np.mean(self._sorted[0] ** 2))
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
+        return magnitudes, _sums_from(magnitudes), _sums_from(magnitudes**2)
 
-    def beyond(self, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        magnitudes, sums = self._sorted
+    def beyond(self, t: float | np.ndarray, squares: bool = True) -> tuple[np.ndarray, ...]:
+        magnitudes, *sums = self._sorted
         first = np.searchsorted(magnitudes, t)
-        return (self.count - first) / self.count, sums[first] / self.count
+        return (self.count - first) / self.count, *(each[first] / self.count for each in sums[: 1 + squares])
 
     def ranked(self, rank: int) -> float:
-        index = self.zeros + rank - 1
-        return float(np.partition(np.abs(self.x), index, axis=None)[index])
-
-    @cached_property
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
-        return magnitudes, sums_from(magnitudes)
+        return float(self._sorted[0][self.zeros + rank - 1])
 
 
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     """Return the smallest and the largest value: the first pass.
 
-    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty, but not all: that, and
-    values that are not finite, are refused with a ValueError.
+    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty.
 
     >>> range_of([[1.0, -2.0], [], [3.0]])
     Range(low=-2.0, high=3.0)
     """
-    return reduce(Range.merge, (here for _, here in _with_ranges(batches)))
+    return reduce(Range.merge, map(_range, _batches(batches)))
 
 
 def histogram_of(
     batches: np.ndarray | Iterable[np.ndarray], bins: int = 2048, magnitude: bool = True, within: Range | None = None
 ) -> Histogram:
-    """Count values in equal bins: both passes, or the second one alone.
+    """Count values in equal bins: both passes, or the second one alone. Taught in notebook 03, section 2.
 
-    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``. Taught in notebook 03,
-    section 2.
+    ``batches`` are an array, or an iterable of arrays of any shapes; they are read twice, unless ``within`` is given:
+    the range of all the data, from :func:`range_of`, which histograms must share to be merged. With ``magnitude``,
+    ``|x|`` is counted, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
+    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``.
 
-    Parameters
-    ----------
-    batches : array, or iterable of arrays of any shapes; read twice, so not an iterator, unless ``within`` is given
-    bins : int from 1 to 2**20
-    magnitude : bool
-        Count ``|x|``, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
-    within : Range, optional
-        The range of all the data, from :func:`range_of`. Histograms that are to be merged need the same one.
-
-    Examples
-    --------
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """
-    if not (is_integer(bins) and 1 <= bins <= MOST_BINS):
-        raise ValueError(f"bins must be an integer from 1 to {MOST_BINS:,}, got {bins!r}")
+    bins = whole(bins, "bins", 1, 2**20)  # more would fill the memory
     within = within or range_of(batches)
-    low, high = min(0.0, within.low), max(0.0, within.high)
-    start, stop = (0.0, max(-low, high)) if magnitude else (low, high)
+    start, stop = (0.0, within.largest) if magnitude else (min(0.0, within.low), max(0.0, within.high))
     stop = stop if start < stop else 1.0
-    counts, zeros, ranges = np.zeros(bins, np.int64), 0, []
-    for x, here in _with_ranges(batches):
+
+    def count(x: np.ndarray) -> Histogram:
+        here = _range(x)
         if here.merge(within) != within:
             raise ValueError(f"all values must lie within {within}, got {here}; take range_of all batches first")
         # NumPy corrects each bin against its edges, so that where a value goes depends on nothing else.
-        counts += np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
-        zeros += x.size - np.count_nonzero(x)
-        ranges.append(here)
-    return Histogram(read_only(counts), int(zeros), start, stop, reduce(Range.merge, ranges), magnitude)
+        counts = np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
+        return Histogram(read_only(counts), int(x.size - np.count_nonzero(x)), start, stop, here, magnitude)
+
+    return reduce(Histogram.merge, map(count, _batches(batches)))
 
 
 def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
@@ -243,18 +203,22 @@ def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
     return values
 
 
-def sums_from(values: np.ndarray) -> np.ndarray:
+def _sums_from(values: np.ndarray) -> np.ndarray:
     """Return the sum from each value on, and 0 after the last."""
     return np.append(np.cumsum(values[::-1])[::-1], 0)
 
 
-def _with_ranges(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Range]]:
-    """Yield every batch that is not empty, and its range."""
+def _range(x: np.ndarray) -> Range:
+    return Range(float(x.min()), float(x.max()))
+
+
+def _batches(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield every batch that is not empty."""
     empty = True
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
         x = float64s(batch, "a batch")
         if x.size:
             empty = False
-            yield x, Range(float(x.min()), float(x.max()))
+            yield x
     if empty:
         raise ValueError("batches must hold at least one value, got none; an iterator can be read once: pass a list")

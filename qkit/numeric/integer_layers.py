@@ -2,20 +2,12 @@
 
     acc = q_bias + Σ (q_x - Z_x) * q_w  =  (q_bias - Z_x * Σ q_w) + Σ q_x * q_w
 
-The bracket does not depend on the image, so it is computed once and takes the place of the bias: the sum itself then
-knows no zero-point. Weights have none (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum
-does. What becomes of ``acc`` then is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ,
-``runtime`` says whom to follow.
-
-Softmax goes from int8 to int8, too, with a table of floats or with integers alone:
-
-    p_i = e^(S * (q_i - max q)) / Σ_j e^(S * (q_j - max q))        q_p = round(256 * p) - 128
-
-Only differences count, so the zero-point does not matter; the output always has scale 1/256 and zero-point -128.
+The bracket does not depend on the image, so it is computed once and takes the place of the bias. Weights have no
+zero-point (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum does. What becomes of ``acc`` then
+is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ, ``runtime`` says whom to follow.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4; the LiteRT 8-bit quantization specification,
-https://developers.google.com/edge/litert/quantization/quantization_spec; LiteRT ``kernels/internal/reference`` and
-``kernels/internal/optimized``; gemmlowp ``fixedpoint/fixedpoint.h``.
+https://developers.google.com/edge/litert/quantization/quantization_spec
 """
 
 from dataclasses import dataclass
@@ -24,19 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from qkit.numeric.affine import QuantParams, dequantize
-from qkit.numeric.fixed_point import (
-    Requantized,
-    Requantizer,
-    Runtime,
-    divide_away,
-    high_product,
-    quantize_multiplier,
-    rescale,
-)
-
-ONE = 2**31 - 1
-"""As near as an int32 of 2^-31 steps comes to 1."""
+from qkit.numeric.affine import QuantParams, dequantize, half_away
+from qkit.numeric.fixed_point import Requantized, Requantizer, Runtime
+from qkit.numeric.softmax import softmax_by_table, softmax_in_integers
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,7 +46,6 @@ class Layer:
 class Trace:
     """How one number of a convolution's or dense layer's output comes about. Taught in notebook 06, section 5."""
 
-    position: tuple[int, ...]  # (row, column, channel) or (channel,)
     q_patch: np.ndarray  # int8, shape (rows, columns, inputs) or (inputs,)
     q_weights: np.ndarray  # likewise: what is multiplied, number by number
     x_zero_point: int
@@ -107,7 +88,6 @@ class Dense(Layer):
         return self.q_bias - self.x.zero_point * self._rows.astype(np.int64).sum(axis=1)
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return int8 outputs (n, *shape) for int8 inputs (n, ...)."""
         return self.requantizer.run(self.sums(q_x), runtime)
 
     def sums(self, q_x: np.ndarray) -> np.ndarray:
@@ -117,8 +97,7 @@ class Dense(Layer):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         products = patches.reshape(-1, len(self._columns)) @ self._columns
-        acc = products.astype(np.int32)
-        acc += self.folded_bias.astype(np.int32)
+        acc = products.astype(np.int32) + self.folded_bias.astype(np.int32)
         return acc.reshape(len(q_x), *self.shape)
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
@@ -126,31 +105,19 @@ class Dense(Layer):
         return q_x
 
     def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
-        """Follow one number of the output for an int8 image, step by step.
-
-        ``position`` is (row, column, channel) of a convolution's output, (channel,) of a dense layer's.
-        """
+        """Follow one number of the output, at (row, column, channel) or (channel,), for an int8 image."""
         lies_in = [0 <= index < side for index, side in zip(position, self.shape, strict=False)]
         if len(position) != len(self.shape) or not all(lies_in):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
         *place, channel = position
         q_patch, q_weights = self.patches(q_x[None])[(0, *place)], self.q_weights[channel]
-        products, folded_bias = int(np.sum(q_patch.astype(np.int64) * q_weights)), int(self.folded_bias[channel])
+        q_bias, folded_bias = int(self.q_bias[channel]), int(self.folded_bias[channel])
+        products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + folded_bias
-        requantized = self.requantizer.steps(acc, channel, runtime)
-        return Trace(
-            tuple(position),
-            q_patch,
-            q_weights,
-            self.x.zero_point,
-            int(self.q_bias[channel]),
-            products,
-            folded_bias,
-            acc,
-            float(np.broadcast_to(self.x.scale * self.w.scale, len(self.q_weights))[channel] * acc),
-            requantized,
-            float(dequantize(np.int8(requantized.q), self.y)),
-        )
+        step = np.broadcast_to(self.x.scale * self.w.scale, len(self.q_weights))[channel]
+        end = self.requantizer.steps(acc, channel, runtime)
+        real, real_hat = float(step * acc), float(dequantize(np.int8(end.q), self.y))
+        return Trace(q_patch, q_weights, self.x.zero_point, q_bias, products, folded_bias, acc, real, end, real_hat)
 
     @property
     def _rows(self) -> np.ndarray:
@@ -158,10 +125,9 @@ class Dense(Layer):
 
     @cached_property
     def _columns(self) -> np.ndarray:
-        """The weights as floats, shape (inputs of one sum, channels).
+        """The weights as floats, shape (inputs of one sum, channels), whose matrices NumPy multiplies faster.
 
-        NumPy multiplies matrices of floats ten times as fast as matrices of integers. The sums are the same as
-        long as none, not even of a part of the products, passes the last integer that the floats hold exactly.
+        The sums are the same as long as none, not even of some of the products, passes the last integer that they hold.
         """
         return np.ascontiguousarray(self._rows.T, np.float32 if self._largest <= 2**24 else np.float64)
 
@@ -175,8 +141,8 @@ class Dense(Layer):
 class Convolution(Dense):
     """A dense layer on every patch of the image: weights (channels, rows, columns, inputs).
 
-    ``size`` and ``strides`` are rows and columns; ``same`` pads the image, so that the output has ⌈side / stride⌉ rows
-    and columns. Taught in notebook 06, section 1.
+    ``size`` and ``strides`` are rows and columns; ``same`` pads the image with the zero-point, so that the output has
+    ⌈side / stride⌉ rows and columns. Taught in notebook 06, section 1.
     """
 
     op = "CONV_2D"
@@ -186,13 +152,12 @@ class Convolution(Dense):
     same: bool
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
-        """Return (n, ..., rows, columns, inputs) for inputs (n, height, width, inputs), padded with the zero-point."""
         return _windows(q_x, self.size, self.strides, self.same, self.x.zero_point)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Layer):
-    """The largest integer of each window. Scale and zero-point stay, so it is also the largest real number.
+    """The largest integer of each window; the grid stays, so it is the largest real number, too.
 
     ``size``, ``strides`` and ``same`` are those of a :class:`Convolution`. Taught in notebook 06, section 5.
     """
@@ -220,10 +185,7 @@ class Reshape(Layer):
 
 
 class Softmax(Layer):
-    """From logits to shares of 1: scale 1/256, zero-point -128. Taught in notebook 06, section 5.
-
-    XNNPACK leaves this layer to the built-in runtime.
-    """
+    """From logits to shares of 1, which XNNPACK leaves to the built-in runtime. Taught in notebook 06, section 5."""
 
     op = "SOFTMAX"
 
@@ -239,11 +201,7 @@ class Quantize(Layer):
 
     def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         scale, spec = np.float32(self.y.scale), self.y.spec
-        if runtime == "reference":
-            steps = x / scale
-            q = np.trunc(steps + np.copysign(np.nextafter(np.float32(0.5), np.float32(0)), steps))
-        else:
-            q = np.rint(x * (np.float32(1) / scale))
+        q = half_away(x / scale) if runtime == "reference" else np.rint(x * (np.float32(1) / scale))
         return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
 
 
@@ -267,71 +225,6 @@ class Dequantize(Layer):
         if runtime in ("builtin", "single"):
             return q * scale - zero_point * scale
         return (q - zero_point) * scale
-
-
-def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
-    """Look the 256 possible exponentials up, and add and divide in float32: LiteRT's default on x86.
-
-    (On ARM it has another table, of integers.) ``q`` are int8, shape (n, classes), with the ``scale`` S; so is what is
-    returned. Taught in notebook 06, section 5.
-
-    >>> softmax_by_table(np.int8([[0, 10]]), scale=0.1)  # 256 / (1 + e) and 256 e / (1 + e), both minus 128
-    array([[-59,  59]], dtype=int8)
-    """
-    steps = np.float32(-scale) * np.arange(256, dtype=np.float32)
-    # In float64, because NumPy's float32 exponential misses the nearest float32 in one of three.
-    table = np.exp(steps.astype(np.float64)).astype(np.float32)
-    exponentials = table[q.max(axis=1, keepdims=True).astype(np.int16) - q]
-    # np.sum adds in another order, and another order rounds otherwise.
-    total = np.cumsum(exponentials, axis=1, dtype=np.float32)[:, -1:]
-    share = exponentials * (np.float32(1) / (total * np.float32(1 / 256)))
-    return np.clip(np.floor(share.astype(np.float64) + 0.5) - 128, -128, 127).astype(np.int8)
-
-
-def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
-    """Use integers only, as LiteRT's reference runtime does; the ``scale`` S is at most 16.
-
-    ``q`` are int8, shape (n, classes); so is what is returned. Taught in notebook 06, section 5.
-
-    >>> softmax_in_integers(np.int8([[0, 10]]), scale=0.1)
-    array([[-59,  59]], dtype=int8)
-    """
-    multiplier = quantize_multiplier(scale * 2**26)
-    # Further below the maximum, S * difference would leave the 5 bits before the point.
-    lowest = -((31 << 26) >> max(multiplier.shift, 0))
-    below = q.astype(np.int64) - q.max(axis=1, keepdims=True)
-    exponentials = exponential_of_negative(rescale(np.maximum(below, lowest), multiplier, "double").astype(np.int64))
-    exponentials[below < lowest] = 0
-    total = divide_away(exponentials, 12).sum(axis=1, keepdims=True)  # steps of 2^-19
-    bits = np.frexp(total)[1]
-    shares = high_product(reciprocal(total << (32 - bits)), exponentials)
-    return np.clip(divide_away(shares, bits + 3) - 128, -128, 127).astype(np.int8)
-
-
-def exponential_of_negative(x: np.ndarray) -> np.ndarray:
-    """Return e^x in steps of 2^-31, for x from -32 to 0 in steps of 2^-26: integers for integers, int64."""
-    quarter = 1 << 24
-    rest = (x & (quarter - 1)) - quarter  # from -1/4 up to, not including, 0
-    # Taylor's polynomial of degree 4 around -1/8.
-    around, factor = (rest << 5) + (1 << 28), round(2**31 * np.exp(-1 / 8))
-    square = high_product(around, around)
-    third = high_product(divide_away(high_product(square, square), 2) + high_product(square, around), round(2**31 / 3))
-    result = factor + high_product(factor, around + divide_away(third + square, 1))
-    # x = rest - Σ 2^k, over the bits that are set in what is left: e^x is a product.
-    left = rest - x
-    for k in range(-2, 5):
-        bit = left & (1 << (26 + k)) != 0
-        result = np.where(bit, high_product(result, round(2**31 * np.exp(-(2.0**k)))), result)
-    return np.where(x == 0, ONE, result)
-
-
-def reciprocal(total: np.ndarray) -> np.ndarray:
-    """Return 2^63 / total in about 31 bits, for int64 totals from 2^31 to 2^32: Newton's method, three times."""
-    half = total >> 1
-    x = round(2**29 * 48 / 17) + high_product(half, round(2**29 * -32 / 17))
-    for _ in range(3):
-        x += high_product(x, (1 << 29) - high_product(half, x)) << 2
-    return np.minimum(x << 1, ONE)
 
 
 def _windows(q_x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:

@@ -5,7 +5,8 @@ one makes the step small, and so the rounding error of what it keeps; a large on
 another answer to which error counts.
 
 ``method(x, bits=8, signed=None, ...)`` takes an array, or the :class:`Histogram` of its magnitudes, which can be
-counted batch by batch, and returns a :class:`Threshold`. Where a method looks at a grid, it is the one that ends
+counted batch by batch, and returns a :class:`Threshold`. ``bits`` are 2 to 16; ``signed`` says whether there are
+negative integers, by default if there are negative values. Where a method looks at a grid, it is the one that ends
 at the threshold: ``alpha = Q * scale``, where Q is the highest integer, ``2**(bits - 1) - 1`` signed and
 ``2**bits - 1`` unsigned. Others write ``2**(bits - 1) * scale`` (ACIQ, PPQ): compare scales, not thresholds.
 
@@ -20,7 +21,7 @@ from numbers import Real
 
 import numpy as np
 
-from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked, is_integer, params_from_range, reals
+from qkit.numeric.affine import LARGEST, QuantParams, QuantSpec, checked, params_from_range, reals, whole
 from qkit.numeric.curves import divergences, squared_errors
 from qkit.numeric.histogram import Histogram, Samples, histogram_of, magnitudes_of
 
@@ -34,9 +35,8 @@ Values = np.ndarray | Histogram | Samples
 class Threshold:
     """Where to clip, and why there.
 
-    ``value`` is the largest magnitude that is kept, ``signed`` whether there are negative values to keep. The
-    ``method`` chose it, among the ``candidates``, where its criterion is the ``curve``: arrays of float64, empty where
-    it has none.
+    ``value`` is the largest magnitude that is kept. The ``method`` chose it, among the ``candidates``, where its
+    criterion is the ``curve``: arrays of float64, empty where it has none.
     """
 
     value: float
@@ -45,9 +45,6 @@ class Threshold:
     signed: bool
     candidates: np.ndarray = field(default_factory=lambda: np.empty(0))
     curve: np.ndarray = field(default_factory=lambda: np.empty(0))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "value", float(self.value))
 
     @property
     def low(self) -> float:
@@ -58,7 +55,7 @@ class Threshold:
         """Lay a grid over the kept range, as :func:`params_from_range` does.
 
         A symmetric grid maps ``value`` to ``qmax``. An asymmetric one has all its integers between ``low`` and
-        ``value``: int8 stands for the same numbers as uint8 then, which is how LiteRT stores what ReLU returns.
+        ``value``: where ``low`` is 0, int8 stands for the same numbers as uint8.
         """
         return params_from_range(self.low, self.value, spec)
 
@@ -69,16 +66,15 @@ class Threshold:
 def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Clip nothing: the threshold is ``max(|x|)``, the largest magnitude, outlier or not.
 
-    It minimises the clipping error, which becomes 0, whatever rounding then costs. ``bits`` make no difference
-    here; ``signed`` says whether to keep negative values, by default if there are any. Source: Jacob et al. 2018,
-    arXiv:1712.05877, section 3.1. Taught in notebook 04, section 2.
+    It minimises the clipping error, which becomes 0, whatever rounding then costs. ``bits`` make no difference here;
+    ``signed`` is by default whether there are negative values. Source: Jacob et al. 2018, arXiv:1712.05877, section
+    3.1. Taught in notebook 04, section 2.
 
     >>> minmax([0.5, -2.0, 1.0])
     Threshold: minmax keeps -2 to 2: the largest magnitude, so that nothing is clipped
     """
     values, signed, _ = _read(x, bits, signed)
-    largest = max(abs(values.low), abs(values.high))
-    return Threshold(largest, "minmax", "the largest magnitude, so that nothing is clipped", signed)
+    return Threshold(values.largest, "minmax", "the largest magnitude, so that nothing is clipped", signed)
 
 
 def percentile(
@@ -87,21 +83,13 @@ def percentile(
     """Keep a share of the values: the smallest magnitude that at least ``share`` % of them do not exceed.
 
     Of n magnitudes in order, it is the one with the rank ``ceil(share / 100 * n)``: one of the magnitudes, not a point
-    between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. Raises a
+    between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. ``bits`` make no
+    difference here; ``signed`` is by default whether there are negative values. A ``share`` of 100 is :func:`minmax`;
+    1 or less is refused, because 0.999 is meant as 99.9. ``count_zeros`` says whether exact zeros count as values:
+    after ReLU most are zeros, and then 99 % of all values are far fewer of those that need the grid. Raises a
     ValueError if all that it keeps is 0. Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in notebook 04,
     section 2.
 
-    Parameters
-    ----------
-    bits, signed : int from 2 to 16, which makes no difference here; bool, by default if there are negative values
-    share : float
-        In per cent: above 1, because 0.999 is meant as 99.9, to 100, which is :func:`minmax`.
-    count_zeros : bool
-        Whether exact zeros count as values. After ReLU most are zeros, and then 99 % of all values are far fewer
-        of those that need the grid.
-
-    Examples
-    --------
     >>> percentile([0.0, 0.0, 1.0, 2.0, 100.0], share=80).value
     2.0
     """
@@ -114,12 +102,10 @@ def percentile(
     # The slack is for products such as 0.07 * 100, which is a little more than 7.
     rank = math.ceil(share / 100 * (values.count - values.zeros + first) * (1 - 1e-14)) - first
     if rank < 1:
-        raise ValueError(
-            f"{values.zeros / values.count:.1%} of the values are 0, so share={share} would clip everything; "
-            "take a larger share, or count_zeros=False"
-        )
+        why = f"{values.zeros / values.count:.1%} of the values are 0, so share={share} would clip everything"
+        raise ValueError(f"{why}; take a larger share, or count_zeros=False")
     what = "all values" if count_zeros else "the values that are not 0"
-    return Threshold(values.ranked(rank), "percentile", f"{share:g} % of {what} do not exceed it", signed)
+    return Threshold(float(values.ranked(rank)), "percentile", f"{share:g} % of {what} do not exceed it", signed)
 
 
 def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -137,9 +123,8 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     :func:`qkit.numeric.curves.squared_errors` has the same errors, but for the rounding of float64, without touching
     every value for every candidate. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose
     values spread evenly over their bins, all upper edges. The ``curve`` holds all errors; of equal ones it takes
-    the largest threshold. ``bits`` are 2 to 16, where more than 8 can take seconds; ``signed`` says whether there are
-    negative integers, by default if there are negative values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488.
-    Taught in notebook 04, section 3.
+    the largest threshold. More than 8 ``bits`` can take seconds; ``signed`` is by default whether there are negative
+    values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488. Taught in notebook 04, section 3.
 
     >>> mse(np.repeat([-1.0, 3.0], [99, 1]), bits=2)
     Threshold: mse keeps -1.02 to 1.02: the least mean squared error, 0.0396, of 2048 candidates
@@ -149,9 +134,9 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
         return _all_zero("mse", signed)
     candidates = values.edges[1:] if isinstance(values, Histogram) else _evenly_spaced(values.largest)
     errors = squared_errors(values, candidates, steps)
-    best = _last_minimum(errors, 1e-14 * values.square)
+    best = _last_minimum(errors, 1e-14 * values.beyond(0.0)[2])
     why = f"the least mean squared error, {errors[best]:.3g}, of {len(errors)} candidates"
-    return Threshold(candidates[best], "mse", why, signed, candidates, errors)
+    return Threshold(float(candidates[best]), "mse", why, signed, candidates, errors)
 
 
 def kl(
@@ -181,46 +166,35 @@ def kl(
     They do not cure everything. Where most values lie in few bins, at another peak (what a bias makes of a black
     background) or before a long tail, clipping the others still looks cheap. Compare with :func:`mse`.
 
-    The ``curve`` is in nats, infinite at candidates that clip something and whose last bin is empty; of divergences
+    An array is counted in 2,048 bins. ``bits`` are 2 to 8: more levels need ever more bins, and time that grows with
+    their square. ``signed`` is by default whether there are negative values, ``drop_zeros`` the first remedy, and
+    ``start`` how many bins the first candidate keeps: by default the second remedy, in TensorRT's slides 128. The
+    ``curve`` is in nats, infinite at candidates that clip something and whose last bin is empty; of divergences
     that are equal to within 1e-12 it takes the largest threshold. Raises a ValueError if there are fewer bins than the
     first candidate keeps. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in notebook
     04, section 4.
 
-    Parameters
-    ----------
-    x : array_like of real numbers, or Histogram of magnitudes
-        An array is counted first: in 2,048 bins, or in 8 for every level if that is more. Then every bit takes four
-        times as long: seconds at 12 bits, minutes at 15.
-    bits, signed : int from 2 to 16; bool, by default if there are negative values
-    drop_zeros : bool, the first remedy
-    start : int
-        How many bins the first candidate keeps; by default, the second remedy. TensorRT's slides start at 128.
-
-    Examples
-    --------
     >>> kl(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: kl keeps -3.482 to 3.482: the least divergence, 0.0596 nats, of 1921 candidates, without exact zeros
     """
     values, signed, steps = _read(x, bits, signed)
+    if bits > 8:
+        raise ValueError(f"kl counts in at most 256 levels, 8 bits, got {bits} bits; use mse")
     if values.largest == 0:
         return _all_zero("kl", signed)
-    levels = steps + 1
-    histogram = values if isinstance(values, Histogram) else histogram_of(values.x, max(CANDIDATES, 8 * levels))
+    histogram = values if isinstance(values, Histogram) else histogram_of(values.x)
     counts = histogram.nonzero_counts if drop_zeros else histogram.counts
-    first = max(2 * levels, 128) if start is None else start
-    if not (is_integer(first) and 1 <= first <= len(counts)):
-        raise ValueError(
-            f"the first candidate must keep a whole number of bins, from 1 to all {len(counts)} bins, got {first}; "
-            f"{bits} bits have {levels} levels: count {max(2 * levels, 128)} bins or more, two for each, or use mse"
-        )
+    levels, least = steps + 1, max(2 * (steps + 1), 128)
+    hint = f"; {bits} bits have {levels} levels: count {least} bins or more, two for each, or use mse"
+    first = whole(least if start is None else start, "the first candidate's number of bins", 1, len(counts), hint)
     # Bins beyond the largest value, in a histogram wider than its data, are no candidates: they would clip nothing.
-    end = max(int(first), np.flatnonzero(counts)[-1] + 1)
+    end = max(first, np.flatnonzero(counts)[-1] + 1)
     candidates = np.minimum(histogram.edges[first : end + 1], values.largest)
-    curve = divergences(counts[:end], levels, int(first))
+    curve = divergences(counts[:end], levels, first)
     best = _last_minimum(curve, 1e-12)
     zeros = "without" if drop_zeros else "with"
     why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros} exact zeros"
-    return Threshold(candidates[best], "kl", why, signed, candidates, curve)
+    return Threshold(float(candidates[best]), "kl", why, signed, candidates, curve)
 
 
 def admm(
@@ -241,19 +215,11 @@ def admm(
     a new scale, with new integers, … Raises a ValueError if ``start`` is so large that every value rounds to 0. MNN
     calls it ADMM, after the method of which it is one step: training with ADMM, where weights also move. Source: Leng
     et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM`` in https://github.com/alibaba/MNN.
-    Taught in notebook 04, section 5.
 
-    Parameters
-    ----------
-    bits, signed : int from 2 to 16; bool, by default if there are negative values
-    start : {"search", "max"} or float
-        The threshold to begin with: what :func:`mse` finds, the largest magnitude, or this one. MNN begins at the
-        largest magnitude divided by 2.5 (activations) or 1.25 (weights).
-    rounds : int
-        At most so many pairs of half-steps. MNN always takes 300 (activations) or 1,000 (weights).
+    It begins at what :func:`mse` finds, at the largest magnitude (``start="max"``), or at a threshold, and takes that
+    many ``rounds`` at most. MNN begins at the largest magnitude divided by 2.5 (activations) or 1.25 (weights), and
+    takes 300 or 1,000. ``signed`` is by default whether there are negative values. Taught in notebook 04, section 5.
 
-    Examples
-    --------
     On the grid -s, 0, s: at s = 3 both 2 and 6 become s, and the best s for them is their mean.
 
     >>> admm([-1.0, 2.0, 6.0], bits=2, start=3.0).candidates
@@ -268,39 +234,37 @@ def admm(
         start = values.largest
     if not (isinstance(start, Real) and 0 < start <= LARGEST):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
-    if not (is_integer(rounds) and rounds >= 1):
-        raise ValueError(f"rounds must be a whole number, at least 1, got {rounds!r}")
     # No q is computed. It is at least k where a lies beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for every k,
     # all a beyond it, and sum(q²) adds up 2k - 1 for each of them.
-    midpoints, odd = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1
+    midpoints, odd, square = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1, values.beyond(0.0)[2]
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
-    for _ in range(rounds):
-        shares, sums = values.beyond(midpoints * scale)
+    for _ in range(whole(rounds, "rounds", 1, 10**6)):
+        shares, sums = values.beyond(midpoints * scale, squares=False)
         aq, qq = sums.sum(), shares @ odd  # mean(a q) and mean(q²) of the best integers for the scale
         if qq <= 0:
             raise ValueError(f"start={start:g} is so large that every value rounds to 0")
         old, scale = scale, aq / qq  # the best scale for those integers
         scales += [old, scale]
-        errors += [values.square - 2 * old * aq + old**2 * qq, values.square - aq**2 / qq]
+        errors += [square - 2 * old * aq + old**2 * qq, square - aq**2 / qq]
         if abs(scale - old) <= 1e-12 * old:
             end = "the scale no longer moves"
             break
     candidates, curve = steps * np.array(scales), np.maximum(errors, 0)
     why = f"after {len(curve) // 2} rounds from {start:.4g} {end}; mean squared error {curve[-1]:.3g}"
-    return Threshold(candidates[-1], "admm", why, signed, candidates, curve)
+    return Threshold(float(candidates[-1]), "admm", why, signed, candidates, curve)
 
 
 def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Take the threshold from theory, for values with a Laplace distribution: ACIQ.
 
-    The distribution has one number, ``b = mean(|x|)``. An approximation of the mean squared error, with rounding errors
-    spread evenly over steps of ``2 alpha / 2**M``, alpha being the threshold and M the number of bits, is minimised:
+    The distribution has one number, ``b = mean(|x|)``. With ``u = alpha / b``, alpha being the threshold and M the
+    number of bits, an approximation of the mean squared error is minimised, in which rounding errors spread evenly
+    over steps of ``2 alpha / 2**M``:
 
-        2 b² exp(-alpha / b) + alpha² / (3 * 4**M)
+        b² (2 exp(-u) + u² / (3 * 4**M))
 
-    Its least is where ``alpha = b W(3 * 4**M)``, with Lambert's function W: at 2.83 b, 3.89 b and 5.03 b for 2, 3
-    and 4 bits. It has ``2**M`` steps between -alpha and alpha. A grid with 0 in its middle has two fewer, and so
-    another best threshold: 2.00 b at 2 bits, where ACIQ's costs 18 % more error.
+    Its least is at u = 2.83, 3.89 and 5.03 for 2, 3 and 4 bits: Lambert's W(3 * 4**M). A grid with 0 in its middle has
+    two steps fewer than ``2**M``, and its best threshold at 2.00 b for 2 bits, where ACIQ's costs 18 % more error.
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
     around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
     made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
@@ -309,17 +273,15 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
     >>> aciq_laplace(np.random.default_rng(0).laplace(size=10_000), bits=4)
     Threshold: aciq_laplace keeps -5.045 to 5.045: 5.029 b, where b is 1.003
     """
-    from scipy.special import lambertw
-
     values, signed, steps = _read(x, bits, signed)
     if values.largest == 0:
         return _all_zero("aciq_laplace", signed)
-    b = float(values.beyond(0.0)[1]) / (1 - values.zeros / values.count)
-    fine = 12.0 * (steps + 1) ** 2  # 3 * 4**M
-    alpha = b * float(lambertw(fine).real)
-    candidates = _evenly_spaced(values.largest)
-    curve = 2 * b**2 * np.exp(-candidates / b) + candidates**2 / fine
-    return _from_theory("aciq_laplace", signed, alpha, f"{alpha / b:.3f} b, where b is {b:.4g}", candidates, curve)
+    b = values.beyond(0.0)[1] / (1 - values.zeros / values.count)
+
+    def error(u: np.ndarray) -> np.ndarray:
+        return 2 * np.exp(-u) + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
+
+    return _from_theory("aciq_laplace", signed, values.largest, error, b, "b")
 
 
 def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -328,14 +290,13 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     The distribution has one number, ``sigma = sqrt(mean(x²))``. With ``u = alpha / sigma``, alpha being the threshold
     and M the number of bits, an approximation of the mean squared error is minimised,
 
-        sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2)) + alpha² / (3 * 4**M)
+        sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2) + u² / (3 * 4**M))
 
-    whose least is at 1.71, 2.15 and 2.55 sigma for 2, 3 and 4 bits. A grid with 0 in its middle has its best
-    threshold at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
+    whose least is at u = 1.71, 2.15 and 2.55 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
+    at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
-    around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
-    made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
-    al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
+    around 0: they have M = ``bits + 1``. Exact zeros are left out. The threshold is never above the largest magnitude;
+    what is minimised is the ``curve``. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
     >>> aciq_gauss(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: aciq_gauss keeps -2.554 to 2.554: 2.559 sigma, where sigma is 0.9981
@@ -345,20 +306,13 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
     values, signed, steps = _read(x, bits, signed)
     if values.largest == 0:
         return _all_zero("aciq_gauss", signed)
-    sigma = math.sqrt(values.square / (1 - values.zeros / values.count))
-    fine = 12.0 * (steps + 1) ** 2  # 3 * 4**M
-    low, high = 0.0, 10.0
-    while high - low > 1e-12:  # what is minimised is convex: halve where its slope changes sign
-        u = (low + high) / 2
-        slope = u * (math.erfc(u / math.sqrt(2)) + 1 / fine) - math.sqrt(2 / math.pi) * math.exp(-(u**2) / 2)
-        low, high = (u, high) if slope < 0 else (low, u)
-    alpha = low * sigma
-    candidates = _evenly_spaced(values.largest)
-    u = candidates / sigma
-    clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
-    curve = sigma**2 * clipping + candidates**2 / fine
-    why = f"{alpha / sigma:.3f} sigma, where sigma is {sigma:.4g}"
-    return _from_theory("aciq_gauss", signed, alpha, why, candidates, curve)
+    sigma = math.sqrt(values.beyond(0.0)[2] / (1 - values.zeros / values.count))
+
+    def error(u: np.ndarray) -> np.ndarray:
+        clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
+        return clipping + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
+
+    return _from_theory("aciq_gauss", signed, values.largest, error, sigma, "sigma")
 
 
 def per_channel(method: Callable[..., Threshold], x: np.ndarray, spec: QuantSpec, **options: object) -> QuantParams:
@@ -402,9 +356,12 @@ def _last_minimum(curve: np.ndarray, tolerance: float) -> int:
     return int(np.flatnonzero(curve <= curve.min() + tolerance)[-1])
 
 
-def _from_theory(
-    method: str, signed: bool, alpha: float, why: str, candidates: np.ndarray, curve: np.ndarray
-) -> Threshold:
-    if alpha > candidates[-1]:
-        alpha, why = candidates[-1], f"{why}; but the largest magnitude is less"
-    return Threshold(alpha, method, why, signed, candidates, curve)
+def _from_theory(method: str, signed: bool, largest: float, error: Callable, unit: float, name: str) -> Threshold:
+    """Minimise an error in squares of a unit, at a threshold in such units; it has one minimum."""
+    from scipy.optimize import minimize_scalar
+
+    u = minimize_scalar(error, bounds=(0, 30), method="bounded", options={"xatol": 1e-9}).x
+    alpha, why, candidates = float(u * unit), f"{u:.3f} {name}, where {name} is {unit:.4g}", _evenly_spaced(largest)
+    if alpha > largest:
+        alpha, why = largest, f"{why}; but the largest magnitude is less"
+    return Threshold(alpha, method, why, signed, candidates, unit**2 * error(candidates / unit))

@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "environment": ["check_environment"],
         "exercises": ["check", "reveal"],
         "picture": ["Picture"],
+        "self_test": ["SelfTest"],
     },
 )

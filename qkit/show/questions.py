@@ -44,6 +44,26 @@ QUESTIONS: dict[str, Question] = {
         gentle="What does quantization-aware training need that you do not have here?",
         strong="Without training data nothing can be trained. What is left?",
     ),
+    "0.a": Question(
+        256,
+        right="Eight bits, each 0 or 1: 2^8 combinations. So an int8 can be one of 256 integers, and no more.",
+        gentle="Each of the eight bits is 0 or 1. How many combinations are there?",
+        strong="Two values for one bit, four for two bits, eight for three. And for eight bits?",
+    ),
+    "0.b": Question(
+        0.05,
+        tolerance=1e-6,
+        right="The signs vanish, and the two large errors count nine times as much as the two small ones.",
+        gentle="Square each of the four numbers first; then add up, and divide by four.",
+        strong="0.01 + 0.01 + 0.09 + 0.09, divided by 4.",
+    ),
+    "0.c": Question(
+        30,
+        tolerance=1e-6,
+        right="Every factor of 10 adds 10: these are decibels, and you meet them in notebook 02.",
+        gentle="To which power must 10 be raised to give 1,000?",
+        strong="1,000 is 10 to the power of 3, so its logarithm to base 10 is 3. And ten times that?",
+    ),
     "1.1": Question(
         9,
         right="3 positions across and 3 down: 9.",
@@ -86,12 +106,30 @@ QUESTIONS: dict[str, Question] = {
             "4 bytes a parameter before, 1 byte a weight after; the few biases hardly matter. Before divided by after?"
         ),
     ),
+    "1.a": Question(
+        0.01,
+        right="Half a step, wherever the number lies on the grid.",
+        gentle="Which place between two levels is furthest from both?",
+        strong="Halfway between two levels the error is half of 0.02.",
+    ),
+    "1.b": Question(
+        -3,
+        right="−1.6 / 0.5 is −3.2, and the nearest integer is −3. It comes back as −1.5.",
+        gentle="Divide by the scale, then round.",
+        strong="−1.6 / 0.5 = −3.2. Which integer is nearest?",
+    ),
+    "1.c": Question(
+        "a",
+        right="Calibration: run the images, note the ranges, fix the scales before the network is used.",
+        gentle="When are the scales fixed, and what has to be trained for it?",
+        strong="Fixed beforehand from typical images, without labels and without training: which of the three is that?",
+    ),
     "2.1": Question(
         lambda low, high, bits: (high - low) / (2**bits - 1),
         cases=_RANGES,
-        right="One step fewer than there are integers: four marks have three gaps.",
-        gentle="How wide is the range, and how many gaps are there between its marks?",
-        strong="2**bits marks have 2**bits - 1 gaps. Divide the width of the range by that.",
+        right="One step fewer than there are integers: four levels have three gaps.",
+        gentle="How wide is the range, and how many gaps are there between its levels?",
+        strong="2**bits levels have 2**bits - 1 gaps. Divide the width of the range by that.",
     ),
     "2.2": Question(
         lambda low, high, bits: params_from_range(low, high, QuantSpec(bits, signed=False)).zero_point,
@@ -119,6 +157,25 @@ QUESTIONS: dict[str, Question] = {
         gentle="How many output channels does the layer have, and what shares a scale within one of them?",
         strong="One scale for each of the 64 filters.",
     ),
+    "2.a": Question(
+        252_000,
+        right="One byte a weight and four a bias. The biases hardly matter, and stay as fine as they were.",
+        gentle="How many bytes does one weight take, and how many one bias?",
+        strong="250,000 times 1 byte, and 500 times 4 bytes.",
+    ),
+    "2.b": Question(
+        5,
+        tolerance=1e-6,
+        right="The width goes with 1 over the root of the number of images.",
+        gentle="Notebook 01: a hundred times the images make the interval ten times narrower.",
+        strong="The root of 25.",
+    ),
+    "2.c": Question(
+        "b",
+        right="Dynamic quantization measures the activations while the network runs; nothing has to be known before.",
+        gentle="Which of the three needs images for calibration, and which needs them for training?",
+        strong="Static needs typical images beforehand, and training needs the training images. What is left?",
+    ),
     "3.1": Question(
         1,
         right="The outlier alone sets the scale, and everything below half a step becomes 0.",
@@ -136,6 +193,25 @@ QUESTIONS: dict[str, Question] = {
         right="A dead channel is all zeros after ReLU, and every grid holds 0 exactly. It could even be removed.",
         gentle="What numbers come out of a dead channel, and which number does every grid hold?",
         strong="Only zeros come out, and zero is exact. How large is the error?",
+    ),
+    "3.a": Question(
+        0.3,
+        tolerance=1e-6,
+        right="Symmetric and narrow: the largest magnitude meets the highest integer, 2.1 / 7.",
+        gentle="Which integers do 4 bits leave without the lowest one? The largest magnitude meets the highest.",
+        strong="The integers go from -7 to 7. Divide 2.1 by 7.",
+    ),
+    "3.b": Question(
+        3 * 3 * 8 * 16,
+        right="Each of the 16 filters looks at 3 × 3 places of all 8 channels at once.",
+        gentle="How many weights has one filter, if it looks at all input channels?",
+        strong="3 · 3 · 8 for each of the 16 filters.",
+    ),
+    "3.c": Question(
+        "b",
+        right="Zeros come in thousands, and all would be off in the same direction: in a sum that adds up.",
+        gentle="What comes of one small error if it is the same, in the same direction, for very many numbers?",
+        strong="Think of padding and ReLU: how many exact zeros does a layer add up, and do their errors cancel?",
     ),
     "4.1": Question(
         "b",
@@ -180,6 +256,25 @@ QUESTIONS: dict[str, Question] = {
         right="Both others may flatten the very value that matters, and at 8 bits MinMax costs little.",
         gentle="Which of the three never clips a value that calibration has seen?",
         strong="Clipped, an alarm looks like a moderate value; and 8 bits leave 256 steps, enough for a long range.",
+    ),
+    "4.a": Question(
+        5,
+        right="The step is 6 / 15 = 0.4, and from -2 up to 0 it is 5 steps.",
+        gentle="Find the step first: the width of the range, and how many gaps do 16 levels have?",
+        strong="The step is 6 / 15 = 0.4. How many of them are there from -2 up to 0?",
+    ),
+    "4.b": Question(
+        10,
+        tolerance=1,
+        right="The width goes with one over the square root of the number of images.",
+        gentle="A hundred times the images do not make the interval a hundred times narrower.",
+        strong="Take the square root of 100.",
+    ),
+    "4.c": Question(
+        "b",
+        right="Largest over typical is 10 in B, 3 in A: the largest sets the step, and most others fall below half.",
+        gentle="Which number tells how much room the typical weights have below the largest one?",
+        strong="Compare largest / σ of both layers.",
     ),
     "5.1": Question(
         lambda q_x, q_w, s_x, z_x, s_w: s_x * s_w * np.sum((q_x.astype(int) - z_x) * q_w.astype(int)),

@@ -4,10 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import settings
-
-settings.register_profile("numeric", deadline=None, database=None, max_examples=60)
-settings.load_profile("numeric")
 
 
 @pytest.fixture(scope="session")

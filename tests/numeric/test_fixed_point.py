@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.numeric import FixedPointMultiplier, quantize_multiplier, rescale, rescale_float32, rescale_float64
-from qkit.numeric.fixed_point import divide_away, high_product, rounded_once
+from qkit.numeric import FixedPointMultiplier, quantize_multiplier, rescale
+from qkit.numeric.fixed_point import divide_away, high_product, rescale_float32, rescale_float64, rounded_once
 
 reals = st.floats(2.0**-31, 0.999)  # no shift to the left
 int32s = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-300, 300), st.sampled_from([-(2**31), 2**31 - 1]))

@@ -17,9 +17,8 @@ from qkit.numeric.integer_layers import (
     Reshape,
     Shift,
     Softmax,
-    softmax_by_table,
-    softmax_in_integers,
 )
+from qkit.numeric.softmax import softmax_by_table, softmax_in_integers
 
 RNG = np.random.default_rng(3)
 

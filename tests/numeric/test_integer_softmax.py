@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
-from qkit.numeric.integer_layers import ONE, exponential_of_negative, reciprocal, softmax_by_table, softmax_in_integers
+from qkit.numeric.softmax import ONE, exponential_of_negative, reciprocal, softmax_by_table, softmax_in_integers
 
 logits = arrays(np.int8, st.tuples(st.integers(1, 5), st.integers(2, 20)))
 

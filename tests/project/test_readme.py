@@ -40,7 +40,7 @@ def test_program():
         [sys.executable, "-c", PROGRAMS[0]], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
     name, accuracy = re.search(
-        r"^(MNIST|stand-in digits|your digits) (\d+\.\d\d)% \(95 %", result.stdout, re.M
+        r"^(MNIST|stand-in digits|your digits) (\d+\.\d\d) % \(95 %", result.stdout, re.M
     ).groups()
     assert float(accuracy) >= {"MNIST": 98.7, "stand-in digits": 98.7}.get(name, 90)
 

@@ -1,0 +1,126 @@
+"""A self-test over the whole course: twenty questions out of sixty, drawn anew each time and with other numbers.
+
+They stand in ``self_test.json``. Each has the ``page``, the number of the notebook that teaches it; the ``text``; and
+``why``, a sentence for those who were wrong. One that asks for a number has ``numbers`` to draw from, whose names stand
+in the text, and ``right``, a formula of them; one that offers sentences has the ``right`` and the ``wrong`` ones.
+"""
+
+import html
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+
+TOLERANCE = 0.02
+"""As a share of the right number, which may be rounded; a whole one is to be met."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it was drawn: the ``answer`` is a number, or one of the ``options``."""
+
+    page: int
+    text: str
+    answer: float | str
+    why: str
+    options: tuple[str, ...] = ()
+
+    def accepts(self, given: str | None) -> bool:
+        """Whether an answer is right: one of the options; or a number, such as 0.25, 0,25, 1e-3 or 2/15."""
+        if self.options or not given:
+            return given == self.answer
+        above, _, below = given.replace(",", ".").replace("−", "-").partition("/")
+        try:
+            value = float(above) / float(below or 1)
+        except (ValueError, ArithmeticError):
+            return False
+        slack = 0 if self.answer % 1 == 0 else TOLERANCE * abs(self.answer)
+        return abs(value - self.answer) <= slack + 1e-9
+
+    @property
+    def solution(self) -> str:
+        """The answer, and why."""
+        answer = self.answer if self.options else f"{self.answer:.4g}" if self.answer % 1 else f"{self.answer:.0f}"
+        return f"{answer}. {self.why} (Notebook {self.page:02}.)"
+
+
+class SelfTest:
+    """Ask ``count`` of the sixty questions, two of every notebook at least; answer, and press the button.
+
+    A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
+    Taught at the end of notebook 08.
+
+    Examples
+    --------
+    >>> SelfTest()
+    A self-test of 20 questions: run this notebook in JupyterLab, answer, and press the button.
+    """
+
+    def __init__(self, seed: int | None = None, count: int = 20):
+        rng = np.random.default_rng(seed)
+        turn: dict[int, int] = {}  # how many of a page were drawn so far
+        ranked = []
+        for place in rng.permutation(len(pool())):
+            page = pool()[place]["page"]
+            turn[page] = turn.get(page, 0) + 1
+            ranked.append((max(turn[page], 2), len(ranked), place))
+        self.asked = [drawn(pool()[place], rng) for place in sorted(place for *_, place in sorted(ranked)[:count])]
+        self.boxes = [
+            widgets.RadioButtons(options=one.options, value=None, layout={"width": "max-content"})
+            if one.options
+            else widgets.Text(placeholder="a number")
+            for one in self.asked
+        ]
+        self.verdicts = [widgets.HTML() for _ in self.asked]
+        self.score = widgets.HTML()
+
+    def check(self, button: widgets.Button | None = None) -> int:
+        """Say of each answer whether it is right, and why; return how many are."""
+        right = [one.accepts(box.value) for one, box in zip(self.asked, self.boxes, strict=True)]
+        for one, is_right, verdict in zip(self.asked, right, self.verdicts, strict=True):
+            verdict.value = f"{'✓ Right.' if is_right else '✗ The answer:'} {html.escape(one.solution)}"
+        again = sorted({f"{one.page:02}" for one, is_right in zip(self.asked, right, strict=True) if not is_right})
+        self.score.value = f"<b>{sum(right)} of {len(right)} right.</b> " + (
+            f"Worth reading again: {', '.join(again)}." if again else "Nothing to read again."
+        )
+        return sum(right)
+
+    def __repr__(self) -> str:
+        what = f"A self-test of {len(self.asked)} questions"
+        return f"{what}: run this notebook in JupyterLab, answer, and press the button."
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        button = widgets.Button(description="Check my answers", button_style="primary")
+        button.on_click(self.check)
+        rows = [
+            widgets.VBox([widgets.HTML(f"<b>{place}.</b> {html.escape(one.text)}"), box, verdict])
+            for place, (one, box, verdict) in enumerate(zip(self.asked, self.boxes, self.verdicts, strict=True), 1)
+        ]
+        items = "".join(
+            f"<li>{html.escape(' · '.join((one.text, *one.options)))}"
+            f"<details><summary>Answer</summary>{html.escape(one.solution)}</details></li>"
+            for one in self.asked
+        )
+        live = widgets.VBox([*rows, button, self.score])._repr_mimebundle_()
+        return dict(live) | {"text/html": f"<ol>{items}</ol>", "text/plain": repr(self)}
+
+
+@cache
+def pool() -> list[dict]:
+    """Return all questions, in the order of the course."""
+    return json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def drawn(question: dict, rng: np.random.Generator) -> Asked:
+    """Draw the numbers of a question, or the order of its options."""
+    page, text, right, why = (question[part] for part in ("page", "text", "right", "why"))
+    if "wrong" in question:
+        return Asked(page, text, right, why, tuple(rng.permutation([right, *question["wrong"]]).tolist()))
+    numbers = {name: values[rng.integers(len(values))] for name, values in question["numbers"].items()}
+    # The formulas are part of the package, as its code is: nobody else's words get here.
+    answer = eval(right, vars(math) | numbers)
+    return Asked(page, text.format(**numbers), float(answer), why)
