@@ -410,6 +410,25 @@ QUESTIONS: dict[str, Question] = {
         gentle="What has such a network seen when it is just built?",
         strong="Its weights are those of the float network. What is new are the ranges, and who set them?",
     ),
+    "7.a": Question(
+        0.3,
+        right="S = α / q_max, and q_max is 7.",
+        gentle="Which integers does the grid have, and how many steps lie between 0 and α?",
+        strong="Without −8 the integers go from −7 to 7: seven steps from 0 to 2.1.",
+    ),
+    "7.b": Question(
+        30,
+        tolerance=1e-6,
+        right="The accumulator counts in steps of 0.5 · 0.02 = 0.01, and the bias is added to it.",
+        gentle="A bias is added to sums of products. In steps of what do these count?",
+        strong="Its scale is that of the input times that of the kernel. How many of these steps are 0.3?",
+    ),
+    "7.c": Question(
+        "a",
+        right="The step is the largest weight. Whatever is smaller than half of it becomes 0, and that is nearly all.",
+        gentle="MinMax lets the outer levels be the largest magnitude. Where is the border to 0?",
+        strong="The border is half the largest weight. How much of a bell lies further out?",
+    ),
     "8.1": Question(
         "b",
         right="Only what goes beyond that control is owed to quantization.",
@@ -428,5 +447,24 @@ QUESTIONS: dict[str, Question] = {
         right="Nothing is shown to be lost; and if a tenth of a point mattered, more images would tell first.",
         gentle="What does p = 0.4 say about the difference of 0.1 points?",
         strong="Chance makes such a difference four times in ten. Two weeks for that?",
+    ),
+    "8.a": Question(
+        100,
+        right="The width goes with 1 / √n.",
+        gentle="How does the width of the interval depend on the number of images?",
+        strong="The width goes with 1 / √n, and √n has to grow tenfold.",
+    ),
+    "8.b": Question(
+        -78,
+        right="1,000 · 0.05 = 50 steps of the output, counted from −128.",
+        gentle="How many steps of the output are 1,000 steps of the accumulator? And where does the output's 0 lie?",
+        strong="1,000 times 0.05, rounded, plus the zero-point.",
+    ),
+    "8.c": Question(
+        lambda x, step, qmin, qmax: np.clip(np.round(x / step), qmin, qmax) - x / step * (qmin <= x / step <= qmax),
+        cases=[(0.35, 0.5, -1, 1), (-0.95, 0.5, -1, 1), (0.2, 0.5, -1, 1), (3.3, 1.0, 0, 3), (-0.4, 0.5, 0, 3)],
+        right="Inside the rounding error in steps, and where it is clipped the integer at that end.",
+        gentle="There are three cases: x / step inside the range, below it and above it.",
+        strong="Inside it is round(x / step) − x / step. Outside it is qmin or qmax.",
     ),
 }
