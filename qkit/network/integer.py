@@ -12,7 +12,8 @@ import numpy as np
 
 from qkit.network.recipe import as_input, check_names
 from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
-from qkit.numeric import QuantParams, QuantSpec, Runtime, check_runtime, integer_layers
+from qkit.numeric import QuantParams, QuantSpec, integer_layers
+from qkit.numeric.fixed_point import Runtime, check_runtime
 from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, Layer, MaxPool, Quantize, Reshape, Softmax
 
 BATCH = 25

@@ -39,7 +39,7 @@ def curves(
     ``x`` falls, as bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names
     the logarithmic axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is
     a dashed curve, with ``lines`` as points beside it. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07,
-    5; 08, 3.
+    5 and 6; 08, 3.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class FakeNetwork:
         return images[:, 0, 0]
 
     def measure(self, images, labels, in_float):
-        from qkit.network import Measured
+        from qkit.network.simulate import Measured
 
         np.testing.assert_array_equal(in_float, images[:, 0, 0])
         self.measured.append((images[:, 0, 0], labels))
