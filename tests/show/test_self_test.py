@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 def test_twenty_questions_two_of_every_notebook_at_least_in_order():
     numbers = {int(path.name[:2]) for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert len(pool()) == 60
+    assert len(pool()) >= 60
     for seed in range(50):
         pages = [one.page for one in SelfTest(seed).asked]
         assert len(pages) == 20 and pages == sorted(pages)
@@ -111,4 +111,4 @@ def test_a_page_without_a_kernel_shows_questions_and_folded_answers():
 
 
 def test_more_questions_than_there_are_is_all_of_them():
-    assert len(SelfTest(0, count=100).asked) == 60
+    assert len(SelfTest(0, count=1000).asked) == len(pool())
