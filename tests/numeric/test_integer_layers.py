@@ -206,3 +206,7 @@ def test_unsigned_becomes_signed_and_back():
 def test_sums_beyond_int32_are_refused():
     with pytest.raises(ValueError, match="the sums of layer may become more than an int32 holds"):
         dense(q_weights=np.full((1, 140_000), 127, np.int8))
+    few, most = np.full((1, 10), 127, np.int8), np.array([2**31 - 1], np.int32)
+    for bias in (most, -most):  # the products are few: it is the bias that is too large
+        with pytest.raises(ValueError, match="more than an int32 holds"):
+            Dense(**common((1,)) | weighted(few) | {"q_bias": bias})
