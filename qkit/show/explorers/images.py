@@ -27,18 +27,13 @@ def images(
     """Show an image and feature maps in float, quantized, and their difference.
 
     A column for the image and each map, from black to white over its own float range; an error is full-coloured from a
-    sixth of that range, the largest that two bits can make. ``start`` are values of the controls: ``bits`` (2 to 8);
-    ``per_map`` where there are maps; ``quantize_kernel`` where there is a kernel. A ValueError, if an array has another
-    shape than those below, or holds NaN or infinity. Taught in notebook 02, section 8.
+    sixth of that range, the largest that two bits can make. Taught in notebook 02, section 8.
 
-    Parameters
-    ----------
-    image : array_like, shape (height, width) or (height, width, 1)
-        Real numbers.
-    feature_maps : array_like, shape (height, width, maps), optional
-        What a layer made of the image; the first six are shown.
-    kernel, bias : array_like, shapes (rows, columns, 1, maps) and (maps,), optional
-        Instead of ``feature_maps``: a Keras convolution, computed here with ReLU and without padding.
+    ``image`` has shape (height, width) or (height, width, 1). ``feature_maps``, (height, width, maps), are what a layer
+    made of it, of which the first six are shown; instead, ``kernel``, (rows, columns, 1, maps), and ``bias``, (maps,),
+    are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another shape,
+    or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8); ``per_map`` where there are maps;
+    ``quantize_kernel`` where there is a kernel.
     """
     if kernel is not None and feature_maps is not None:
         raise ValueError("give either feature_maps or a kernel that makes them, got both")
