@@ -103,8 +103,7 @@ def _revealed(guess: object, measured: object, unit: str) -> Feedback:
 def _checked(number: str, answer: object) -> Feedback:
     question = QUESTIONS.get(number)
     if question is None:
-        known = ", ".join(QUESTIONS)
-        return Feedback("unanswered", f"There is no exercise {_cut(number)}. The numbers are: {known}.")
+        return Feedback("unanswered", f"There is no exercise {_cut(number)}. The numbers are: {', '.join(QUESTIONS)}.")
     if answer is ... or answer is None:
         message = f"Exercise {number}: put your answer in place of the dots and run this cell again."
         return Feedback("unanswered", message)
