@@ -129,10 +129,9 @@ class Explorer:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         with self._lock:
             data = dict(self._box._repr_mimebundle_())
-            data["image/png"] = self._png
             names = ", ".join(self.controls)
             data["text/plain"] = f"{self!r}\n(An explorer: run this notebook in JupyterLab and move {names}.)"
-            return data, {"image/png": {"alt": self.words}}
+            return data | {"image/png": self._png}, {"image/png": {"alt": self.words}}
 
 
 def slider(label: str, tooltip: str, value: float, low: float, high: float, step: float | None = None):

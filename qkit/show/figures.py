@@ -52,18 +52,17 @@ def curves(
     x = np.arange(len(longest)) + 1 if x is None else np.asarray(x)
     axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
-    said, theory = [], {}
-    what, form = ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
+    said, what, form = [], ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
     for name, value in reference.items():
         if isinstance(value, Accuracy):
             axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
             axes.axhline(1 - value.value, color=FLOAT, lw=1.5, label=f"{name}, 95 % interval")
             said.append(f"{name}: {value:.2%} right")
         elif np.ndim(value):
-            theory[name] = list(value)
             axes.plot(x, value, "--", color=GUIDE, lw=2, label=name)
         else:
             axes.axhline(value, color=GUIDE, lw=1, label=name)
+    theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
     if accuracies:
         what, form = "Wrong answers", "{:.2%} right at {:g}, {:.2%} at {:g}"
         axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
@@ -123,9 +122,8 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
     for (name, threshold), colour, _, style in _looks(thresholds):
         label = f"{name} ({threshold.value / histogram.stop:.0%})"
         axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=label)
-    axes.set(
-        yscale="log", xlabel="magnitude", ylabel="values in a bin", xlim=(0, 1.03 * histogram.stop), ylim=(0.5, None)
-    )
+    axes.set(yscale="log", xlabel="magnitude", xlim=(0, 1.03 * histogram.stop))
+    axes.set(ylabel="values in a bin", ylim=(0.5, None))
     axes.legend(**BESIDE, title="threshold\n(share of the largest)")
     said = "; ".join(f"{name} {threshold.value:.3g}" for name, threshold in thresholds.items())
     zeros = histogram.zeros / histogram.count

@@ -71,11 +71,9 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     growth = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04))
     growth.set_xlabel("● folded bias  ■ acc  ╌ 0", fontsize=9)
     stage.line(growth, "--", [0, 1], [0, 0], color=GUIDE, linewidth=1)
-    sums = [
-        stage.line(growth, "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post"),
-        stage.line(growth, "o", color="black", markersize=6, markevery=[0]),
-        stage.line(growth, "s", color=QUANTIZED, markersize=8, markeredgecolor="black", markevery=[-1]),
-    ]
+    path = stage.line(growth, "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post")
+    first = stage.line(growth, "o", color="black", markersize=6, markevery=[0])
+    last = stage.line(growth, "s", color=QUANTIZED, markersize=8, markeredgecolor="black", markevery=[-1])
 
     names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
     colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
@@ -119,12 +117,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         row, column = place.values() if place else divmod(channel, width)
         here.set(x=column / width, y=row / height, width=1 / width, height=1 / height)
 
-        heights = step.folded_bias + np.append(0, np.cumsum(products))
-        lowest, highest = min(0, heights.min()), max(1, heights.max())
+        sums = step.folded_bias + np.append(0, np.cumsum(products))
+        lowest, highest = min(0, sums.min()), max(1, sums.max())
         room = 0.06 * (highest - lowest)
         growth.set_ylim(lowest - room, highest + room)
-        for line in sums:
-            line.set_data(np.linspace(0, 1, len(heights)), heights)
+        for line in (path, first, last):
+            line.set_data(np.linspace(0, 1, len(sums)), sums)
 
         numbers = step.products, step.folded_bias, step.acc, now.product, now.rounded, now.shifted, now.q
         write(steps, [exact(value, 5) for value in numbers])

@@ -54,14 +54,10 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
     def quantized(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
-        return simulation.quantized(
-            None if weight_bits == "float" else weight_bits,
-            None if activation_bits == "float" else activation_bits,
-            per_channel=per_channel,
-            weight_method=METHODS[weight_method],
-            activation_method=METHODS[activation_method],
-            in_float=tuple(layer for layer in layers if not on[layer]),
-        )
+        bits = (None if each == "float" else each for each in (weight_bits, activation_bits))
+        methods = {"weight_method": METHODS[weight_method], "activation_method": METHODS[activation_method]}
+        off = tuple(layer for layer in layers if not on[layer])
+        return simulation.quantized(*bits, per_channel=per_channel, in_float=off, **methods)
 
     # What the float network makes of 2,000 images takes tens of megabytes.
     @lru_cache(maxsize=1)

@@ -142,12 +142,9 @@ def follow(x: float, params: QuantParams) -> Trip:
 
 def written_integers(params: QuantParams, view: float) -> dict[int, float]:
     """Return the integers with room for their numbers, and where: all, if they are few, else the ends and Z."""
-    spec, room = params.spec, 0.035 * view
-    q = [params.zero_point, spec.qmin, spec.qmax]
-    if spec.levels <= MOST_WRITTEN and params.scale >= room:
-        q = range(spec.qmin, spec.qmax + 1)
-    places: dict[int, float] = {}
-    for integer in q:
+    spec, room, places = params.spec, 0.035 * view, {}
+    few = spec.levels <= MOST_WRITTEN and params.scale >= room
+    for integer in range(spec.qmin, spec.qmax + 1) if few else (params.zero_point, spec.qmin, spec.qmax):
         place = params.scale * (integer - params.zero_point)
         if abs(place) <= view and all(abs(place - other) >= room for other in places.values()):
             places[integer] = place
