@@ -27,9 +27,9 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     Above, a number for each station of the journey; in the middle the real numbers, and the integers that stand for
     them; below, the error over the whole axis. Taught in notebook 02, section 3.
 
-    ``values``, of any shape, are marked on the axis, and the range starts as theirs; a ValueError, if one is not
-    finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the axis becomes
-    as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``.
+    ``values``, of any shape, are marked on the axis, and the range starts as theirs, or at −1 to 1; a ValueError, if
+    one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the
+    axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``.
     """
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     ends = (values.min(initial=0), values.max(initial=0)) if values.any() else (-1.0, 1.0)
