@@ -37,15 +37,6 @@ class Stage:
 
     The first picture is to be drawn in a function that is :data:`~qkit.show.picture.in_style`. Later ones leave
     matplotlib's settings alone, because another thread may be drawing a learner's own figure then.
-
-    Examples
-    --------
-    >>> stage = Stage(4, 2)
-    >>> axes = stage.axes(0.1, 0.1, 0.8, 0.8, xlim=(0, 1), ylim=(0, 1))
-    >>> line = stage.moving(axes.plot([], [])[0])
-    >>> line.set_data([0, 1], [1, 0])
-    >>> stage.png()[1:4]
-    b'PNG'
     """
 
     def __init__(self, width: float, height: float):
@@ -78,8 +69,8 @@ class Stage:
         return self.moving(*axes.plot(x, y, style, **looks))
 
     def label(self, place: Axes | Figure, x: float, y: float, text: str = "", **looks) -> "Label":
-        """Return a :func:`label` that moves."""
-        return self.moving(label(place, x, y, text, **looks))
+        """Return a line of text that moves: in the data coordinates of axes, or in shares of a figure."""
+        return self.moving(place.add_artist(Label(x, y, text, **looks)))
 
 
 def encode(rgba: np.ndarray) -> bytes:
@@ -114,14 +105,14 @@ def _character(character: str, weight: str, size: float) -> tuple[np.ndarray, fl
 def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, float, float]:
     """Return the pixels of ``text``, and where their lower left corner lies from its position."""
     em, characters = round(size * DPI / 72), re.findall(".\u0302?", text)  # x̂ is an x and a hat
-    pieces = [_character(character, weight, size) for character in characters]
-    ends = np.cumsum([advance for _, advance in pieces])
-    rgba = np.zeros((2 * em, round(ends[-1]) + 2 * em, 4), np.uint8)
+    inks, advances = zip(*(_character(character, weight, size) for character in characters), strict=True)
+    starts = np.cumsum([0, *advances])
+    rgba = np.zeros((2 * em, round(starts[-1]) + 2 * em, 4), np.uint8)
     rgba[..., :3] = np.round(255 * np.array(to_rgb(colour)))
-    for (ink, advance), end in zip(pieces, ends, strict=True):
-        alpha = rgba[:, round(end - advance) :][:, : 2 * em, 3]
+    for ink, start in zip(inks, starts, strict=False):
+        alpha = rgba[:, round(start) :][:, : 2 * em, 3]
         np.maximum(alpha, ink, out=alpha)
-    left = {"left": 0, "center": -ends[-1] / 2, "right": -ends[-1]}[ha]
+    left = {"left": 0, "center": -starts[-1] / 2, "right": -starts[-1]}[ha]
     below = {"bottom": 0.24 * em, "baseline": 0, "center": -0.37 * em, "top": -0.76 * em}[va]  # of an l and a p
     return rgba, left - em // 2, below - em // 2
 
@@ -141,19 +132,14 @@ class Label(Text):
             renderer.draw_image(renderer.new_gc(), round(x + left), round(y + below), rgba[::-1])
 
 
-def label(place: Axes | Figure, x: float, y: float, text: str, **looks) -> Label:
-    """Write ``text`` at ``x``, ``y``: in the data coordinates of axes, or as shares of a figure."""
-    return place.add_artist(Label(x, y, text, **looks))
-
-
 def named_numbers(
     stage: Stage, left: float, right: float, names: Sequence[str], colours: Sequence[str], top: float = 0.985
 ) -> list[Label]:
     """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
-    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
     below, numbers = top - 0.325 / stage.figure.get_figheight(), []
+    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
     for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
-        label(stage.figure, x, top, name, ha="center", va="top", color=GUIDE)
+        stage.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
         numbers.append(stage.label(stage.figure, x, below, color=colour, **looks))
     return numbers
 

@@ -83,10 +83,9 @@ def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
 
 def _revealed(guess: object, measured: object, unit: str) -> Feedback:
     value, guessed = _plain(measured), _plain(guess)
+    said = measured if isinstance(measured, str) else _short(measured)
     if isinstance(value, float):
         said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
-    else:
-        said = measured if isinstance(measured, str) else _short(measured)
     said = _cut(f"{said} {unit}".strip())
     if guess is ... or guess is None:
         return Feedback("unanswered", f"Measured: {said}.")
@@ -103,8 +102,7 @@ def _revealed(guess: object, measured: object, unit: str) -> Feedback:
 def _checked(number: str, answer: object) -> Feedback:
     question = QUESTIONS.get(number)
     if question is None:
-        known = ", ".join(QUESTIONS)
-        return Feedback("unanswered", f"There is no exercise {_cut(number)}. The numbers are: {known}.")
+        return Feedback("unanswered", f"There is no exercise {_cut(number)}. The numbers are: {', '.join(QUESTIONS)}.")
     if answer is ... or answer is None:
         message = f"Exercise {number}: put your answer in place of the dots and run this cell again."
         return Feedback("unanswered", message)

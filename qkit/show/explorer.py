@@ -129,10 +129,9 @@ class Explorer:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         with self._lock:
             data = dict(self._box._repr_mimebundle_())
-            data["image/png"] = self._png
             names = ", ".join(self.controls)
             data["text/plain"] = f"{self!r}\n(An explorer: run this notebook in JupyterLab and move {names}.)"
-            return data, {"image/png": {"alt": self.words}}
+            return data | {"image/png": self._png}, {"image/png": {"alt": self.words}}
 
 
 def slider(label: str, tooltip: str, value: float, low: float, high: float, step: float | None = None):
@@ -157,7 +156,7 @@ def span(label: str, tooltip: str, value: tuple[float, float], low: float, high:
 
 def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a slider that stops at a few values; ``options`` gives the name that is shown for each."""
-    return widgets.SelectionSlider(value=value, **_named_options(options), **_named(label, tooltip))
+    return widgets.SelectionSlider(**_offered(label, tooltip, value, options))
 
 
 def switch(label: str, tooltip: str, value: bool):
@@ -172,17 +171,16 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
     # A list with a label shows no tooltip in JupyterLab; the label itself can.
     label = f'<span title="{html.escape(tooltip)}">{html.escape(label)}</span>'
-    looks = _named_options(options) | _named(label, tooltip)
-    return widgets.Dropdown(value=value, description_allow_html=True, **looks)
+    return widgets.Dropdown(**_offered(label, tooltip, value, options), description_allow_html=True)
 
 
 def _named(label: str, tooltip: str, width: str = "270px") -> dict[str, Any]:
     return {"description": label, "tooltip": tooltip, "layout": {"width": width}}
 
 
-def _named_options(options: dict[Any, str]) -> dict[str, Any]:
-    pairs = list(zip(options.values(), options, strict=True))
-    return {"options": pairs, "style": {"description_width": "initial"}}  # the whole label
+def _offered(label: str, tooltip: str, value: Any, options: dict[Any, str]) -> dict[str, Any]:
+    looks = _named(label, tooltip) | {"style": {"description_width": "initial"}}  # the whole label
+    return looks | {"value": value, "options": list(zip(options.values(), options, strict=True))}
 
 
 def _give(name: str, control: widgets.ValueWidget, value: Any) -> None:

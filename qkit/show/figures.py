@@ -122,8 +122,8 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
     for (name, threshold), colour, _, style in _looks(thresholds):
         label = f"{name} ({threshold.value / histogram.stop:.0%})"
         axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=label)
-    axes.set(yscale="log", xlabel="magnitude", ylabel="values in a bin", xlim=(0, 1.03 * histogram.stop))
-    axes.set_ylim(0.5, None)
+    axes.set(yscale="log", xlabel="magnitude", xlim=(0, 1.03 * histogram.stop))
+    axes.set(ylabel="values in a bin", ylim=(0.5, None))
     axes.legend(**BESIDE, title="threshold\n(share of the largest)")
     said = "; ".join(f"{name} {threshold.value:.3g}" for name, threshold in thresholds.items())
     zeros = histogram.zeros / histogram.count
@@ -401,7 +401,6 @@ def _ink_on_paper(axes: Axes, image: np.ndarray) -> None:
 
 
 __all__ = sorted(name for name, drawn in globals().items() if hasattr(drawn, "__wrapped__"))
-"""Every function that is a ``@picture``."""
 
 
 def __dir__() -> list[str]:

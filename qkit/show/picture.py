@@ -46,8 +46,7 @@ class Picture:
     """
 
     def __init__(self, figure: Figure, words: str):
-        self.figure = figure
-        self.words = words
+        self.figure, self.words = figure, words
 
     def __repr__(self) -> str:
         return self.words

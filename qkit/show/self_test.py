@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 
 TOLERANCE = 0.02
 """As a share of the right number, which may be rounded; a whole one is to be met."""
@@ -62,13 +63,10 @@ class SelfTest:
 
     def __init__(self, seed: int | None = None, count: int = 20):
         rng = np.random.default_rng(seed)
-        turn: dict[int, int] = {}  # how many of a page were drawn so far
-        ranked = []
-        for place in rng.permutation(len(pool())):
-            page = pool()[place]["page"]
-            turn[page] = turn.get(page, 0) + 1
-            ranked.append((max(turn[page], 2), len(ranked), place))
-        self.asked = [drawn(pool()[place], rng) for place in sorted(place for *_, place in sorted(ranked)[:count])]
+        places = rng.permutation(len(pool()))
+        pages = pd.Series([pool()[place]["page"] for place in places], places)
+        later = pages.groupby(pages).cumcount().clip(lower=1).sort_values(kind="stable")  # the first two are alike
+        self.asked = [drawn(pool()[place], rng) for place in sorted(later.index[:count])]
         self.boxes = [
             widgets.RadioButtons(options=one.options, value=None, layout={"width": "max-content"})
             if one.options

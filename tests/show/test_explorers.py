@@ -238,9 +238,9 @@ def test_images_says_what_shape_it_wants():
         ({"image": np.zeros(5)}, "image must have shape"),
         ({"image": IMAGE, "feature_maps": IMAGE}, "feature_maps must have shape"),
         ({"image": IMAGE, "kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
-        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, "fit into the image, got"),
-        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias must have shape \(9,\), got \(3,\)"),
-        ({"image": IMAGE, "kernel": KERNEL, "bias": 1.0}, r"bias must have shape \(9,\), got \(\)"),
+        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, r"fit into the image, .* got \(20, 3, 1, 4\)"),
+        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias shape \(maps,\), got .* 9\) and \(3,\)"),
+        ({"image": IMAGE, "kernel": KERNEL, "bias": 1.0}, r"bias shape \(maps,\), got .* 9\) and \(\)"),
         ({"image": IMAGE, "kernel": KERNEL, "feature_maps": IMAGE[..., None]}, "either feature_maps or a kernel"),
     ]
     for arguments, message in wrong:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from qkit.numeric import QuantSpec, params_from_range
 from qkit.show import canvas
-from qkit.show.canvas import Label, Pixels, Stage, encode, label, level_pixels
+from qkit.show.canvas import Label, Pixels, Stage, encode, level_pixels
 from qkit.show.picture import RC, in_style
 
 
@@ -113,7 +113,7 @@ def test_a_centered_label_is_centered_on_its_digits():
 
 def test_a_label_written_before_is_written_again_without_matplotlib(monkeypatch):
     stage = Stage(2, 1)
-    text = stage.moving(label(stage.figure, 0.2, 0.5, "a"))
+    text = stage.label(stage.figure, 0.2, 0.5, "a")
     here = pixels(stage.png())
     text.set_position((0.5, 0.5))
     there = pixels(stage.png())

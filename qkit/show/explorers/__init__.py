@@ -12,16 +12,5 @@ from qkit.show.explorers.tensor import tensor
 from qkit.show.explorers.threshold import threshold
 from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = [
-    "answers",
-    "channels",
-    "comparison",
-    "fake_quantization",
-    "images",
-    "journey",
-    "network",
-    "number_line",
-    "tensor",
-    "threshold",
-    "two_accuracies",
-]
+__all__ = ["answers", "channels", "comparison", "fake_quantization", "images", "journey", "network"]
+__all__ += ["number_line", "tensor", "threshold", "two_accuracies"]

@@ -19,14 +19,9 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
     Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many levels lie between the
     channel's smallest and largest weight. Taught in notebook 02, section 7, and notebook 03, section 4.
 
-    Parameters
-    ----------
-    weights : array_like of real numbers
-        Any shape with at least one value: the weights of any layer, or activations. A ValueError, if one is not finite.
-    axis
-        The axis that counts the output channels, the last one in a Keras kernel; ``None`` for one channel.
-    **start
-        Values of the controls: ``bits`` (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
+    ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
+    none. ``axis`` counts the output channels, the last one in a Keras kernel; ``None`` is one channel. ``start`` are
+    values of the controls: ``bits`` (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
     """
     rows = as_channels(weights, axis, "weights")
     count, low, high = len(rows), rows.min(axis=1), rows.max(axis=1)
@@ -72,11 +67,9 @@ def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer
         for frame in frames:
             frame.set(x=channel - 0.5, width=1)
 
-        poorest = np.argmin(found)
-        if per_channel:
-            layout = f"a scale for every channel: each spreads its own {params.spec.levels} levels."
-        else:
-            left = f"{found[poorest]} of {params.spec.levels} levels are left for channel {poorest}"
+        layout = f"a scale for every channel: each spreads its own {params.spec.levels} levels."
+        if not per_channel:
+            left = f"{found.min()} of {params.spec.levels} levels are left for channel {found.argmin()}"
             layout = f"one scale for all channels: channel {widest} sets it, and {left}."
         return stage.png(), (
             f"{bits} bits, {layout} Channel {channel} spans {number(low[channel])} to {number(high[channel])}; "

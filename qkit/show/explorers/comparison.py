@@ -25,19 +25,14 @@ SHOWN, TILE, GAP = 8, 0.82, 0.07
 def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     """Show how often two methods are right at some bits, and the images that only one of them gets right.
 
+    ``results`` have ``labels``, (n,), and ``predicted``, a mapping of cells to predictions, (n,). A cell has the
+    attributes ``network``, ``method``, ``weight_bits``, ``activation_bits`` and ``seed``; those of a float network are
+    recorded with 32 bits each. ``images``, (n, height, width), are what was predicted, from 0, white, to their largest
+    value, black. A ValueError, if there are no predictions or shapes do not agree.
+
     ``start`` are values of the controls: ``first`` and ``second``, names of methods, and, where there are several,
     ``network``, ``bits``, pairs such as (2, 8) of weight and activation bits, and ``seed``. By default the first method
-    that quantizes is compared with the last one, at the fewest bits. A ValueError, if there are no predictions or
-    shapes do not agree. Taught in notebook 08, section 4.
-
-    Parameters
-    ----------
-    results
-        With ``labels``, (n,), and ``predicted``, a mapping of cells to predictions, (n,). A cell has the attributes
-        ``network``, ``method``, ``weight_bits``, ``activation_bits`` and ``seed``; those of a float network are
-        recorded with 32 bits each.
-    images : ndarray, shape (n, height, width)
-        The images that were predicted, from 0, white, to their largest value, black.
+    that quantizes is compared with the last one, at the fewest bits. Taught in notebook 08, section 4.
     """
     labels, images = np.asarray(results.labels), np.asarray(images)
     predicted = {

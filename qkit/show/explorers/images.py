@@ -27,18 +27,13 @@ def images(
     """Show an image and feature maps in float, quantized, and their difference.
 
     A column for the image and each map, from black to white over its own float range; an error is full-coloured from a
-    sixth of that range, the largest that two bits can make. ``start`` are values of the controls: ``bits`` (2 to 8);
-    ``per_map`` where there are maps; ``quantize_kernel`` where there is a kernel. A ValueError, if an array has another
-    shape than those below, or holds NaN or infinity. Taught in notebook 02, section 8.
+    sixth of that range, the largest that two bits can make. Taught in notebook 02, section 8.
 
-    Parameters
-    ----------
-    image : array_like, shape (height, width) or (height, width, 1)
-        Real numbers.
-    feature_maps : array_like, shape (height, width, maps), optional
-        What a layer made of the image; the first six are shown.
-    kernel, bias : array_like, shapes (rows, columns, 1, maps) and (maps,), optional
-        Instead of ``feature_maps``: a Keras convolution, computed here with ReLU and without padding.
+    ``image`` has shape (height, width) or (height, width, 1). ``feature_maps``, (height, width, maps), are what a layer
+    made of it, of which the first six are shown; instead, ``kernel``, (rows, columns, 1, maps), and ``bias``, (maps,),
+    are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another shape,
+    or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8); ``per_map`` where there are maps;
+    ``quantize_kernel`` where there is a kernel.
     """
     if kernel is not None and feature_maps is not None:
         raise ValueError("give either feature_maps or a kernel that makes them, got both")
@@ -49,12 +44,11 @@ def images(
     controls, maps = {"bits": slider(*BITS, 4, 2, 8)}, np.zeros((1, 1, 0))
     if kernel is not None:
         kernel = as_drawable(kernel, "kernel")
-        if kernel.ndim != 4 or kernel.shape[2] != 1 or np.any(np.greater(kernel.shape[:2], image.shape)):
-            wanted = "shape (rows, columns, 1, maps), and fit into the image"
-            raise ValueError(f"kernel must have {wanted}, got {kernel.shape} for {image.shape}")
-        bias = np.zeros(kernel.shape[-1]) if bias is None else as_drawable(bias, "bias")
-        if bias.shape != kernel.shape[-1:]:
-            raise ValueError(f"bias must have shape {kernel.shape[-1:]}, got {bias.shape}")
+        bias = np.zeros(kernel.shape[-1:]) if bias is None else as_drawable(bias, "bias")
+        fits = kernel.ndim == 4 and kernel.shape[2] == 1 and np.all(np.less_equal(kernel.shape[:2], image.shape))
+        if not fits or bias.shape != kernel.shape[-1:]:
+            wanted = "shape (rows, columns, 1, maps) and fit into the image, and bias shape (maps,)"
+            raise ValueError(f"kernel must have {wanted}, got {kernel.shape} and {bias.shape} for {image.shape}")
         maps = relu_convolution(image, kernel, bias)
         tooltip = "Quantize the kernels with the same number of bits before the maps are computed"
         controls["quantize_kernel"] = switch("kernels too", tooltip, False)
@@ -88,16 +82,16 @@ def images(
         bottom = height - TOP - (row + 1) * pitch
         axes = stage.axes(LEFT / width, bottom / height, len(shown) * pitch / width, pitch / height)
         axes.set_axis_off()
-        strips.append(stage.moving(Pixels(axes)) if row else stage.figure.add_artist(Pixels(axes)))
+        strips.append(stage.moving(Pixels(axes)))
         place = (LEFT - 0.12) / width, (bottom + GAP + tile / 2) / height
         names.append(stage.label(stage.figure, *place, text, ha="right", va="center", color=colour, weight="bold"))
     in_float, quantized, error = strips
     in_float.rgba = grey(shown)
-    beneath = []
-    for column, title in zip(range(len(shown)), ("image", *(f"map {i}" for i in range(MOST_MAPS))), strict=False):
+    beneath, looks = [], {"ha": "center", "va": "bottom", "color": QUANTIZED_TEXT}
+    for column in range(len(shown)):
         middle = (LEFT + column * pitch + tile / 2) / width
+        title = f"map {column - 1}" if column else "image"
         stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
-        looks = {"ha": "center", "va": "bottom", "color": QUANTIZED_TEXT}
         beneath.append(stage.label(stage.figure, middle, 0.1 / height, **looks))
 
     def update(bits, per_map=False, quantize_kernel=False):
@@ -117,9 +111,8 @@ def images(
         errors = (np.abs(x_hat - x) for x, x_hat in zip(shown, seen, strict=False))
         error.rgba = strip([6 * x / span for x, span in zip(errors, spans, strict=True)], WHITE, FULL)
         names[1].set_text(f"{bits} bits")
-        said = [decibels(ratio) for ratio in sqnr]
+        said, found = [decibels(ratio) for ratio in sqnr], np.unique(seen_image).size
         write(beneath, said[: len(beneath)])
-        found = np.unique(seen_image).size
         words = f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {said[0]}."
         if maps.size:
             worst, best = np.argmin(sqnr[1:]), np.argmax(sqnr[1:])

@@ -25,18 +25,11 @@ RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
-    ``start`` are values of the controls: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a
-    convolution, by default in the middle. A ValueError, if the inputs, or the floats, are not those of this layer.
-    Taught in notebook 06, section 5.
-
-    Parameters
-    ----------
-    layer : Dense or Convolution
-        From :mod:`qkit.numeric.integer_layers`: one of ``IntegerNetwork.layers``.
-    q_inputs : ndarray of int8, shape (n, ...)
-        The layer's input for some images: what ``IntegerNetwork.run`` has under the name ``layer.source``.
-    floats : ndarray of float, shape (n, *layer.shape), optional
-        The float network's own output of this layer, to stand beside.
+    ``layer`` is one of ``IntegerNetwork.layers``; ``q_inputs`` its int8 input for some images, which
+    ``IntegerNetwork.run`` has under the name ``layer.source``; ``floats``, of shape (n, *layer.shape), what the float
+    network has there, to stand beside. A ValueError, if they are not those of this layer. ``start`` are values of the
+    controls: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a convolution, by default in the
+    middle. Taught in notebook 06, section 5.
     """
     q_inputs = np.asarray(q_inputs)
     if q_inputs.dtype != np.int8 or q_inputs.ndim != layer.q_weights.ndim or len(q_inputs) == 0:
@@ -50,7 +43,6 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
     # All places are in inches from the bottom left.
     wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
     stage = Stage(wide, high)
-
     centred = {"ha": "center", "va": "center"}
 
     def still(x, y, text, **looks):
@@ -76,12 +68,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         cells = [stage.label(axes, 0, 0, **centred) for _ in range(MOST_WRITTEN)]
         panels.append((pixels, cells))
         left += side + gap
-    axes = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04), ylim=(-0.06, 1.06))
-    axes.set_xlabel("● folded bias  ■ acc  ╌ 0", fontsize=9)
-    zero = stage.line(axes, "--", [0, 1], [0, 0], color=GUIDE, linewidth=1)
-    path = stage.line(axes, "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post")
-    first = stage.line(axes, "o", color="black", markersize=6)
-    last = stage.line(axes, "s", color=QUANTIZED, markersize=8, markeredgecolor="black")
+    growth = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04))
+    growth.set_xlabel("● folded bias  ■ acc  ╌ 0", fontsize=9)
+    stage.line(growth, "--", [0, 1], [0, 0], color=GUIDE, linewidth=1)
+    path = stage.line(growth, "-", color=QUANTIZED, linewidth=1.5, drawstyle="steps-post")
+    first = stage.line(growth, "o", color="black", markersize=6, markevery=[0])
+    last = stage.line(growth, "s", color=QUANTIZED, markersize=8, markeredgecolor="black", markevery=[-1])
 
     names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
     colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
@@ -127,10 +119,10 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
 
         sums = step.folded_bias + np.append(0, np.cumsum(products))
         lowest, highest = min(0, sums.min()), max(1, sums.max())
-        places, heights = np.linspace(0, 1, len(sums)), (sums - lowest) / (highest - lowest)
-        zero.set_ydata([-lowest / (highest - lowest)] * 2)
-        for line, shown in ((path, slice(None)), (first, slice(1)), (last, slice(-1, None))):
-            line.set_data(places[shown], heights[shown])
+        room = 0.06 * (highest - lowest)
+        growth.set_ylim(lowest - room, highest + room)
+        for line in (path, first, last):
+            line.set_data(np.linspace(0, 1, len(sums)), sums)
 
         numbers = step.products, step.folded_bias, step.acc, now.product, now.rounded, now.shifted, now.q
         write(steps, [exact(value, 5) for value in numbers])

@@ -25,18 +25,12 @@ LEAST_WRONG, MOST_DB = 0.002, 60
 def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
-    A step measures at most 2,000 images, evenly chosen; one switch makes it all of them, 2,000 at a time. ``start`` are
-    values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
-    ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where there are more than 2,000; and
-    for each layer by its name, whether it is quantized. A ValueError, if there are no images, or not as many labels.
-    Taught in notebook 05, section 8.
-
-    Parameters
-    ----------
-    simulation : qkit.network.Simulation
-    images : ndarray, shape (n, ...)
-        As the network takes them.
-    labels : ndarray of int, shape (n,)
+    ``simulation`` is a :class:`qkit.network.Simulation`; ``images`` are as the network takes them, with a label each: a
+    ValueError, if not, or if there are none. A step measures at most 2,000, evenly chosen; one switch makes it all of
+    them, 2,000 at a time. ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or
+    ``"float"``; ``per_channel``; ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where
+    there are more than 2,000; and for each layer by its name, whether it is quantized. Taught in notebook 05,
+    section 8.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if len(images) == 0 or len(images) != len(labels):
@@ -60,14 +54,10 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
     def quantized(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
-        return simulation.quantized(
-            None if weight_bits == "float" else weight_bits,
-            None if activation_bits == "float" else activation_bits,
-            per_channel=per_channel,
-            weight_method=METHODS[weight_method],
-            activation_method=METHODS[activation_method],
-            in_float=tuple(layer for layer in layers if not on[layer]),
-        )
+        bits = (None if each == "float" else each for each in (weight_bits, activation_bits))
+        methods = {"weight_method": METHODS[weight_method], "activation_method": METHODS[activation_method]}
+        off = tuple(layer for layer in layers if not on[layer])
+        return simulation.quantized(*bits, per_channel=per_channel, in_float=off, **methods)
 
     # What the float network makes of 2,000 images takes tens of megabytes.
     @lru_cache(maxsize=1)

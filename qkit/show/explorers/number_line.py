@@ -21,26 +21,20 @@ Trip = namedtuple("Trip", "x steps shifted rounded q x_hat error")
 
 
 @in_style
-def number_line(values=(), *, range: tuple[float, float] | None = None, **start) -> Explorer:
+def number_line(values: np.ndarray = (), **start) -> Explorer:
     """Show the real axis, the levels on it, and the journey of one number to the integers and back.
 
     Above, a number for each station of the journey; in the middle the real numbers, and the integers that stand for
     them; below, the error over the whole axis. Taught in notebook 02, section 3.
 
-    Parameters
-    ----------
-    values : array_like of real numbers, optional
-        Any shape; marked on the axis, and the range starts as theirs. A ValueError, if one is not finite.
-    range
-        Where this control starts, if not at the smallest and largest of ``values``, or at −1 to 1; the axis is as
-        wide as it needs.
-    **start
-        Values of the others: ``bits`` (2 to 16), ``value``, ``symmetric``, ``signed``, ``narrow_range``.
+    ``values``, of any shape, are marked on the axis, and the range starts as theirs, or at −1 to 1; a ValueError, if
+    one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the
+    axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``.
     """
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
-    if range is None:
-        range = (min(values.min(), 0.0), max(values.max(), 0.0)) if values.any() else (-1.0, 1.0)
-    view = round_up(1.25 * max(np.max(np.abs(values), initial=0), *np.abs(range)))
+    ends = (values.min(initial=0), values.max(initial=0)) if values.any() else (-1.0, 1.0)
+    low, high = start.setdefault("range", ends)
+    view = round_up(1.25 * np.max(np.abs([*values, low, high])))
     axis = np.linspace(-view, view, 2001)
 
     stage = Stage(9, 4.4)
@@ -132,7 +126,7 @@ def number_line(values=(), *, range: tuple[float, float] | None = None, **start)
         "signed": switch("signed", "Integers around zero, such as −128 to 127, instead of 0 to 255", True),
         "narrow_range": switch("narrow", narrow, False),
     }
-    return Explorer(controls, update, stage.size, {"range": range, "value": 0.7 * range[1], **start})
+    return Explorer(controls, update, stage.size, {"value": 0.7 * high, **start})
 
 
 def follow(x: float, params: QuantParams) -> Trip:
@@ -148,12 +142,9 @@ def follow(x: float, params: QuantParams) -> Trip:
 
 def written_integers(params: QuantParams, view: float) -> dict[int, float]:
     """Return the integers with room for their numbers, and where: all, if they are few, else the ends and Z."""
-    spec, room = params.spec, 0.035 * view
-    q = [params.zero_point, spec.qmin, spec.qmax]
-    if spec.levels <= MOST_WRITTEN and params.scale >= room:
-        q = range(spec.qmin, spec.qmax + 1)
-    places: dict[int, float] = {}
-    for integer in q:
+    spec, room, places = params.spec, 0.035 * view, {}
+    few = spec.levels <= MOST_WRITTEN and params.scale >= room
+    for integer in range(spec.qmin, spec.qmax + 1) if few else (params.zero_point, spec.qmin, spec.qmax):
         place = params.scale * (integer - params.zero_point)
         if abs(place) <= view and all(abs(place - other) >= room for other in places.values()):
             places[integer] = place

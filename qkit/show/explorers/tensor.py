@@ -21,14 +21,9 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
     Right, the SQNR at 2 to 16 bits, with one scale and with one a channel. Taught in notebook 02, section 6, and
     notebook 03, section 2.
 
-    Parameters
-    ----------
-    weights : array_like of real numbers
-        Any shape with at least one value: the weights of any layer, or activations. A ValueError, if one is not finite.
-    axis
-        The axis that counts the output channels, the last one in a Keras kernel; ``None`` for one channel.
-    **start
-        Values of the controls: ``bits`` (2 to 16), ``per_channel``, ``symmetric``.
+    ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
+    none. ``axis`` counts the output channels, the last one in a Keras kernel; ``None`` is one channel. ``start`` are
+    values of the controls: ``bits`` (2 to 16), ``per_channel``, ``symmetric``.
     """
     rows = as_channels(weights, axis, "weights")
     # The fan of levels reads best from the widest channel to the narrowest.
@@ -37,8 +32,7 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
     edges, fine = np.linspace(-end, end, 121), np.linspace(-end, end, 721)
 
     stage = Stage(9, 4.6)
-    names = "SQNR", "exactly zero", "levels used", "size"
-    numbers = named_numbers(stage, 0.1, 0.61, names, [QUANTIZED_TEXT] * 4)
+    numbers = named_numbers(stage, 0.1, 0.61, ["SQNR", "exactly zero", "levels used", "size"], [QUANTIZED_TEXT] * 4)
 
     top = stage.axes(0.055, 0.41, 0.6, 0.38)
     density = np.histogram(rows, edges)[0] / np.diff(edges)
@@ -108,13 +102,11 @@ def lay_grids(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -
     And, grid by grid, the levels that any weight stands on, how many stand there, and the step of its grid.
     """
     params = params_from_data(rows, _spec(bits, symmetric, per_channel))
-    # Equal integers side by side, grid by grid; NumPy's stable sort of small integers is by far the quickest.
-    q = np.sort(quantize(rows, params).reshape(np.size(params.scale), -1), axis=1, kind="stable")
-    places = np.flatnonzero(np.diff(q.astype(int), axis=1, prepend=params.spec.qmin - 1))
-    grid = places // q.shape[1]
-    steps = np.atleast_1d(params.scale)[grid]
-    levels = steps * (q.ravel()[places].astype(int) - np.atleast_1d(params.zero_point)[grid])
-    return params, levels, np.diff(places, append=q.size), steps
+    steps, zero_points = np.atleast_1d(params.scale), np.atleast_1d(params.zero_point)
+    found = [np.unique(q, return_counts=True) for q in quantize(rows, params).reshape(steps.size, -1)]
+    q, counts = (np.concatenate(each) for each in zip(*found, strict=True))
+    grid = np.repeat(np.arange(steps.size), [len(levels) for levels, _ in found])
+    return params, steps[grid] * (q.astype(int) - zero_points[grid]), counts, steps[grid]
 
 
 def sqnr_by_bits(rows: np.ndarray, symmetric: bool, per_channel: bool) -> list[float]:

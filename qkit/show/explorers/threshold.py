@@ -52,18 +52,14 @@ LEAST, MOST, THINNEST, CELLS = 0.3, 30, 1e-3, 128
 def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer:
     """Show what every method that chooses a clipping threshold would choose, beside one chosen by hand.
 
-    Taught in notebook 04, section 7.
+    ``histograms`` are of magnitudes, of the activations or weights of each layer: ``{"dense1": histogram, ...}``, or
+    only one of them. To compare what images the activations were counted on, there is one such mapping for each set:
+    ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``. An array is counted in 2,048 bins first. A
+    ValueError, if one is empty, a value is not finite, or not all sets have the same layers.
 
     ``start`` are values of the controls: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
     threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and ``layer``.
-
-    Parameters
-    ----------
-    histograms : Histogram, mapping of layers to histograms, or mapping of sets of images to such mappings
-        Of magnitudes, of the activations or weights of each layer: ``{"dense1": histogram, ...}``. To compare what
-        images the activations were counted on: ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``.
-        An array is counted in 2,048 bins first. A ValueError, if a histogram or array is empty, a value is not finite,
-        or not all sets have the same layers.
+    Taught in notebook 04, section 7.
     """
     sets = comparable(histograms)
     first, layers = next((images, list(each)) for images, each in sets.items())
@@ -84,8 +80,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     above.text(-2, 0.5, "how many |x|,\nlog scale", ha="right", va="center", color=FLOAT)
     above.text(-2, last, "yours", ha="right", va="center", fontsize=10, weight="bold")
     above.hlines([*places, last], 0, 100, **faint)
-    edges = np.linspace(0, 100, CELLS + 1)
-    counts = stage.moving(above.stairs(np.zeros(CELLS), edges, fill=True, color=FLOAT, alpha=0.5))
+    looks = {"fill": True, "color": FLOAT, "alpha": 0.5}
+    counts = stage.moving(above.stairs(np.zeros(CELLS), np.linspace(0, 100, CELLS + 1), **looks))
     hatch = stage.moving(clipped_patch(above))
     hatch.set_height(1 / above.get_ylim()[1])
     rows = []
@@ -104,13 +100,12 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     below.set_axisbelow(True)
     unit, curves = text(stage.figure, left, 0.375, fontsize=11), []
     for name, (style, color, thickness, marks, y, key) in CURVES.items():
-        looks = {"linewidth": thickness, "markersize": marks, "markeredgewidth": 0}
-        line = stage.line(below, style, color=color, **looks)
+        line = stage.line(below, style, color=color, linewidth=thickness, markersize=marks, markeredgewidth=0)
         color = CLIPPED_TEXT if color == CLIPPED else color
         curves.append((name, line, text(stage.figure, 0.665, y, text=key, color=color)))
     lines = [stage.moving(below.axvline(0, color=c, linewidth=w)) for c, w in ((QUANTIZED_TEXT, 2.5), ("black", 1.6))]
-    looks = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
-    marks = [stage.line(below, style, color=c, **looks) for style, c in (("s", QUANTIZED), ("o", "black"))]
+    dot = {"markersize": 9, "markeredgecolor": "black", "clip_on": False}
+    marks = [stage.line(below, style, color=c, **dot) for style, c in (("s", QUANTIZED), ("o", "black"))]
     stage.figure.text(0.665, 0.31, "yours / least:", fontsize=10, weight="bold")
     times = text(stage.figure, 0.785, 0.31, va="baseline", weight="bold")
 
@@ -118,8 +113,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     beside.set(xticks=[0, 0.5, 1], yticks=[], xlabel="share of your threshold", ylabel="density, log scale")
     beside.minorticks_off()
     stage.figure.text(0.98, 0.875, "|x|, up to yours", ha="right", va="center")
-    looks = {"fill": True, "color": FLOAT, "alpha": 0.5}, {"color": QUANTIZED, "linewidth": 1.8}
-    patches = [stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, **each)) for each in looks]
+    both = looks, {"color": QUANTIZED, "linewidth": 1.8}
+    patches = [stage.moving(beside.stairs([0], [0, 1], baseline=THINNEST, **each)) for each in both]
     at = (0.83, FLOAT), (0.785, QUANTIZED_TEXT), (0.14, "black"), (0.095, "black"), (0.05, "black")
     facts = [text(stage.figure, 0.98, y, ha="right", fontsize=11, color=colour) for y, colour in at]
     headings = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
@@ -178,7 +173,6 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         times.set_text(number(at_hand / least))
         by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
         write(tiles, by_hand)
-
         if histogram.largest == 0:
             return stage.png(), f"{title}: all values are 0, and every threshold holds them."
         sign, why = "signed" if histogram.low < 0 else "unsigned", chosen.why.replace("e-", "e−")
