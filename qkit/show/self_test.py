@@ -68,9 +68,11 @@ class SelfTest:
         later = pages.groupby(pages).cumcount().clip(lower=1).sort_values(kind="stable")  # the first two are alike
         self.asked = [drawn(pool()[place], rng) for place in sorted(later.index[:count])]
         self.boxes = [
-            widgets.RadioButtons(options=one.options, value=None, layout={"width": "max-content"})
+            widgets.RadioButtons(
+                options=one.options, value=None, description="Answer:", layout={"width": "max-content"}
+            )
             if one.options
-            else widgets.Text(placeholder="a number")
+            else widgets.Text(description="Answer:", placeholder="a number")
             for one in self.asked
         ]
         self.verdicts = [widgets.HTML() for _ in self.asked]
@@ -98,11 +100,11 @@ class SelfTest:
             widgets.VBox([widgets.HTML(f"<b>{place}.</b> {html.escape(one.text)}"), box, verdict])
             for place, (one, box, verdict) in enumerate(zip(self.asked, self.boxes, self.verdicts, strict=True), 1)
         ]
-        items = "".join(
-            f"<li>{html.escape(' · '.join((one.text, *one.options)))}"
-            f"<details><summary>Answer</summary>{html.escape(one.solution)}</details></li>"
-            for one in self.asked
-        )
+        items = ""
+        for one in self.asked:
+            options = "".join(f"<li>{html.escape(option)}</li>" for option in one.options)
+            items += f"<li>{html.escape(one.text)}{f'<ul>{options}</ul>' if options else ''}"
+            items += f"<details><summary>Answer</summary>{html.escape(one.solution)}</details></li>"
         live = widgets.VBox([*rows, button, self.score])._repr_mimebundle_()
         return dict(live) | {"text/html": f"<ol>{items}</ol>", "text/plain": repr(self)}
 

@@ -102,11 +102,13 @@ def lay_grids(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -
     And, grid by grid, the levels that any weight stands on, how many stand there, and the step of its grid.
     """
     params = params_from_data(rows, _spec(bits, symmetric, per_channel))
-    steps, zero_points = np.atleast_1d(params.scale), np.atleast_1d(params.zero_point)
-    found = [np.unique(q, return_counts=True) for q in quantize(rows, params).reshape(steps.size, -1)]
-    q, counts = (np.concatenate(each) for each in zip(*found, strict=True))
-    grid = np.repeat(np.arange(steps.size), [len(levels) for levels, _ in found])
-    return params, steps[grid] * (q.astype(int) - zero_points[grid]), counts, steps[grid]
+    # Equal integers side by side, grid by grid; NumPy's stable sort of small integers is by far the quickest.
+    q = np.sort(quantize(rows, params).reshape(np.size(params.scale), -1), axis=1, kind="stable")
+    places = np.flatnonzero(np.diff(q.astype(int), axis=1, prepend=params.spec.qmin - 1))
+    grid = places // q.shape[1]
+    steps = np.atleast_1d(params.scale)[grid]
+    levels = steps * (q.ravel()[places].astype(int) - np.atleast_1d(params.zero_point)[grid])
+    return params, levels, np.diff(places, append=q.size), steps
 
 
 def sqnr_by_bits(rows: np.ndarray, symmetric: bool, per_channel: bool) -> list[float]:
