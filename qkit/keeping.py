@@ -10,6 +10,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,24 +57,17 @@ def kept(
     then made, but not kept. ``what`` names the thing in these messages.
     """
 
-    def read(say: bool) -> Arrays | None:
-        try:
-            arrays = read_arrays(path)
-            accept(arrays)
-            return arrays
-        except FileNotFoundError:
-            return None
-        except ValueError as problem:
-            if say:
-                warnings.warn(f"{problem} It is made again.", stacklevel=4)
+    def read() -> Arrays:
+        arrays = read_arrays(path)
+        accept(arrays)
+        return arrays
 
     def say_not_kept(problem: Exception) -> None:
         advice = "it will be made anew next time. Set QKIT_DATA to a folder that can be written."
         warnings.warn(f"{what} cannot be kept in {path.parent} ({problem}); {advice}", stacklevel=4)
 
-    arrays = read(say=False)
-    if arrays is not None:
-        return arrays
+    with suppress(FileNotFoundError, ValueError):
+        return read()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = alone(path, what)
@@ -81,13 +75,17 @@ def kept(
         say_not_kept(problem)
         return make()
     with lock:
-        arrays = read(say=True)  # another process may have made it meanwhile
-        if arrays is None:
-            arrays = make()
-            try:
-                write_whole(path, lambda file: np.savez(file, **arrays))
-            except OSError as problem:
-                say_not_kept(problem)
+        try:
+            return read()  # another process may have made it meanwhile
+        except FileNotFoundError:
+            pass
+        except ValueError as problem:
+            warnings.warn(f"{problem} It is made again.", stacklevel=3)
+        arrays = make()
+        try:
+            write_whole(path, lambda file: np.savez(file, **arrays))
+        except OSError as problem:
+            say_not_kept(problem)
         return arrays
 
 

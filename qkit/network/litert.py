@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from qkit.keeping import write_whole
 from qkit.network.recipe import as_input, check_images, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, Tensor, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
+
+if TYPE_CHECKING:
+    from qkit.network.backend import keras
 
 Grids = Mapping[str, QuantParams]
 
@@ -36,10 +40,7 @@ RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", 
 
 
 def convert(
-    model: "keras.Sequential",  # noqa: F821
-    kind: str,
-    calibration: np.ndarray | None = None,
-    per_channel: bool = True,
+    model: "keras.Sequential", kind: str, calibration: np.ndarray | None = None, per_channel: bool = True
 ) -> "LiteModel":
     """Convert a network by LiteRT's converter: post-training quantization. The same arguments give the same bytes.
 
@@ -54,17 +55,11 @@ def convert(
     int16x8    int8, biases int64              int16, calibrated          int16 and int8
     =========  ==============================  =========================  =================================
 
-    Images and probabilities are integers too in the last two. There is no other: weights alone in int8, with arithmetic
-    in floats, need another package, AI Edge Quantizer.
-
-    Parameters
-    ----------
-    model : keras.Sequential
-        For int8 also one from quantization-aware training, which has learned its ranges and needs no calibration.
-    calibration : ndarray of uint8, shape (n, 28, 28), optional
-        What int8 and int16x8 need: the smallest and the largest number that each layer returns for them is its range.
-    per_channel : bool
-        One scale for each output of a layer, or one for all its weights.
+    Images and probabilities are integers too in the last two, which need ``calibration`` images, uint8 (n, 28, 28): the
+    smallest and the largest number that each layer returns for them is its range. (For int8 a network from
+    quantization-aware training needs none: it has learned its ranges.) ``per_channel``, each output of a layer has a
+    scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need another package, AI
+    Edge Quantizer.
 
     A ValueError, if the kind is unknown, the calibration images are missing or no grey levels, a weight is not finite,
     or the network does not turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
@@ -137,7 +132,7 @@ class LiteModel:
 
     @classmethod
     def read(cls, path: str | Path) -> "LiteModel":
-        """Read a file; a ValueError as for the class, or an OSError."""
+        """Read a file; what is wrong with it is a ValueError that names it."""
         try:
             return cls(Path(path).read_bytes())
         except ValueError as problem:
@@ -237,26 +232,19 @@ class LiteModel:
 
 
 def deploy(
-    model: "keras.Sequential",  # noqa: F821
-    converted: LiteModel,
-    activations: Grids | None = None,
-    weights: Grids | None = None,
+    model: "keras.Sequential", converted: LiteModel, activations: Grids | None = None, weights: Grids | None = None
 ) -> LiteModel:
     """Return the converted network with other scales and zero-points, weights and biases quantized anew.
 
     LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that
     say what they stand for, so those of any other method can be written into it, rounded to float32. What is not
-    named keeps the converter's scale; the softmax's output has always 1/256.
+    named keeps the scale that it has in ``converted``, which is ``convert(model, "int8", ...)``; the softmax's output
+    has always 1/256.
 
-    Parameters
-    ----------
-    model, converted
-        A network, and what ``convert(model, "int8", ...)`` made of it.
-    activations : mapping of layer name, ``"image"`` or ``"logits"``, to QuantParams, optional
-        With 8 bits, per tensor; unsigned ones are stored as int8, which stands for the same numbers. The output of a
-        pooling layer has the scale of the layer before it: name either. ``"logits"`` is what the last softmax takes.
-    weights : mapping of layer name to QuantParams, optional
-        Symmetric, per tensor or along the last axis, at most 8 bits with a narrow range: fewer bits save no byte.
+    ``activations``, by layer, ``"image"`` or ``"logits"`` (what the last softmax takes), have 8 bits, per tensor;
+    unsigned ones are stored as int8, which stands for the same numbers. The output of a pooling layer has the scale of
+    the layer before it: name either. ``weights``, by layer, are symmetric, per tensor or along the last axis, with at
+    most 8 bits and a narrow range: fewer bits save no byte.
 
     A ValueError, if the network was not converted to int8, is another one, has no such layer, or one whose scales
     cannot be changed; if parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them.
@@ -325,9 +313,7 @@ class Runner:
                 self.interpreter.resize_tensor_input(self._first, (batch, *first["shape"][1:]))
                 self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError, IndexError) as problem:
-            raise ValueError(
-                f"LiteRT cannot run these {len(content):,} bytes: damaged, cut off, or not for {runtime} ({problem})"
-            ) from problem
+            raise ValueError(f"LiteRT cannot run this file: damaged, or not for {runtime} ({problem})") from problem
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's output as it is for a batch of its numbers."""
@@ -380,9 +366,7 @@ def _lay_grids(operators: list[Operator], activations: Grids) -> None:
 def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
     spec, found = params.spec, f"{layer} has {kernel.dtype}, {len(kernel.scale)} scales, got {params}"
     if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
-        raise ValueError(
-            f"weights need int8 in the file, and signed, symmetric integers from -127 at the lowest; {found}"
-        )
+        raise ValueError(f"weights must be int8 in the file, and signed, symmetric, from -127 at the lowest; {found}")
     if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
         where = "the last axis, in a file converted with per_channel=True"
         raise ValueError(f"scales can be one for each index of {where}; {found}")
