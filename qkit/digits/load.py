@@ -57,10 +57,8 @@ class Digits:
         return vars(self) | ({} if self._file is None else {"_x_train": None})
 
     def __repr__(self) -> str:
-        return (
-            f"{self.name} ({self.source}): {len(self.y_train):,} training and {len(self.y_test):,} test images, "
-            "28 × 28 pixels, uint8"
-        )
+        images = f"{len(self.y_train):,} training and {len(self.y_test):,} test images, 28 × 28 pixels, uint8"
+        return f"{self.name} ({self.source}): {images}"
 
 
 def load_digits() -> Digits:

@@ -36,7 +36,7 @@ SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
 ANY_SCALE = "CONV_2D", "FULLY_CONNECTED", "SOFTMAX", "ADD", "MEAN"
 """Operators that LiteRT computes with whatever scales the file has; the biases of the first two depend on them."""
 RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
-"""The runtimes, and LiteRT's names for them: the default, its own fast code, and its plain C++ loops."""
+"""LiteRT's names for the runtimes: the default, its own fast code, and its plain C++ loops."""
 
 
 def convert(
@@ -101,9 +101,6 @@ class Latency:
     """How long an image takes: ``seconds`` for one, in each repeat."""
 
     seconds: tuple[float, ...]
-    batch: int
-    threads: int
-    runtime: str
 
     @property
     def microseconds(self) -> float:
@@ -115,8 +112,7 @@ class Latency:
 class LiteModel:
     """A network in LiteRT's format; ``content`` is the whole file. Taught in notebook 05, sections 3 and 4.
 
-    A ValueError, if that is not a whole .tflite file, LiteRT cannot run it, or the network does not turn images
-    (28, 28, 1) into 10 numbers.
+    A ValueError, if LiteRT cannot run it, or it does not turn images (28, 28, 1) into 10 numbers.
 
     >>> LiteModel.read("digits.tflite").predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
@@ -144,15 +140,13 @@ class LiteModel:
 
     @property
     def size(self) -> int:
-        """The bytes of the file."""
         return len(self.content)
 
     def tensors(self) -> pd.DataFrame:
         """Return a table of all that the network stores and computes, in that order, by ``layer`` and ``role``.
 
         Columns: ``shape``, with the outputs of a kernel first; ``dtype``; ``scale``, one number, or an array with one
-        for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs. Floats
-        have neither scale nor zero-point.
+        for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs.
         """
         rows = [
             {
@@ -181,8 +175,8 @@ class LiteModel:
     def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
         """Return the probabilities, float32 (n, 10); those of a quantized output are multiples of its scale.
 
-        ``images`` are uint8 (n, 28, 28), at least one. The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``,
-        do not round alike: an integer inside the network may be one more or less. Others are a ValueError.
+        ``images`` are uint8 (n, 28, 28). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not round
+        alike: an integer inside the network may be one more or less.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))
         inputs, (_, grid) = self._inputs(images), self._grids
@@ -198,7 +192,6 @@ class LiteModel:
         return [run.interpreter.get_tensor(step.output.index) for step in read_operators(self.content)]
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> Accuracy:
-        """Return how often the network is right."""
         return Accuracy.of(self.predict(images).argmax(axis=1), labels)
 
     def latency(
@@ -206,8 +199,7 @@ class LiteModel:
     ) -> Latency:
         """Measure the time an image takes, from handing a batch over to having its answers.
 
-        The grey levels are turned into the network's numbers before that. One repeat more, the first, is not
-        counted; images beyond the last whole batch are left out. A batch of more than all images is a ValueError.
+        One repeat more, the first, is not counted; images beyond the last whole batch are left out.
         """
         inputs = self._inputs(images)
         if not 1 <= batch <= len(inputs) or repeats < 1:
@@ -221,7 +213,7 @@ class LiteModel:
             for some in batches:
                 run(some)
             seconds.append((perf_counter() - start) / (count * batch))
-        return Latency(tuple(seconds[1:]), batch, threads, runtime)
+        return Latency(tuple(seconds[1:]))
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
         return as_input(check_images(images), self._grids[0])
@@ -257,10 +249,8 @@ def deploy(
     own = {layer.name: layer for layer in model.layers if layer.weights}
     for layer in own.values():
         if not hasattr(layer, "kernel"):
-            raise ValueError(
-                f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are, so its "
-                "scales cannot be changed. Fold BatchNormalization into the weights before it, and convert that"
-            )
+            what = f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are"
+            raise ValueError(f"{what}. Fold BatchNormalization into the weights before it, and convert that")
     content = bytearray(converted.content)
     operators = read_operators(content)
     for step in operators:

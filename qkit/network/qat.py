@@ -137,8 +137,7 @@ def train(
         As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
         0.002 where 2). 0 epochs are post-training quantization.
 
-    A ValueError, if these cannot be, or the network has other layers, takes other images, or has too few outputs.
-    Taught in notebook 07, sections 2 to 5.
+    A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
     shapes, outputs = (model.input_shape[1:], model.output_shape[1:]), int(digits.y_train.max()) + 1
@@ -196,10 +195,7 @@ def trained(
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
-    """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
-
-    What it lacks is owed to QAT's quantizers, and at 4 bits or fewer also to QAT's higher learning rate.
-    """
+    """Return the control: the trained network, trained on in float on the same images as by :func:`trained`."""
     model = cnn.build(name, seed)
 
     def make() -> Arrays:
@@ -240,7 +236,6 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         return {"log": layer.add_weight(name=f"{name}_log", shape=shape, initializer="zeros")}
 
     def __call__(self, inputs, training, weights, **kwargs):
-        """Return the inputs on the grid."""
         spec, fake_quantize = self.spec, tf.quantization.fake_quant_with_min_max_vars
         sharing = 1 if spec.signed else tf.shape(inputs)[0]
         if spec.axis is not None:

@@ -29,7 +29,6 @@ KERNELS = {
     "shallow": {"conv1": (3, 3, 1, 32), "dense1": (5408, 10)},
     "deep": {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)},
 }
-"""The shapes of their kernels, as Keras makes them."""
 
 EPOCHS = 4
 BATCH_SIZE = 128

@@ -25,7 +25,7 @@ from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 VERSION = 1
 """Goes up when the same network, images and settings give other grids or other answers."""
 BATCH = 250
-"""Images at a time: what one layer writes is still in the cache when the next one reads it."""
+"""Images at a time: what a layer writes is still in the cache when the next one reads it."""
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
@@ -102,11 +102,10 @@ class Simulation:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QuantizedNetwork:
-    """A network, and the grids that its numbers stand on.
+    """A network, and the grids that its numbers stand on; what has none stays in float.
 
     ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` are grids of
-    kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets. What
-    has no grid stays in float. A grid of no such layer, or of activations per channel, is a ValueError.
+    kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets.
     """
 
     plan: tuple["LayerPlan", ...]
@@ -145,12 +144,9 @@ class QuantizedNetwork:
             energies += np.array([[float(tf.nn.l2_loss(each)) for each in (x, x - x_hat)] for x, x_hat in pairs])
             answers.append([np.argmax(network[-1], axis=1) for network in (floats, quantized)])
         said_in_float, said = np.concatenate(answers, axis=1)
-        return Measured(
-            Accuracy.of(said, labels),
-            Accuracy.of(said_in_float, labels),
-            int(np.sum(said != said_in_float)),
-            dict(zip(("image", *self.weights), map(tuple, energies.tolist()), strict=True)),
-        )
+        by_tensor = dict(zip(("image", *self.weights), map(tuple, energies.tolist()), strict=True))
+        changed = int(np.sum(said != said_in_float))
+        return Measured(Accuracy.of(said, labels), Accuracy.of(said_in_float, labels), changed, by_tensor)
 
     def outputs(self, images: np.ndarray) -> list[list[tf.Tensor]]:
         """Return the images and what each layer with weights hands on, batch by batch: 32 kB an image for ``deep``."""
@@ -178,9 +174,8 @@ class QuantizedNetwork:
 class Measured:
     """A quantized network beside the float one, on the same images.
 
-    ``changed`` images the two answer differently: right answers that are now wrong, and wrong ones that are now right,
-    cancel in the accuracy, but not here. ``energies`` are, by tensor, half the sum of the float numbers' squares, and
-    half that of the differences' squares.
+    ``changed`` images the two answer differently: what is now wrong and what is now right cancel in the accuracy, but
+    not here. ``energies`` are, by tensor, half the sum of the float numbers' squares, and of the differences' squares.
     """
 
     accuracy: Accuracy
@@ -202,12 +197,9 @@ class Measured:
 
     def merge(self, other: "Measured") -> "Measured":
         """Return what both together measure, on other images each."""
-        return Measured(
-            self.accuracy.merge(other.accuracy),
-            self.float_accuracy.merge(other.float_accuracy),
-            self.changed + other.changed,
-            {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()},
-        )
+        accuracy, in_float = self.accuracy.merge(other.accuracy), self.float_accuracy.merge(other.float_accuracy)
+        energies = {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()}
+        return Measured(accuracy, in_float, self.changed + other.changed, energies)
 
 
 def predict_quantized(
@@ -224,10 +216,9 @@ def predict_quantized(
 def activation_histograms(
     model: keras.Sequential, images: np.ndarray, bins: int = 2048, magnitude: bool = False
 ) -> dict[str, Histogram]:
-    """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
+    """Count the activations of every layer over ``images``, uint8 (n, 28, 28). Taught in notebook 03, section 3.
 
-    ``images`` are uint8 (n, 28, 28); with ``magnitude`` absolute values are counted. Layers go from ``"image"``, the
-    input, to the output; ``flatten``, which changes no number, is left out.
+    Layers go from ``"image"``, the input, to the output; ``flatten``, which changes no number, is left out.
     """
     ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
@@ -248,10 +239,10 @@ def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.n
 
 
 class LayerPlan(NamedTuple):
-    """What a layer does, without its numbers. ``kind`` is its class in Keras."""
+    """What a layer does, without its numbers."""
 
     name: str
-    kind: str
+    kind: str  # its class in Keras
     activation: str
     window: tuple[int, ...]
     strides: tuple[int, ...]
@@ -267,17 +258,14 @@ def plan_of(model: keras.Sequential) -> tuple[LayerPlan, ...]:
         plain = kind in ("Conv2D", "Dense") and layer.use_bias and getattr(layer, "dilation_rate", (1, 1)) == (1, 1)
         known = activation in ("linear", "relu") or (activation == "softmax" and layer is model.layers[-1])
         if not (moves or (plain and known)):
-            raise ValueError(
-                f"layer {layer.name!r} ({kind}) cannot be simulated; what can: Conv2D and Dense with a bias, alone, "
-                "with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
-            )
+            known = "Conv2D and Dense with a bias, alone, with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
+            raise ValueError(f"layer {layer.name!r} ({kind}) cannot be simulated; what can: {known}")
         window, strides = getattr(layer, "pool_size", ()), getattr(layer, "strides", ())
         plan.append(LayerPlan(layer.name, kind, activation, window, strides, getattr(layer, "padding", "").upper()))
     return tuple(plan)
 
 
 def weights_of(model: keras.Sequential) -> dict[str, Weights]:
-    """Return a copy of the weights, by layer."""
     return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
 
 

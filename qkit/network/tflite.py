@@ -14,7 +14,7 @@ from qkit.numeric import QuantParams, QuantSpec
 
 WEIGHTED = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 ROLES = {"CONV_2D": ("weights", "bias"), "FULLY_CONNECTED": ("weights", "bias"), "RESHAPE": ("shape",)}
-"""What an operator takes beside the numbers that flow through the network."""
+"""What an operator takes beside the numbers that flow through."""
 ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
 """The lowest and the highest of each type; of any other, such as the int32 of biases, it is 0."""
 
@@ -37,7 +37,6 @@ class Tensor:
 
     @property
     def values(self) -> np.ndarray:
-        """The stored numbers, in their shape."""
         return self.data.view(self.dtype).reshape(self.shape)
 
     @property

@@ -226,9 +226,7 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     if q.size and not (q.min() >= spec.qmin and q.max() <= spec.qmax):
         raise ValueError(f"q must lie from {spec.qmin} to {spec.qmax}, got {q.min()} to {q.max()}")
     scale, zero_point = params.beside(q)
-    x_hat = np.subtract(q, zero_point, dtype=np.float64)
-    x_hat *= scale
-    return x_hat
+    return np.subtract(q, zero_point, dtype=np.float64) * scale
 
 
 def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:

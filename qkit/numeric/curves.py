@@ -9,16 +9,10 @@ q = min(round(a / s), Q),
 
 R(t) needs only how many magnitudes lie beyond t, and their sum: a search in sorted samples, a look-up in a histogram.
 
-**The divergence** between a histogram and its coarser self. ``h`` are the counts of ``|x|`` in N bins. The candidate
-i keeps the first i bins and clips the rest:
-
-    P = h[:i], and what is clipped is added to its last bin
-    Q = h[:i] merged into L levels, where bin j belongs to level floor(j L / i);
-        each level's mass is then spread evenly over those of its bins that are not empty
-
-Both are normalized, and the criterion is ``D(P || Q) = sum_j P_j ln(P_j / Q_j)``, in nats. Q lacks what is clipped,
-which is what makes clipping cost something. Where the last kept bin is empty but something is clipped, P is positive
-where Q is 0, and D is infinite: not an error, but a threshold that must not be chosen.
+**The divergence** D(P || Q) of :func:`qkit.numeric.thresholds.kl`, for the candidate that keeps the first i of the N
+counts h and merges them into L levels: bin j belongs to level floor(j L / i). Q lacks what is clipped, which is what
+makes clipping cost something. Where the last kept bin is empty but something is clipped, P is positive where Q is 0,
+and D is infinite: not an error, but a threshold that must not be chosen.
 
 A plain loop takes N steps a candidate. Here it takes L: inside a level Q is constant, so with C_i = sum(h[:i]),
 T = C_N, O_i = T - C_i, and S_k the mass and n_k the number of non-empty bins of level k, K being the last level,
@@ -28,8 +22,6 @@ T = C_N, O_i = T - C_i, and S_k the mass and n_k the number of non-empty bins of
 
 where S_k, n_k and the first sum are differences of running sums. Levels are floor(i / L) or ceil(i / L) bins
 wide, so few different ones exist, and the logarithms are taken once each, in a table by width and first bin.
-
-The plain loops stand in the docstrings of :func:`qkit.numeric.thresholds.mse` and :func:`qkit.numeric.thresholds.kl`;
 ``benchmarks/thresholds.py`` measures what all this saves.
 """
 

@@ -59,7 +59,6 @@ class FixedPointMultiplier:
 
     @property
     def real(self) -> float | np.ndarray:
-        """The real number that is actually multiplied by."""
         return np.ldexp(np.asarray(self.m0, np.float64), np.subtract(self.shift, 31))
 
     def __getitem__(self, channel: int) -> "FixedPointMultiplier":
@@ -131,8 +130,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    product = _product(acc, scale, np.float32)
-    return _int32(np.rint(product, out=product))
+    return _int32(np.rint(_product(acc, scale, np.float32)))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -199,7 +197,6 @@ class Requantizer:
 
     @property
     def q_min(self) -> int:
-        """The lowest output: -128, or with a ReLU the integer that stands for 0."""
         return self.y.zero_point if self.relu else self.y.spec.qmin
 
     @property
@@ -245,9 +242,7 @@ class Requantizer:
 
 def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
     scale = float64s(scale, "scale").astype(dtype)
-    product = _int32_values(acc, scale.shape).astype(dtype)
-    product *= scale
-    return product
+    return _int32_values(acc, scale.shape).astype(dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:

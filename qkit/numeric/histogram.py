@@ -1,10 +1,9 @@
 """Histograms of more data than fits in memory, batch by batch, and what is asked of magnitudes.
 
 Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never move
-(:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches and in whatever
-order these come. A single pass would have to widen the range when a larger value arrives, as TensorRT's calibrator
-does, and then the bins, and the threshold chosen from them, depend on which batch came first
-(https://github.com/NVIDIA/TensorRT/issues/1411).
+(:func:`histogram_of`). Counts then add up to the same histogram in whatever order the batches come. A single pass
+would have to widen the range when a larger value arrives, as TensorRT's calibrator does, and then the threshold depends
+on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
 
 What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` answer exactly, and a
 :class:`Histogram` by the same names as if values spread evenly over their bins. Exact zeros do not: they stay 0, where
@@ -29,7 +28,6 @@ class Range:
 
     @property
     def largest(self) -> float:
-        """The largest magnitude."""
         return max(abs(self.low), abs(self.high))
 
     def merge(self, other: "Range") -> "Range":
@@ -49,7 +47,6 @@ class Histogram:
 
     @cached_property
     def count(self) -> int:
-        """How many values were counted."""
         return int(self.counts.sum())
 
     @cached_property

@@ -66,8 +66,9 @@ class Threshold:
 def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Clip nothing: the threshold is ``max(|x|)``, the largest magnitude, outlier or not.
 
-    It minimises the clipping error, which becomes 0, whatever rounding then costs: ``bits`` make no difference. Source:
-    Jacob et al. 2018, arXiv:1712.05877, section 3.1. Taught in notebook 04, section 2.
+    It minimises the clipping error, which becomes 0, whatever rounding then costs: ``bits`` make no difference.
+    ``signed`` is by default whether there are negative values. Source: Jacob et al. 2018, arXiv:1712.05877, section
+    3.1. Taught in notebook 04, section 2.
 
     >>> minmax([0.5, -2.0, 1.0])
     Threshold: minmax keeps -2 to 2: the largest magnitude, so that nothing is clipped
@@ -83,10 +84,10 @@ def percentile(
 
     Of n magnitudes in order, it is the one with the rank ``ceil(share / 100 * n)``: one of the magnitudes, not a point
     between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. ``bits`` make no
-    difference. A ``share`` of 1 or less is refused, because 0.999 is meant as 99.9. ``count_zeros`` says whether exact
-    zeros count as values: after ReLU most are zeros, and then 99 % of all values are far fewer of those that need the
-    grid. If all that it keeps is 0, that is a ValueError. Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in
-    notebook 04, section 2.
+    difference; ``signed`` is by default whether there are negative values. A ``share`` of 1 or less is refused, because
+    0.999 is meant as 99.9. ``count_zeros`` says whether exact zeros count as values: after ReLU most are, and then
+    99 % of all values are far fewer of those that need the grid. If all that it keeps is 0, that is a ValueError.
+    Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in notebook 04, section 2.
 
     >>> percentile([0.0, 0.0, 1.0, 2.0, 100.0], share=80).value
     2.0
@@ -121,8 +122,8 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     :func:`qkit.numeric.curves.squared_errors` has the same errors, but for the rounding of float64, without touching
     every value for every candidate. Of an array, 2,048 thresholds are tried, evenly spaced; of a histogram, whose
     values spread evenly over their bins, all upper edges. The ``curve`` holds all errors; of equal ones it takes
-    the largest threshold. More than 8 ``bits`` can take seconds. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488.
-    Taught in notebook 04, section 3.
+    the largest threshold. More than 8 ``bits`` can take seconds; ``signed`` is by default whether there are negative
+    values. Source: Sung, Shin and Hwang 2015, arXiv:1511.06488. Taught in notebook 04, section 3.
 
     >>> mse(np.repeat([-1.0, 3.0], [99, 1]), bits=2)
     Threshold: mse keeps -1.02 to 1.02: the least mean squared error, 0.0396, of 2048 candidates
@@ -165,10 +166,11 @@ def kl(
     background) or before a long tail, clipping the others still looks cheap. Compare with :func:`mse`.
 
     An array is counted in 2,048 bins. ``bits`` are 2 to 8: more levels need ever more bins, and time that grows with
-    their square. ``drop_zeros`` is the first remedy, and ``start`` how many bins the first candidate keeps: by default
-    the second remedy, in TensorRT's slides 128; fewer bins are a ValueError. The ``curve`` is in nats, infinite where
-    something is clipped into an empty bin; of equal divergences, to within 1e-12, it takes the largest threshold.
-    Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in notebook 04, section 4.
+    their square. ``signed`` is by default whether there are negative values, ``drop_zeros`` the first remedy, and
+    ``start`` how many bins the first candidate keeps: by default the second remedy, in TensorRT's slides 128. The
+    ``curve`` is in nats, infinite where something is clipped into an empty bin; of equal divergences, to within 1e-12,
+    it takes the largest threshold. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in
+    notebook 04, section 4.
 
     >>> kl(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: kl keeps -3.482 to 3.482: the least divergence, 0.0596 nats, of 1921 candidates, without exact zeros
@@ -214,7 +216,7 @@ def admm(
 
     It begins at what :func:`mse` finds, at the largest magnitude (``start="max"``), or at a threshold, which must not
     be so large that every value rounds to 0. MNN begins at the largest magnitude divided by 2.5 (activations) or 1.25
-    (weights), and takes 300 or 1,000 rounds.
+    (weights), and takes 300 or 1,000 rounds. ``signed`` is by default whether there are negative values.
 
     On the grid -s, 0, s: at s = 3 both 2 and 6 become s, and the best s for them is their mean.
 
@@ -261,9 +263,10 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
 
     Its least is at u = 2.83, 3.89 and 5.03 for 2, 3 and 4 bits: Lambert's W(3 * 4**M). A grid with 0 in its middle has
     two steps fewer than ``2**M``, and its best threshold at 2.00 b for 2 bits, where ACIQ's costs 18 % more error.
-    Unsigned values are taken as the right half of a distribution around 0, as ACIQ does after ReLU: they have M =
-    ``bits + 1``. Exact zeros are left out, since ReLU, or pruning, made them. The threshold is never above the largest
-    magnitude. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
+    Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
+    around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
+    made them. The threshold is never above the largest magnitude. Source: Banner et al. 2019, arXiv:1810.05723. Taught
+    in notebook 04, section 6.
 
     >>> aciq_laplace(np.random.default_rng(0).laplace(size=10_000), bits=4)
     Threshold: aciq_laplace keeps -5.045 to 5.045: 5.029 b, where b is 1.003
@@ -279,7 +282,8 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
         sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2) + u² / (3 * 4**M))
 
     whose least is at u = 1.71, 2.15 and 2.55 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
-    at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error. All else is as in :func:`aciq_laplace`.
+    at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error. What :func:`aciq_laplace` says of exact zeros and of
+    ``signed`` holds here, too. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
     >>> aciq_gauss(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: aciq_gauss keeps -2.554 to 2.554: 2.559 sigma, where sigma is 0.9981
