@@ -1,7 +1,6 @@
 """Where qkit keeps what it downloads, draws and trains, how it keeps that safely, and the bar shown meanwhile.
 
-A kept file is whole or not there: it is written beside its place and then renamed. When several notebooks
-want the same file at once, one makes it and the others wait.
+A kept file is whole or not there. When several notebooks want the same file at once, one makes it and the others wait.
 """
 
 import hashlib
@@ -53,8 +52,8 @@ def kept(
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
     ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or
-    is not accepted is said, and replaced. A folder that cannot be written (read-only, full) is said too; the arrays are
-    then made, but not kept. ``what`` names the thing in these messages.
+    is not accepted is said, and replaced; so is a folder that cannot be written, and then nothing is kept. ``what``
+    names the thing in these messages.
     """
 
     def read() -> Arrays:

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 Grids = Mapping[str, QuantParams]
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
-INTEGERS = {
-    "int8": ("int8", "TFLITE_BUILTINS_INT8"),
-    "int16x8": ("int16", "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
-}
+INTEGERS = {"int8": "TFLITE_BUILTINS_INT8", "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"}
 BATCH = 250
 SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
 """Operators that hand on integers, or means of integers, as they are: their output has the scale of their input."""
@@ -84,12 +81,11 @@ def convert(
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if kind in INTEGERS:
-        dtype, operators = INTEGERS[kind]
-        converter.inference_input_type = converter.inference_output_type = getattr(tf, dtype)
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, kind.removesuffix("x8"))
         if calibration is not None:
             images = as_input(check_images(calibration))
             converter.representative_dataset = lambda: ([image[None]] for image in images)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet[operators]]
+            converter.target_spec.supported_ops = [tf.lite.OpsSet[INTEGERS[kind]]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
             raise ValueError(f"{kind} needs calibration images, a few hundred of those the network was trained on")
     with quiet():

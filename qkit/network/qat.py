@@ -75,9 +75,9 @@ class WeightPath(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class QatNetwork:
-    """A network trained with quantization: ``model`` is tfmot's, which computes in float with numbers on grids."""
+    """A network trained with quantization."""
 
-    model: "keras.Sequential"
+    model: "keras.Sequential"  # tfmot's, which computes in float with numbers on grids
     settings: Settings
     path: WeightPath
 
@@ -341,7 +341,7 @@ def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Setting
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
-    """Return the grids by tensor, ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of an evaluation now."""
+    """Return the grids by tensor, those of an evaluation now."""
 
     def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
         if "log" not in values:

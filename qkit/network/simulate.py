@@ -37,8 +37,7 @@ class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
 
     The ``calibration_images``, uint8 (n, 28, 28), are training images, never the test images. What the model has
-    learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot be simulated.
-    Taught in notebook 05, section 8.
+    learned is copied. A ValueError, if it has a layer that cannot be simulated. Taught in notebook 05, section 8.
 
     ``layers`` are those with weights. ``histograms`` are of the magnitudes of the image and of these layers' outputs
     (before the pool); of the last one, of its logits, which softmax gets.
@@ -66,7 +65,7 @@ class Simulation:
         activation_method: Method = thresholds.mse,
         in_float: tuple[str, ...] = (),
     ) -> "QuantizedNetwork":
-        """Return the network at these settings; a ValueError, if there is no such layer or number of bits.
+        """Return the network at these settings.
 
         Bits go from 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float. Else
         image and logits have 8 bits, and grids that span all that was seen: two equal logits have no larger one, so few
@@ -149,7 +148,7 @@ class QuantizedNetwork:
         return Measured(Accuracy.of(said, labels), Accuracy.of(said_in_float, labels), changed, by_tensor)
 
     def outputs(self, images: np.ndarray) -> list[list[tf.Tensor]]:
-        """Return the images and what each layer with weights hands on, batch by batch: 32 kB an image for ``deep``."""
+        """Return the image and what each layer with weights hands on, after its pool: 32 kB an image for ``deep``."""
         return list(self._passes(images))
 
     def _passes(self, images: np.ndarray) -> Iterator[list[tf.Tensor]]:
@@ -207,8 +206,7 @@ def predict_quantized(
 ) -> np.ndarray:
     """Return the answers, float32 (n, 10), with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
 
-    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
-    numbers, so the largest one stays the largest. Taught in notebook 04, section 8.
+    Taught in notebook 04, section 8.
     """
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
@@ -288,10 +286,9 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 
 @cache
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
-    """Return the pass through these layers, compiled.
+    """Return the pass through these layers, compiled; it returns what :meth:`QuantizedNetwork.outputs` has of a batch.
 
-    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer. It
-    returns the image and the output of every layer with weights: after the pool, and of the last, what softmax gets.
+    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer.
     """
 
     @tf.function(reduce_retracing=True)

@@ -112,9 +112,8 @@ class Results:
 
         Holm's rule (:func:`qkit.numeric.holm`) says which of the differences stand. Taught in notebook 08, section 4.
 
-        A row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy;
-        ``p`` of McNemar's test; whether it ``stands``; ``verdict``: ``"shown"``, ``"not shown"``, or ``"wrong here"``
-        where the opposite stands; ``in words``.
+        A row for every pair, under its network and ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy; ``p`` of
+        McNemar's test; whether it ``stands``; ``verdict``, ``"wrong here"`` where the opposite stands; ``in words``.
         """
         pairs = list(pairs)
         compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
@@ -132,7 +131,7 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     """Measure every cell that has not been measured before, and return all.
 
     What is finished is kept in ``data/study/``: a run that was interrupted, or is widened, goes on where it was.
-    Methods that train go on with so many training ``images``, each once.
+    Methods that train see so many ``images``, each once.
 
     The ``executor`` says where to measure: by default here, one cell after the other. A ``ProcessPoolExecutor`` must
     start new processes (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a

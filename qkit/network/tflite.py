@@ -23,17 +23,16 @@ ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16":
 class Tensor:
     """One tensor of the file: its place there, TensorFlow's name for it, if any, and what it holds.
 
-    ``scale`` (float32) and ``zero_point`` (int64) have one number, or one a channel; none, if it is not quantized.
-    ``data`` (uint8) are the bytes that are stored: none for what is computed when the network runs.
+    ``scale`` and ``zero_point`` have one number, or one a channel; none, if it is not quantized.
     """
 
     index: int
     name: str
     shape: tuple[int, ...]
     dtype: str
-    scale: np.ndarray
-    zero_point: np.ndarray
-    data: np.ndarray
+    scale: np.ndarray  # float32
+    zero_point: np.ndarray  # int64
+    data: np.ndarray  # the bytes that are stored: none for what is computed when the network runs
 
     @property
     def values(self) -> np.ndarray:
@@ -77,8 +76,8 @@ class Operator:
 def read_operators(content: bytes | bytearray) -> list[Operator]:
     """Return the operators of a file, in the order in which they run. Two that share a tensor share the object.
 
-    A bias that is left out because it is 0 is not among the inputs. A ValueError, if it is not a .tflite file, is
-    damaged or cut off. (LiteRT believes what it reads: one wrong byte of a zero-point could end the process.)
+    A ValueError, if it is not a .tflite file, is damaged or cut off. (LiteRT believes what it reads: one wrong byte of
+    a zero-point could end the process.)
     """
     schema, magic = import_litert("schema_py_generated"), bytes(content[4:8])
     if magic != b"TFL3":
@@ -95,9 +94,8 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
 def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     """Return the tensors by layer and role, in the order of the computation.
 
-    The layers are those of Keras, and ``image``. The roles are ``input``, ``weights``, ``bias``, ``output``, and
-    ``logits`` for what the last softmax takes. Float16 weights come with what they are turned into when the file is
-    loaded: ``weights, as float32``.
+    The roles are ``input`` (of ``image``), ``weights``, ``bias``, ``output``, and ``logits`` for what the last softmax
+    takes. Float16 weights come with what they are turned into when the file is loaded: ``weights, as float32``.
     """
     widened = [step for step in operators if step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0]
     stored = {step.output: step.inputs[0] for step in widened}

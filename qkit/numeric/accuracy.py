@@ -30,7 +30,6 @@ class Accuracy:
 
     @property
     def value(self) -> float:
-        """The share of right answers, 0 to 1."""
         return self.correct / self.total
 
     @property

@@ -123,9 +123,8 @@ def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarra
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float32, and round half to even: ``rint(float32(acc) * scale)``.
 
-    XNNPACK does this. Its scale, a number or an array of shape (channels,), is ``float32(S_x) * float32(S_w) /
-    float32(S_y)``, every step rounded to float32. Returns and raises what :func:`rescale` does. Taught in notebook 06,
-    section 6.
+    XNNPACK does this. Its scale, a number or one a channel, is ``float32(S_x) * float32(S_w) / float32(S_y)``, every
+    step rounded to float32. Taught in notebook 06, section 6.
 
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
@@ -134,9 +133,9 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
-    """Multiply int32 sums by a float64, and round half away from 0: LiteRT's reference runtime, in dense layers.
+    """Multiply int32 sums by a float64, and round half away from 0. Taught in notebook 06, section 6.
 
-    ``scale`` is a number or an array of shape (channels,). Taught in notebook 06, section 6.
+    LiteRT's reference runtime does this, in dense layers.
 
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
