@@ -58,8 +58,7 @@ def convert(
     scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need another package, AI
     Edge Quantizer.
 
-    A ValueError, if the kind is unknown, the calibration images are missing or no grey levels, a weight is not finite,
-    or the network does not turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
+    The network must turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
@@ -234,9 +233,8 @@ def deploy(
     the layer before it: name either. ``weights``, by layer, are symmetric, per tensor or along the last axis, with at
     most 8 bits and a narrow range: fewer bits save no byte.
 
-    A ValueError, if the network was not converted to int8, is another one, has no such layer, or one whose scales
-    cannot be changed; if parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them.
-    Taught in notebook 05, section 6.
+    A ValueError, if ``converted`` is of another network, parameters do not fit into int8, a bias not into int32, or
+    LiteRT cannot compute with them. Taught in notebook 05, section 6.
 
     >>> params = thresholds.mse(histograms["conv1"]).params(QuantSpec())  # doctest: +SKIP
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP

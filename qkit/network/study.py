@@ -41,7 +41,7 @@ of more training for QAT's. (Its learning rate is QAT's at 8 bits; at 4 and fewe
 class Cell:
     """One thing to measure: a ``network``, quantized by a ``method`` to so many bits, from the training with ``seed``.
 
-    Bits go from 2 to 8, or are 32 where the network stays in float. A ValueError, if something is unknown.
+    Bits go from 2 to 8, or are 32 where the network stays in float.
     """
 
     network: str

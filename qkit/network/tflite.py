@@ -66,6 +66,20 @@ class Operator:
     activation: str
     options: Any
 
+    def __post_init__(self) -> None:
+        """Refuse what would end the process in LiteRT, which does not look."""
+        for tensor in (*self.inputs, self.output):
+            scale, zero_point = tensor.scale, tensor.zero_point
+            lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
+            fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
+            if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
+                raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
+        if self.kind == "SOFTMAX" and not np.all(self.options.beta * self.inputs[0].scale > 2**-26):
+            raise ValueError(f"softmax of numbers times {self.options.beta:g}, scale {self.inputs[0].scale}")
+        wanted = "int32", (len(self.output.shape),)
+        if self.kind == "RESHAPE" and any((shape.dtype, shape.shape) != wanted for shape in self.inputs[1:]):
+            raise ValueError(f"{self.output.name} has shape {self.output.shape}, but is told another one")
+
     @property
     def layer(self) -> str:
         """The Keras layer that it is part of: of a convolution and the ReLU layer after it, the convolution."""
@@ -140,15 +154,10 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
         operator = graph.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
         options = schema.OperatorT.InitFromObj(operator).builtinOptions
-        step = Operator(
-            kind=kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())],
-            inputs=tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0),
-            output=tensors[operator.OutputsAsNumpy()[0]],
-            activation=activations[getattr(options, "fusedActivationFunction", 0)],
-            options=options,
-        )
-        _check(step)
-        operators.append(step)
+        kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        inputs = tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0)
+        activation = activations[getattr(options, "fusedActivationFunction", 0)]
+        operators.append(Operator(kind, inputs, tensors[operator.OutputsAsNumpy()[0]], activation, options))
     return operators
 
 
@@ -164,18 +173,3 @@ def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
         zero_point=grid.ZeroPointAsNumpy() if quantized else np.zeros(0, np.int64),
         data=buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8),
     )
-
-
-def _check(step: Operator) -> None:
-    """Refuse what would end the process in LiteRT, which does not look."""
-    for tensor in (*step.inputs, step.output):
-        scale, zero_point = tensor.scale, tensor.zero_point
-        lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
-        fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
-        if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
-            raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
-    if step.kind == "SOFTMAX" and not np.all(step.options.beta * step.inputs[0].scale > 2**-26):
-        raise ValueError(f"softmax of numbers times {step.options.beta:g}, scale {step.inputs[0].scale}")
-    wanted = "int32", (len(step.output.shape),)
-    if step.kind == "RESHAPE" and any((shape.dtype, shape.shape) != wanted for shape in step.inputs[1:]):
-        raise ValueError(f"{step.output.name} has shape {step.output.shape}, but is told another one")

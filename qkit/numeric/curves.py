@@ -41,9 +41,7 @@ def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: i
     Each threshold ends a grid of its own with ``steps`` = Q steps from 0. All upper edges of a histogram's bins,
     ``edges[1:]``, take a tenth of the time. Taught in notebook 04, section 3.
 
-    The grid 0, 1, 2 holds 1 and clips 3; the grid 0, 3, 6 holds 3 and rounds 1 to 0:
-
-    >>> squared_errors(Samples([1.0, 3.0]), [2.0, 6.0], steps=2)
+    >>> squared_errors(Samples([1.0, 3.0]), [2.0, 6.0], steps=2)  # 0, 1, 2 clips 3; 0, 3, 6 rounds 1 to 0
     array([0.5, 0.5])
     """
     thresholds = np.asarray(thresholds, np.float64)
@@ -62,9 +60,7 @@ def clipping_errors(values: Samples | Histogram, thresholds: np.ndarray) -> np.n
 
     The rest of :func:`squared_errors` is the rounding error of what is kept. Taught in notebook 04, section 3.
 
-    Of 1 and 4 one is beyond the threshold, by 2:
-
-    >>> clipping_errors(Samples([1.0, 4.0]), [2.0])
+    >>> clipping_errors(Samples([1.0, 4.0]), [2.0])  # one is beyond the threshold, by 2
     array([2.])
     """
     t = np.asarray(thresholds, np.float64)
@@ -78,9 +74,7 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin; with no more bins
     than ``levels``, nothing is merged. Taught in notebook 04, section 4.
 
-    Keep three bins of four, or all, in two levels:
-
-    >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)
+    >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)  # keep three bins of four, or all
     array([0.082, 0.042])
     """
     counts = np.asarray(counts, np.float64)

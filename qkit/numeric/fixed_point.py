@@ -22,8 +22,8 @@ runtime         what it is                                     how it multiplies
 ``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
 ==============  =============================================  =========================================
 
-On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit (``benchmarks/integer.py``); no LiteRT
-that is shipped was built to round once, and it is here to compare.
+On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to
+round once, and it is here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``

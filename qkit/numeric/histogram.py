@@ -70,7 +70,7 @@ class Histogram:
         return counts
 
     def merge(self, other: "Histogram") -> "Histogram":
-        """Return the histogram of both data together; a ValueError, if the two have different bins."""
+        """Return the histogram of both data together, counted in the same bins."""
         bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
         if bins != others:
             raise ValueError(f"only histograms with the same bins can be merged, got {self} and {other}")
@@ -171,7 +171,7 @@ def histogram_of(
     ``batches`` are an array, or an iterable of arrays of any shapes; they are read twice, unless ``within`` is given:
     the range of all the data, from :func:`range_of`, which histograms must share to be merged. With ``magnitude``,
     ``|x|`` is counted, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
-    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``.
+    A value outside ``within`` is a ValueError.
 
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
