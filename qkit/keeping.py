@@ -52,8 +52,8 @@ def kept(
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
     ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or
-    is not accepted is said, and replaced; so is a folder that cannot be written, and then nothing is kept. ``what``
-    names the thing in these messages.
+    is not accepted is said, and replaced; where the folder cannot be written, that is said, and nothing is kept.
+    ``what`` names the thing in these messages.
     """
 
     def read() -> Arrays:
