@@ -1,7 +1,6 @@
 """Where qkit keeps what it downloads, draws and trains, how it keeps that safely, and the bar shown meanwhile.
 
-A kept file is whole or not there: it is written beside its place and then renamed. When several notebooks
-want the same file at once, one makes it and the others wait.
+A kept file is whole or not there. When several notebooks want the same file at once, one makes it and the others wait.
 """
 
 import hashlib
@@ -10,6 +9,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,28 +52,21 @@ def kept(
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
     ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or
-    is not accepted is said, and replaced. A folder that cannot be written (read-only, full) is said too; the arrays are
-    then made, but not kept. ``what`` names the thing in these messages.
+    is not accepted is said, and replaced; where the folder cannot be written, that is said, and nothing is kept.
+    ``what`` names the thing in these messages.
     """
 
-    def read(say: bool) -> Arrays | None:
-        try:
-            arrays = read_arrays(path)
-            accept(arrays)
-            return arrays
-        except FileNotFoundError:
-            return None
-        except ValueError as problem:
-            if say:
-                warnings.warn(f"{problem} It is made again.", stacklevel=4)
+    def read() -> Arrays:
+        arrays = read_arrays(path)
+        accept(arrays)
+        return arrays
 
     def say_not_kept(problem: Exception) -> None:
         advice = "it will be made anew next time. Set QKIT_DATA to a folder that can be written."
         warnings.warn(f"{what} cannot be kept in {path.parent} ({problem}); {advice}", stacklevel=4)
 
-    arrays = read(say=False)
-    if arrays is not None:
-        return arrays
+    with suppress(FileNotFoundError, ValueError):
+        return read()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = alone(path, what)
@@ -81,13 +74,17 @@ def kept(
         say_not_kept(problem)
         return make()
     with lock:
-        arrays = read(say=True)  # another process may have made it meanwhile
-        if arrays is None:
-            arrays = make()
-            try:
-                write_whole(path, lambda file: np.savez(file, **arrays))
-            except OSError as problem:
-                say_not_kept(problem)
+        try:
+            return read()  # another process may have made it meanwhile
+        except FileNotFoundError:
+            pass
+        except ValueError as problem:
+            warnings.warn(f"{problem} It is made again.", stacklevel=3)
+        arrays = make()
+        try:
+            write_whole(path, lambda file: np.savez(file, **arrays))
+        except OSError as problem:
+            say_not_kept(problem)
         return arrays
 
 

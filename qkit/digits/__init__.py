@@ -4,8 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={
-        "load": ["Digits", "download_mnist", "load_digits", "read_digits"],
-        "standin": ["draw_digits"],
-    },
+    submod_attrs={"load": ["Digits", "download_mnist", "load_digits", "read_digits"], "standin": ["draw_digits"]},
 )

@@ -26,10 +26,8 @@ class Digits:
 
     Images ``x`` are uint8 (n, 28, 28), 0 for paper and 255 for ink; labels ``y`` are uint8 (n,), 0 to 9. The ``name``
     is ``"MNIST"``, ``"stand-in digits"`` or, for others in a file of yours, ``"your digits"``; ``source`` says in words
-    where they came from. ``fingerprint``, eight hexadecimal digits, changes when any image or label does.
-
-    The training images are four fifths of the bytes, and most notebooks never look at them: where there is a
-    ``file`` to read them from, they are read (again) when they are first asked for.
+    where they came from. ``fingerprint``, eight hexadecimal digits, changes when any image or label does. Most
+    notebooks never look at the training images: where there is a ``file``, they are read when first asked for.
     """
 
     def __init__(
@@ -50,20 +48,17 @@ class Digits:
 
     @property
     def x_train(self) -> np.ndarray:
-        """The training images, uint8, shape (n, 28, 28)."""
         if self._x_train is None:
             self._x_train = read_arrays(self._file, ["x_train"])["x_train"]
         return self._x_train
 
     def __getstate__(self) -> dict:
-        """Leave out the training images where they can be read again: other processes get 9 MB instead of 56."""
+        """Leave out the training images where they can be read again: 9 MB to other processes instead of 56."""
         return vars(self) | ({} if self._file is None else {"_x_train": None})
 
     def __repr__(self) -> str:
-        return (
-            f"{self.name} ({self.source}): {len(self.y_train):,} training and {len(self.y_test):,} test images, "
-            "28 × 28 pixels, uint8"
-        )
+        images = f"{len(self.y_train):,} training and {len(self.y_test):,} test images, 28 × 28 pixels, uint8"
+        return f"{self.name} ({self.source}): {images}"
 
 
 def load_digits() -> Digits:
@@ -76,14 +71,18 @@ def load_digits() -> Digits:
     if named == "stand-in":
         return _stand_in("drawn by qkit, as QKIT_MNIST asks")
     if named:
-        return read_digits(checkout() / os.path.expanduser(named), "the file named by QKIT_MNIST")
+        path = checkout() / os.path.expanduser(named)
+        try:
+            return read_digits(path, "the file named by QKIT_MNIST")
+        except FileNotFoundError:
+            raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.") from None
     keras_home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
     for path, source in (
         (data_home() / "mnist.npz", "data/mnist.npz"),
         (keras_home / "datasets" / "mnist.npz", "Keras's cache"),
     ):
         try:
-            return _read(path, source)
+            return read_digits(path, source)
         except FileNotFoundError:
             continue
         except ValueError as problem:
@@ -104,10 +103,11 @@ def load_digits() -> Digits:
 
 def read_digits(path: Path, source: str) -> Digits:
     """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``; a ValueError, if it is none."""
-    try:
-        return _read(Path(path), source)
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.") from None
+    arrays = read_arrays(path)
+    _check_layout(arrays)
+    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in PARTS}
+    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
+    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source, file=path)
 
 
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
@@ -126,14 +126,6 @@ def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA25
         return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
 
 
-def _read(path: Path, source: str) -> Digits:
-    arrays = read_arrays(path)
-    _check_layout(arrays)
-    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in PARTS}
-    is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
-    return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source, file=path)
-
-
 def _stand_in(source: str) -> Digits:
     def draw() -> Arrays:
         return dict(zip(PARTS, draw_digits(60_000, split=0) + draw_digits(10_000, split=1), strict=True))
@@ -150,9 +142,8 @@ def _check_layout(arrays: Arrays) -> None:
             raise ValueError(f"These are not digits: there is no array named {min(missing)!r}.")
         images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:
-            raise ValueError(
-                f"x_{split} must be uint8 images of shape (n, 28, 28), got {images.dtype} of shape {images.shape}."
-            )
+            got = f"got {images.dtype} of shape {images.shape}"
+            raise ValueError(f"x_{split} must be uint8 images of shape (n, 28, 28), {got}.")
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not np.all((0 <= labels) & (labels <= 9)):
             raise ValueError(f"y_{split} must hold one integer from 0 to 9 for each image.")
 

@@ -108,7 +108,7 @@ def _blend(rng: RandomState, way: _Way, n: int, messiness: np.ndarray) -> np.nda
 
 
 def _bend(rng: RandomState, points: np.ndarray, messiness: np.ndarray) -> np.ndarray:
-    """Move the points by random plane waves of low frequency."""
+    """Move the points by random plane waves."""
     n = len(points)
     for octave in (1.0, 2.0):
         wave = 3.0 * octave * rng.standard_normal((n, 2, 2))
@@ -175,7 +175,6 @@ def _paint(rng: RandomState, x: np.ndarray, y: np.ndarray, ink: np.ndarray, radi
 
 @cache
 def _alphabet() -> list[tuple[np.ndarray, list[_Way]]]:
-    """For each digit: the share of each way of writing it, and the ways."""
     data = json.loads(files("qkit.digits").joinpath("skeletons.json").read_text(encoding="utf-8"))
     return [
         (np.array([way["share"] for way in ways]), [_way(int(digit), way["extremes"]) for way in ways])

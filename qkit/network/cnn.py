@@ -95,8 +95,7 @@ def train(
 def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS, say: bool = True) -> keras.Sequential:
     """Return the network, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
-    What is kept depends on all that could change it: digits, settings, versions of libraries and of this code. Two
-    notebooks that ask at the same time train once; a damaged file is said, and the network trained again. How good
+    What is kept depends on all that could change it: digits, settings, versions of libraries and of this code. How good
     it is, is said in a line, unless ``say`` is false. Taught in notebook 01, section 3.
     """
     model, what = build(name, seed), f"{name}, trained on {digits.name}"
@@ -118,8 +117,8 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
 def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray]) -> Iterator[keras.Sequential]:
     """Give layers other kernels within a ``with`` block; afterwards they have their own again.
 
-    ``kernels`` have the shapes of those they stand for; typically they are ``fake_quantize(kernel, params)``. Where one
-    does not fit, Keras says so, and nothing is changed. Taught in notebook 03, section 5.
+    Typically they are ``fake_quantize(kernel, params)``. Where one does not fit, Keras says so, and nothing is changed.
+    Taught in notebook 03, section 5.
     """
     before = {}
     for name in kernels:
@@ -164,7 +163,6 @@ def kept_model(
 
 
 def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE) -> None:
-    """Give a model its optimizer (Adam), loss (cross-entropy) and metric (accuracy)."""
     # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
     optimizer = keras.optimizers.Adam(rate)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)

@@ -1,7 +1,6 @@
 """A full-int8 .tflite file, run in NumPy as integer hardware runs it, and equal to LiteRT bit for bit.
 
-The file says which layers there are, with which integers, scales and zero-points; :mod:`qkit.numeric.integer_layers`
-computes them, :mod:`qkit.numeric.fixed_point` names the runtimes whose rounding is followed. TensorFlow is not needed.
+The file says which layers there are; :mod:`qkit.numeric.integer_layers` computes them. TensorFlow is not needed.
 """
 
 from collections.abc import Iterator
@@ -13,13 +12,12 @@ import numpy as np
 from qkit.network.recipe import as_input, check_names
 from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
 from qkit.numeric import QuantParams, QuantSpec, integer_layers
-from qkit.numeric.fixed_point import Runtime, check_runtime
+from qkit.numeric.fixed_point import Runtime
 from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, Layer, MaxPool, Quantize, Reshape, Softmax
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
 LAYERS = {layer.op: layer for layer in (Convolution, MaxPool, Reshape, Dense, Softmax, Quantize, Dequantize)}
-"""What is known here."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,10 +36,7 @@ class IntegerNetwork:
 
     @classmethod
     def read(cls, file: str | Path | bytes) -> "IntegerNetwork":
-        """Read a .tflite file, by its path or by its bytes.
-
-        A ValueError, if it is none, is damaged, holds a network of floats, or layers that are not known here.
-        """
+        """Read a .tflite file, by its path or by its bytes; a ValueError, if it holds what is not known here."""
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         operators = read_operators(content)
         image = operators[0].inputs[0]
@@ -54,21 +49,19 @@ class IntegerNetwork:
         """Return the output of the last layer: int8 (n, classes), or float32 or uint8, where the network ends so.
 
         ``images`` are grey levels, uint8 (n, height, width), which stand for 0 to 1; or what the network takes itself,
-        such as int8 (n, height, width, 1). Others, none, NaN or infinity are a ValueError. The ``runtime`` says whose
-        rounding to follow: ``"xnnpack"``, ``"builtin"``, ``"reference"`` or ``"single"``.
+        such as int8 (n, height, width, 1). The ``runtime`` is one of :data:`qkit.numeric.RUNTIMES`.
         """
         return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, runtime)])
 
     def run(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> dict[str, np.ndarray]:
         """Return the input and the output of every layer, by name: ``"image"``, ``"conv1"`` and so on.
 
-        10,000 images take 400 MB. Parameters are those of :meth:`predict`.
+        10,000 images take 400 MB.
         """
         batches = list(self._batches(images, runtime))
         return {name: np.concatenate([outputs.pop(name) for outputs in batches]) for name in list(batches[0])}
 
     def layer(self, name: str) -> Layer:
-        """Return one layer by its name; a ValueError, if there is none."""
         layers = {layer.name: layer for layer in self.layers}
         check_names([name], layers)
         return layers[name]
@@ -93,7 +86,6 @@ class IntegerNetwork:
         return "\n".join(lines)
 
     def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[dict[str, np.ndarray]]:
-        check_runtime(runtime)
         x = self._input(np.asarray(images))
         for start in range(0, len(x), BATCH):
             outputs = {"image": x[start : start + BATCH]}
@@ -151,10 +143,8 @@ def _layer(step: Operator, name: str, source: str) -> Layer:
         ):
             layer = LAYERS[kind]
         case _:
-            raise ValueError(
-                f"{name}, a {kind}, has {', '.join(types)}; only networks of int8, with biases of int32, can be run "
-                'here: convert(model, "int8", images) makes one'
-            )
+            way_out = 'only networks of int8, with biases of int32, can be run: convert(model, "int8", images)'
+            raise ValueError(f"{name}, a {kind}, has {', '.join(types)}; {way_out}")
     if kind == "SOFTMAX" and (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
         raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
     more = _weights(step) if kind in WEIGHTED else {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,27 +20,24 @@ from qkit.network.recipe import as_input, check_images, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, Tensor, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
+if TYPE_CHECKING:
+    from qkit.network.backend import keras
+
 Grids = Mapping[str, QuantParams]
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
-INTEGERS = {
-    "int8": ("int8", "TFLITE_BUILTINS_INT8"),
-    "int16x8": ("int16", "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"),
-}
+INTEGERS = {"int8": "TFLITE_BUILTINS_INT8", "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"}
 BATCH = 250
 SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
 """Operators that hand on integers, or means of integers, as they are: their output has the scale of their input."""
 ANY_SCALE = "CONV_2D", "FULLY_CONNECTED", "SOFTMAX", "ADD", "MEAN"
 """Operators that LiteRT computes with whatever scales the file has; the biases of the first two depend on them."""
 RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
-"""The runtimes, and LiteRT's names for them: the default, its own fast code, and its plain C++ loops."""
+"""LiteRT's names for the runtimes: the default, its own fast code, and its plain C++ loops."""
 
 
 def convert(
-    model: "keras.Sequential",  # noqa: F821
-    kind: str,
-    calibration: np.ndarray | None = None,
-    per_channel: bool = True,
+    model: "keras.Sequential", kind: str, calibration: np.ndarray | None = None, per_channel: bool = True
 ) -> "LiteModel":
     """Convert a network by LiteRT's converter: post-training quantization. The same arguments give the same bytes.
 
@@ -54,20 +52,13 @@ def convert(
     int16x8    int8, biases int64              int16, calibrated          int16 and int8
     =========  ==============================  =========================  =================================
 
-    Images and probabilities are integers too in the last two. There is no other: weights alone in int8, with arithmetic
-    in floats, need another package, AI Edge Quantizer.
+    Images and probabilities are integers too in the last two, which need ``calibration`` images, uint8 (n, 28, 28): the
+    smallest and the largest number that each layer returns for them is its range. (For int8 a network from
+    quantization-aware training needs none: it has learned its ranges.) ``per_channel``, each output of a layer has a
+    scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need another package, AI
+    Edge Quantizer.
 
-    Parameters
-    ----------
-    model : keras.Sequential
-        For int8 also one from quantization-aware training, which has learned its ranges and needs no calibration.
-    calibration : ndarray of uint8, shape (n, 28, 28), optional
-        What int8 and int16x8 need: the smallest and the largest number that each layer returns for them is its range.
-    per_channel : bool
-        One scale for each output of a layer, or one for all its weights.
-
-    A ValueError, if the kind is unknown, the calibration images are missing or no grey levels, a weight is not finite,
-    or the network does not turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
+    The network must turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
@@ -89,12 +80,11 @@ def convert(
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if kind in INTEGERS:
-        dtype, operators = INTEGERS[kind]
-        converter.inference_input_type = converter.inference_output_type = getattr(tf, dtype)
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, kind.removesuffix("x8"))
         if calibration is not None:
             images = as_input(check_images(calibration))
             converter.representative_dataset = lambda: ([image[None]] for image in images)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet[operators]]
+            converter.target_spec.supported_ops = [tf.lite.OpsSet[INTEGERS[kind]]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
             raise ValueError(f"{kind} needs calibration images, a few hundred of those the network was trained on")
     with quiet():
@@ -106,9 +96,6 @@ class Latency:
     """How long an image takes: ``seconds`` for one, in each repeat."""
 
     seconds: tuple[float, ...]
-    batch: int
-    threads: int
-    runtime: str
 
     @property
     def microseconds(self) -> float:
@@ -120,8 +107,7 @@ class Latency:
 class LiteModel:
     """A network in LiteRT's format; ``content`` is the whole file. Taught in notebook 05, sections 3 and 4.
 
-    A ValueError, if that is not a whole .tflite file, LiteRT cannot run it, or the network does not turn images
-    (28, 28, 1) into 10 numbers.
+    A ValueError, if LiteRT cannot run it, or it does not turn images (28, 28, 1) into 10 numbers.
 
     >>> LiteModel.read("digits.tflite").predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
@@ -137,7 +123,7 @@ class LiteModel:
 
     @classmethod
     def read(cls, path: str | Path) -> "LiteModel":
-        """Read a file; a ValueError as for the class, or an OSError."""
+        """Read a file; what is wrong with it is a ValueError that names it."""
         try:
             return cls(Path(path).read_bytes())
         except ValueError as problem:
@@ -149,15 +135,13 @@ class LiteModel:
 
     @property
     def size(self) -> int:
-        """The bytes of the file."""
         return len(self.content)
 
     def tensors(self) -> pd.DataFrame:
         """Return a table of all that the network stores and computes, in that order, by ``layer`` and ``role``.
 
         Columns: ``shape``, with the outputs of a kernel first; ``dtype``; ``scale``, one number, or an array with one
-        for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs. Floats
-        have neither scale nor zero-point.
+        for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs.
         """
         rows = [
             {
@@ -186,8 +170,8 @@ class LiteModel:
     def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
         """Return the probabilities, float32 (n, 10); those of a quantized output are multiples of its scale.
 
-        ``images`` are uint8 (n, 28, 28), at least one. The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``,
-        do not round alike: an integer inside the network may be one more or less. Others are a ValueError.
+        ``images`` are uint8 (n, 28, 28). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not round
+        alike: an integer inside the network may be one more or less.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))
         inputs, (_, grid) = self._inputs(images), self._grids
@@ -203,7 +187,6 @@ class LiteModel:
         return [run.interpreter.get_tensor(step.output.index) for step in read_operators(self.content)]
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> Accuracy:
-        """Return how often the network is right."""
         return Accuracy.of(self.predict(images).argmax(axis=1), labels)
 
     def latency(
@@ -211,8 +194,7 @@ class LiteModel:
     ) -> Latency:
         """Measure the time an image takes, from handing a batch over to having its answers.
 
-        The grey levels are turned into the network's numbers before that. One repeat more, the first, is not
-        counted; images beyond the last whole batch are left out. A batch of more than all images is a ValueError.
+        One repeat more, the first, is not counted; images beyond the last whole batch are left out.
         """
         inputs = self._inputs(images)
         if not 1 <= batch <= len(inputs) or repeats < 1:
@@ -226,7 +208,7 @@ class LiteModel:
             for some in batches:
                 run(some)
             seconds.append((perf_counter() - start) / (count * batch))
-        return Latency(tuple(seconds[1:]), batch, threads, runtime)
+        return Latency(tuple(seconds[1:]))
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
         return as_input(check_images(images), self._grids[0])
@@ -237,30 +219,22 @@ class LiteModel:
 
 
 def deploy(
-    model: "keras.Sequential",  # noqa: F821
-    converted: LiteModel,
-    activations: Grids | None = None,
-    weights: Grids | None = None,
+    model: "keras.Sequential", converted: LiteModel, activations: Grids | None = None, weights: Grids | None = None
 ) -> LiteModel:
     """Return the converted network with other scales and zero-points, weights and biases quantized anew.
 
     LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that
     say what they stand for, so those of any other method can be written into it, rounded to float32. What is not
-    named keeps the converter's scale; the softmax's output has always 1/256.
+    named keeps the scale that it has in ``converted``, which is ``convert(model, "int8", ...)``; the softmax's output
+    has always 1/256.
 
-    Parameters
-    ----------
-    model, converted
-        A network, and what ``convert(model, "int8", ...)`` made of it.
-    activations : mapping of layer name, ``"image"`` or ``"logits"``, to QuantParams, optional
-        With 8 bits, per tensor; unsigned ones are stored as int8, which stands for the same numbers. The output of a
-        pooling layer has the scale of the layer before it: name either. ``"logits"`` is what the last softmax takes.
-    weights : mapping of layer name to QuantParams, optional
-        Symmetric, per tensor or along the last axis, at most 8 bits with a narrow range: fewer bits save no byte.
+    ``activations``, by layer, ``"image"`` or ``"logits"`` (what the last softmax takes), have 8 bits, per tensor;
+    unsigned ones are stored as int8, which stands for the same numbers. The output of a pooling layer has the scale of
+    the layer before it: name either. ``weights``, by layer, are symmetric, per tensor or along the last axis, with at
+    most 8 bits and a narrow range: fewer bits save no byte.
 
-    A ValueError, if the network was not converted to int8, is another one, has no such layer, or one whose scales
-    cannot be changed; if parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them.
-    Taught in notebook 05, section 6.
+    A ValueError, if ``converted`` is of another network, parameters do not fit into int8, a bias not into int32, or
+    LiteRT cannot compute with them. Taught in notebook 05, section 6.
 
     >>> params = thresholds.mse(histograms["conv1"]).params(QuantSpec())  # doctest: +SKIP
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP
@@ -269,10 +243,8 @@ def deploy(
     own = {layer.name: layer for layer in model.layers if layer.weights}
     for layer in own.values():
         if not hasattr(layer, "kernel"):
-            raise ValueError(
-                f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are, so its "
-                "scales cannot be changed. Fold BatchNormalization into the weights before it, and convert that"
-            )
+            what = f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are"
+            raise ValueError(f"{what}. Fold BatchNormalization into the weights before it, and convert that")
     content = bytearray(converted.content)
     operators = read_operators(content)
     for step in operators:
@@ -325,9 +297,7 @@ class Runner:
                 self.interpreter.resize_tensor_input(self._first, (batch, *first["shape"][1:]))
                 self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError, IndexError) as problem:
-            raise ValueError(
-                f"LiteRT cannot run these {len(content):,} bytes: damaged, cut off, or not for {runtime} ({problem})"
-            ) from problem
+            raise ValueError(f"LiteRT cannot run this file: damaged, or not for {runtime} ({problem})") from problem
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's output as it is for a batch of its numbers."""
@@ -380,9 +350,7 @@ def _lay_grids(operators: list[Operator], activations: Grids) -> None:
 def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
     spec, found = params.spec, f"{layer} has {kernel.dtype}, {len(kernel.scale)} scales, got {params}"
     if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
-        raise ValueError(
-            f"weights need int8 in the file, and signed, symmetric integers from -127 at the lowest; {found}"
-        )
+        raise ValueError(f"weights must be int8 in the file, and signed, symmetric, from -127 at the lowest; {found}")
     if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
         where = "the last axis, in a file converted with per_channel=True"
         raise ValueError(f"scales can be one for each index of {where}; {found}")

@@ -23,6 +23,7 @@ from qkit.network.backend import keras, tf
 from qkit.network.litert import LiteModel, convert
 from qkit.network.simulate import Simulation, plan_of
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
+from qkit.numeric.affine import whole
 
 # After the backend, which decides for tf_keras.
 from tensorflow_model_optimization.quantization import keras as tfmot  # isort: skip
@@ -51,14 +52,10 @@ class Settings:
     epochs: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("weight_bits", "activation_bits"):
-            if getattr(self, name) not in range(2, 9):
-                raise ValueError(f"{name} must be an integer from 2 to 8, got {getattr(self, name)!r}")
-            object.__setattr__(self, name, int(getattr(self, name)))
+        for name, low, high in (("weight_bits", 2, 8), ("activation_bits", 2, 8), ("epochs", 0, 9_999)):
+            object.__setattr__(self, name, whole(getattr(self, name), name, low, high))
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
-        if self.epochs not in range(10_000):
-            raise ValueError(f"epochs must be an integer from 0 to 9,999, got {self.epochs}")
 
     @property
     def runs_in_litert(self) -> bool:
@@ -70,20 +67,17 @@ class Settings:
 
 
 class WeightPath(NamedTuple):
-    """The first layer's latent kernel (steps + 1, height, width, inputs, channels), and scales (steps + 1, channels).
+    """The first layer's latent kernel and its scales, float32: before training, and after every step."""
 
-    The first are those before training, then come those after every step; float32.
-    """
-
-    latent: np.ndarray
-    scale: np.ndarray
+    latent: np.ndarray  # (steps + 1, height, width, inputs, channels)
+    scale: np.ndarray  # (steps + 1, channels)
 
 
 @dataclass(frozen=True, eq=False)
 class QatNetwork:
-    """A network trained with quantization: ``model`` is tfmot's, which computes in float with numbers on grids."""
+    """A network trained with quantization."""
 
-    model: "keras.Sequential"
+    model: "keras.Sequential"  # tfmot's, which computes in float with numbers on grids
     settings: Settings
     path: WeightPath
 
@@ -143,8 +137,7 @@ def train(
         As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
         0.002 where 2). 0 epochs are post-training quantization.
 
-    A ValueError, if these cannot be, or the network has other layers, takes other images, or has too few outputs.
-    Taught in notebook 07, sections 2 to 5.
+    A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
     shapes, outputs = (model.input_shape[1:], model.output_shape[1:]), int(digits.y_train.max()) + 1
@@ -202,10 +195,7 @@ def trained(
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
-    """Return the control: the trained network, trained on in float on the same images as by :func:`trained`.
-
-    What it lacks is owed to QAT's quantizers, and at 4 bits or fewer also to QAT's higher learning rate.
-    """
+    """Return the control: the trained network, trained on in float on the same images as by :func:`trained`."""
     model = cnn.build(name, seed)
 
     def make() -> Arrays:
@@ -246,7 +236,6 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         return {"log": layer.add_weight(name=f"{name}_log", shape=shape, initializer="zeros")}
 
     def __call__(self, inputs, training, weights, **kwargs):
-        """Return the inputs on the grid."""
         spec, fake_quantize = self.spec, tf.quantization.fake_quant_with_min_max_vars
         sharing = 1 if spec.signed else tf.shape(inputs)[0]
         if spec.axis is not None:
@@ -277,27 +266,16 @@ class LayerConfig(tfmot.QuantizeConfig):
     tfmot rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has a default.
     """
 
-    def __init__(self, weight_bits: int, activation_bits: int, learned: bool, per_channel: bool):
-        self.weight_bits, self.activation_bits = weight_bits, activation_bits
-        self.learned, self.per_channel = learned, per_channel
-
-    @property
-    def kernel(self) -> QuantSpec:
-        """The kernel's grid, as LiteRT has it."""
-        return QuantSpec(self.weight_bits, symmetric=True, narrow_range=True, axis=-1 if self.per_channel else None)
-
-    @property
-    def output(self) -> QuantSpec:
-        """The grid of what ReLU returns."""
-        return QuantSpec(self.activation_bits, signed=False, symmetric=self.learned)
+    def __init__(self, kernel: QuantSpec, output: QuantSpec, learned: bool):
+        self.kernel, self.output, self.learned = kernel, output, learned
 
     def get_weights_and_quantizers(self, layer) -> list:
-        stock = tfmot.quantizers.LastValueQuantizer(self.weight_bits, self.per_channel, True, True)
+        stock = tfmot.quantizers.LastValueQuantizer(self.kernel.bits, self.kernel.axis is not None, True, True)
         return [(layer.kernel, LearnedStep(self.kernel) if self.learned else stock)]
 
     def get_activations_and_quantizers(self, layer) -> list:
         is_last = layer.activation is keras.activations.softmax
-        stock = tfmot.quantizers.MovingAverageQuantizer(8 if is_last else self.activation_bits, False, False, False)
+        stock = tfmot.quantizers.MovingAverageQuantizer(8 if is_last else self.output.bits, False, False, False)
         return [(layer.activation, LearnedStep(self.output) if self.learned and not is_last else stock)]
 
     def set_quantize_weights(self, layer, quantize_weights) -> None:
@@ -322,11 +300,12 @@ def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Seq
     if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
         raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
 
-    bits, learned = (settings.weight_bits, settings.activation_bits), settings.method == "lsq"
+    learned = settings.method == "lsq"
+    output = QuantSpec(settings.activation_bits, signed=False, symmetric=learned)
 
     def annotated(layer):
         copy = type(layer).from_config(layer.get_config())
-        config = LayerConfig(*bits, learned, _is_per_channel(layer, settings)) if layer.weights else None
+        config = LayerConfig(_kernel_spec(layer, settings), output, learned) if layer.weights else None
         # tfmot leaves an image in float that goes to a layer without quantizers.
         return tfmot.quantize_annotate_layer(copy, config) if config or layer is model.layers[0] else copy
 
@@ -355,14 +334,14 @@ def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Setting
     ranges = simulation.quantized(None, settings.activation_bits).activations
     ranges["logits"] = ranges.pop(simulation.layers[-1])
     for layer in simulation.layers:
-        per_channel = _is_per_channel(model.get_layer(layer), settings)
+        per_channel = _kernel_spec(model.get_layer(layer), settings).axis is not None
         network = simulation.quantized(settings.weight_bits, None, per_channel=per_channel, weight_method=method)
         ranges[f"{layer}/kernel"] = network.kernels[layer]
     return ranges
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
-    """Return the grids by tensor, ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``: those of an evaluation now."""
+    """Return the grids by tensor, those of an evaluation now."""
 
     def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
         if "log" not in values:
@@ -402,8 +381,9 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[st
     return found
 
 
-def _is_per_channel(layer, settings: Settings) -> bool:
-    return isinstance(layer, keras.layers.Conv2D) or not settings.runs_in_litert
+def _kernel_spec(layer, settings: Settings) -> QuantSpec:
+    per_channel = isinstance(layer, keras.layers.Conv2D) or not settings.runs_in_litert
+    return QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
 
 def _kept_path(name: str, digits: Digits, settings: Settings, training: str = "quantized") -> Path:

@@ -29,7 +29,6 @@ KERNELS = {
     "shallow": {"conv1": (3, 3, 1, 32), "dense1": (5408, 10)},
     "deep": {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)},
 }
-"""The shapes of their kernels, as Keras makes them."""
 
 EPOCHS = 4
 BATCH_SIZE = 128
@@ -100,10 +99,8 @@ def check_images(images: np.ndarray) -> np.ndarray:
     """Return the images as an array; a ValueError, if there is none, or they are not uint8 of shape (n, 28, 28)."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:
-        raise ValueError(
-            "images must be grey levels, uint8 of shape (n, 28, 28) with at least one image, "
-            f"got {images.dtype} of shape {images.shape}"
-        )
+        got = f"got {images.dtype} of shape {images.shape}"
+        raise ValueError(f"images must be grey levels, uint8 of shape (n, 28, 28) with at least one image, {got}")
     return images
 
 

@@ -25,7 +25,7 @@ from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 VERSION = 1
 """Goes up when the same network, images and settings give other grids or other answers."""
 BATCH = 250
-"""Images at a time: what one layer writes is still in the cache when the next one reads it."""
+"""Images at a time: what a layer writes is still in the cache when the next one reads it."""
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
@@ -37,8 +37,7 @@ class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
 
     The ``calibration_images``, uint8 (n, 28, 28), are training images, never the test images. What the model has
-    learned is copied: later changes to it do not matter. A ValueError, if it has a layer that cannot be simulated.
-    Taught in notebook 05, section 8.
+    learned is copied. A ValueError, if it has a layer that cannot be simulated. Taught in notebook 05, section 8.
 
     ``layers`` are those with weights. ``histograms`` are of the magnitudes of the image and of these layers' outputs
     (before the pool); of the last one, of its logits, which softmax gets.
@@ -66,7 +65,7 @@ class Simulation:
         activation_method: Method = thresholds.mse,
         in_float: tuple[str, ...] = (),
     ) -> "QuantizedNetwork":
-        """Return the network at these settings; a ValueError, if there is no such layer or number of bits.
+        """Return the network at these settings.
 
         Bits go from 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float. Else
         image and logits have 8 bits, and grids that span all that was seen: two equal logits have no larger one, so few
@@ -102,11 +101,10 @@ class Simulation:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QuantizedNetwork:
-    """A network, and the grids that its numbers stand on.
+    """A network, and the grids that its numbers stand on; what has none stays in float.
 
     ``plan`` says what its layers do, and ``weights`` are theirs, in float. ``kernels`` and ``activations`` are grids of
-    kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets. What
-    has no grid stays in float. A grid of no such layer, or of activations per channel, is a ValueError.
+    kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets.
     """
 
     plan: tuple["LayerPlan", ...]
@@ -145,15 +143,12 @@ class QuantizedNetwork:
             energies += np.array([[float(tf.nn.l2_loss(each)) for each in (x, x - x_hat)] for x, x_hat in pairs])
             answers.append([np.argmax(network[-1], axis=1) for network in (floats, quantized)])
         said_in_float, said = np.concatenate(answers, axis=1)
-        return Measured(
-            Accuracy.of(said, labels),
-            Accuracy.of(said_in_float, labels),
-            int(np.sum(said != said_in_float)),
-            dict(zip(("image", *self.weights), map(tuple, energies.tolist()), strict=True)),
-        )
+        by_tensor = dict(zip(("image", *self.weights), map(tuple, energies.tolist()), strict=True))
+        changed = int(np.sum(said != said_in_float))
+        return Measured(Accuracy.of(said, labels), Accuracy.of(said_in_float, labels), changed, by_tensor)
 
     def outputs(self, images: np.ndarray) -> list[list[tf.Tensor]]:
-        """Return the images and what each layer with weights hands on, batch by batch: 32 kB an image for ``deep``."""
+        """Return the image and what each layer with weights hands on, after its pool: 32 kB an image for ``deep``."""
         return list(self._passes(images))
 
     def _passes(self, images: np.ndarray) -> Iterator[list[tf.Tensor]]:
@@ -178,9 +173,8 @@ class QuantizedNetwork:
 class Measured:
     """A quantized network beside the float one, on the same images.
 
-    ``changed`` images the two answer differently: right answers that are now wrong, and wrong ones that are now right,
-    cancel in the accuracy, but not here. ``energies`` are, by tensor, half the sum of the float numbers' squares, and
-    half that of the differences' squares.
+    ``changed`` images the two answer differently: what is now wrong and what is now right cancel in the accuracy, but
+    not here. ``energies`` are, by tensor, half the sum of the float numbers' squares, and of the differences' squares.
     """
 
     accuracy: Accuracy
@@ -202,12 +196,9 @@ class Measured:
 
     def merge(self, other: "Measured") -> "Measured":
         """Return what both together measure, on other images each."""
-        return Measured(
-            self.accuracy.merge(other.accuracy),
-            self.float_accuracy.merge(other.float_accuracy),
-            self.changed + other.changed,
-            {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()},
-        )
+        accuracy, in_float = self.accuracy.merge(other.accuracy), self.float_accuracy.merge(other.float_accuracy)
+        energies = {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()}
+        return Measured(accuracy, in_float, self.changed + other.changed, energies)
 
 
 def predict_quantized(
@@ -215,8 +206,7 @@ def predict_quantized(
 ) -> np.ndarray:
     """Return the answers, float32 (n, 10), with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
 
-    The output of a convolution may be quantized before or after its pool: rounding and clipping keep the order of
-    numbers, so the largest one stays the largest. Taught in notebook 04, section 8.
+    Taught in notebook 04, section 8.
     """
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
@@ -224,10 +214,9 @@ def predict_quantized(
 def activation_histograms(
     model: keras.Sequential, images: np.ndarray, bins: int = 2048, magnitude: bool = False
 ) -> dict[str, Histogram]:
-    """Count the activations of every layer over ``images``, in two passes. Taught in notebook 03, section 3.
+    """Count the activations of every layer over ``images``, uint8 (n, 28, 28). Taught in notebook 03, section 3.
 
-    ``images`` are uint8 (n, 28, 28); with ``magnitude`` absolute values are counted. Layers go from ``"image"``, the
-    input, to the output; ``flatten``, which changes no number, is left out.
+    Layers go from ``"image"``, the input, to the output; ``flatten``, which changes no number, is left out.
     """
     ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
@@ -248,10 +237,10 @@ def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.n
 
 
 class LayerPlan(NamedTuple):
-    """What a layer does, without its numbers. ``kind`` is its class in Keras."""
+    """What a layer does, without its numbers."""
 
     name: str
-    kind: str
+    kind: str  # its class in Keras
     activation: str
     window: tuple[int, ...]
     strides: tuple[int, ...]
@@ -267,17 +256,14 @@ def plan_of(model: keras.Sequential) -> tuple[LayerPlan, ...]:
         plain = kind in ("Conv2D", "Dense") and layer.use_bias and getattr(layer, "dilation_rate", (1, 1)) == (1, 1)
         known = activation in ("linear", "relu") or (activation == "softmax" and layer is model.layers[-1])
         if not (moves or (plain and known)):
-            raise ValueError(
-                f"layer {layer.name!r} ({kind}) cannot be simulated; what can: Conv2D and Dense with a bias, alone, "
-                "with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
-            )
+            known = "Conv2D and Dense with a bias, alone, with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
+            raise ValueError(f"layer {layer.name!r} ({kind}) cannot be simulated; what can: {known}")
         window, strides = getattr(layer, "pool_size", ()), getattr(layer, "strides", ())
         plan.append(LayerPlan(layer.name, kind, activation, window, strides, getattr(layer, "padding", "").upper()))
     return tuple(plan)
 
 
 def weights_of(model: keras.Sequential) -> dict[str, Weights]:
-    """Return a copy of the weights, by layer."""
     return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
 
 
@@ -300,10 +286,9 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 
 @cache
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
-    """Return the pass through these layers, compiled.
+    """Return the pass through these layers, compiled; it returns what :meth:`QuantizedNetwork.outputs` has of a batch.
 
-    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer. It
-    returns the image and the output of every layer with weights: after the pool, and of the last, what softmax gets.
+    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer.
     """
 
     @tf.function(reduce_retracing=True)

@@ -33,16 +33,15 @@ PTQ = {"PTQ MinMax": thresholds.minmax, "PTQ MSE": thresholds.mse}
 QAT = {"QAT plain": "plain", "QAT LSQ": "lsq"}
 TRAINING = ("float, tuned", *QAT)
 METHODS = ("float", "float, tuned", *PTQ, *QAT)
-"""What turns a trained network into answers. ``float, tuned`` is the control: it trains on with QAT's images and for as
-many steps, but without quantization, so that nobody takes the gain of more training for QAT's. (Its learning rate is
-QAT's at 8 bits; at 4 and fewer QAT has a higher one.)"""
+"""``float, tuned`` is the control: it trains on as long as QAT, but without quantization, so that nobody takes the gain
+of more training for QAT's. (Its learning rate is QAT's at 8 bits; at 4 and fewer QAT has a higher one.)"""
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
     """One thing to measure: a ``network``, quantized by a ``method`` to so many bits, from the training with ``seed``.
 
-    Bits go from 2 to 8, or are 32 where the network stays in float. A ValueError, if something is unknown.
+    Bits go from 2 to 8, or are 32 where the network stays in float.
     """
 
     network: str
@@ -87,21 +86,16 @@ def cells(
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured: the ``labels`` (n,) of the test images, the digits ``predicted`` (n,), and the ``seconds``.
-
-    The seconds go from the trained float network on, more training included.
-    """
+    """What was measured on the test images, by cell."""
 
     labels: np.ndarray
     predicted: dict[Cell, np.ndarray]
-    seconds: dict[Cell, float]
+    seconds: dict[Cell, float]  # from the trained float network on, more training included
 
     def accuracy(self, cell: Cell) -> Accuracy:
-        """Return how often one cell is right."""
         return Accuracy.of(self.predicted[cell], self.labels)
 
     def paired(self, first: Cell, second: Cell) -> Paired:
-        """Compare two cells image by image."""
         return Paired.of(self.predicted[first], self.predicted[second], self.labels)
 
     def table(self) -> pd.DataFrame:
@@ -116,12 +110,10 @@ class Results:
     def claims(self, pairs: Iterable[tuple[Cell, Cell]], level: float = 0.05) -> pd.DataFrame:
         """Put many claims to the results at once, each that the second cell of a pair is better than the first.
 
-        Every test has its chance to show a "difference" where there is none; Holm's rule (:func:`qkit.numeric.holm`)
-        says which of all these differences stand. Taught in notebook 08, section 4.
+        Holm's rule (:func:`qkit.numeric.holm`) says which of the differences stand. Taught in notebook 08, section 4.
 
-        A row for every pair, under its network and its name, ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy;
-        ``p`` of McNemar's test; whether it ``stands``; ``verdict``: ``"shown"``, ``"not shown"``, or ``"wrong here"``
-        where the opposite stands; ``in words``.
+        A row for every pair, under its network and ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy; ``p`` of
+        McNemar's test; whether it ``stands``; ``verdict``, ``"wrong here"`` where the opposite stands; ``in words``.
         """
         pairs = list(pairs)
         compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
@@ -139,7 +131,7 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     """Measure every cell that has not been measured before, and return all.
 
     What is finished is kept in ``data/study/``: a run that was interrupted, or is widened, goes on where it was.
-    Methods that train go on with so many training ``images``, each once.
+    Methods that train see so many ``images``, each once.
 
     The ``executor`` says where to measure: by default here, one cell after the other. A ``ProcessPoolExecutor`` must
     start new processes (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a
@@ -182,8 +174,7 @@ def answers(cell: Cell, model: keras.Sequential, digits: Digits, images: int) ->
         method = PTQ[cell.method]
         return simulation.quantized(*bits, weight_method=method, activation_method=method).predict(digits.x_test)
     if cell.method in QAT:
-        network = qat.train(model, digits, *bits, QAT[cell.method], seed=cell.seed, images=images)
-        return network.predict(digits.x_test)
+        return qat.train(model, digits, *bits, QAT[cell.method], seed=cell.seed, images=images).predict(digits.x_test)
     if cell.method == "float, tuned":
         train(model, digits, epochs=1, seed=cell.seed, images=images, learning_rate=qat.LEARNING_RATE)
     return predict(model, digits.x_test)
@@ -191,13 +182,10 @@ def answers(cell: Cell, model: keras.Sequential, digits: Digits, images: int) ->
 
 def kept_path(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Path:
     """Return where a cell is kept: another file for everything that could change it."""
-    made_from = key(
-        VERSION,
-        others=(simulate.VERSION, qat.VERSION, version("tensorflow-model-optimization")),
-        network=recipe.kept_path(cell.network, digits, cell.seed).name,
-        cell=astuple(cell),
-        images=int(images) if cell.method in TRAINING else 0,
-    )
+    others = simulate.VERSION, qat.VERSION, version("tensorflow-model-optimization")
+    network = recipe.kept_path(cell.network, digits, cell.seed).name
+    images = int(images) if cell.method in TRAINING else 0
+    made_from = key(VERSION, others=others, network=network, cell=astuple(cell), images=images)
     return data_home() / "study" / f"{made_from}.npz"
 
 

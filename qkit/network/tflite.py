@@ -14,7 +14,7 @@ from qkit.numeric import QuantParams, QuantSpec
 
 WEIGHTED = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 ROLES = {"CONV_2D": ("weights", "bias"), "FULLY_CONNECTED": ("weights", "bias"), "RESHAPE": ("shape",)}
-"""What an operator takes beside the numbers that flow through the network."""
+"""What an operator takes beside the numbers that flow through."""
 ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
 """The lowest and the highest of each type; of any other, such as the int32 of biases, it is 0."""
 
@@ -23,21 +23,19 @@ ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16":
 class Tensor:
     """One tensor of the file: its place there, TensorFlow's name for it, if any, and what it holds.
 
-    ``scale`` (float32) and ``zero_point`` (int64) have one number, or one a channel; none, if it is not quantized.
-    ``data`` (uint8) are the bytes that are stored: none for what is computed when the network runs.
+    ``scale`` and ``zero_point`` have one number, or one a channel; none, if it is not quantized.
     """
 
     index: int
     name: str
     shape: tuple[int, ...]
     dtype: str
-    scale: np.ndarray
-    zero_point: np.ndarray
-    data: np.ndarray
+    scale: np.ndarray  # float32
+    zero_point: np.ndarray  # int64
+    data: np.ndarray  # the bytes that are stored: none for what is computed when the network runs
 
     @property
     def values(self) -> np.ndarray:
-        """The stored numbers, in their shape."""
         return self.data.view(self.dtype).reshape(self.shape)
 
     @property
@@ -68,6 +66,20 @@ class Operator:
     activation: str
     options: Any
 
+    def __post_init__(self) -> None:
+        """Refuse what would end the process in LiteRT, which does not look."""
+        for tensor in (*self.inputs, self.output):
+            scale, zero_point = tensor.scale, tensor.zero_point
+            lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
+            fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
+            if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
+                raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
+        if self.kind == "SOFTMAX" and not np.all(self.options.beta * self.inputs[0].scale > 2**-26):
+            raise ValueError(f"softmax of numbers times {self.options.beta:g}, scale {self.inputs[0].scale}")
+        wanted = "int32", (len(self.output.shape),)
+        if self.kind == "RESHAPE" and any((shape.dtype, shape.shape) != wanted for shape in self.inputs[1:]):
+            raise ValueError(f"{self.output.name} has shape {self.output.shape}, but is told another one")
+
     @property
     def layer(self) -> str:
         """The Keras layer that it is part of: of a convolution and the ReLU layer after it, the convolution."""
@@ -78,8 +90,8 @@ class Operator:
 def read_operators(content: bytes | bytearray) -> list[Operator]:
     """Return the operators of a file, in the order in which they run. Two that share a tensor share the object.
 
-    A bias that is left out because it is 0 is not among the inputs. A ValueError, if it is not a .tflite file, is
-    damaged or cut off. (LiteRT believes what it reads: one wrong byte of a zero-point could end the process.)
+    A ValueError, if it is not a .tflite file, is damaged or cut off. (LiteRT believes what it reads: one wrong byte of
+    a zero-point could end the process.)
     """
     schema, magic = import_litert("schema_py_generated"), bytes(content[4:8])
     if magic != b"TFL3":
@@ -96,9 +108,8 @@ def read_operators(content: bytes | bytearray) -> list[Operator]:
 def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     """Return the tensors by layer and role, in the order of the computation.
 
-    The layers are those of Keras, and ``image``. The roles are ``input``, ``weights``, ``bias``, ``output``, and
-    ``logits`` for what the last softmax takes. Float16 weights come with what they are turned into when the file is
-    loaded: ``weights, as float32``.
+    The roles are ``input`` (of ``image``), ``weights``, ``bias``, ``output``, and ``logits`` for what the last softmax
+    takes. Float16 weights come with what they are turned into when the file is loaded: ``weights, as float32``.
     """
     widened = [step for step in operators if step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0]
     stored = {step.output: step.inputs[0] for step in widened}
@@ -143,15 +154,10 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
         operator = graph.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
         options = schema.OperatorT.InitFromObj(operator).builtinOptions
-        step = Operator(
-            kind=kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())],
-            inputs=tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0),
-            output=tensors[operator.OutputsAsNumpy()[0]],
-            activation=activations[getattr(options, "fusedActivationFunction", 0)],
-            options=options,
-        )
-        _check(step)
-        operators.append(step)
+        kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        inputs = tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0)
+        activation = activations[getattr(options, "fusedActivationFunction", 0)]
+        operators.append(Operator(kind, inputs, tensors[operator.OutputsAsNumpy()[0]], activation, options))
     return operators
 
 
@@ -167,18 +173,3 @@ def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
         zero_point=grid.ZeroPointAsNumpy() if quantized else np.zeros(0, np.int64),
         data=buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8),
     )
-
-
-def _check(step: Operator) -> None:
-    """Refuse what would end the process in LiteRT, which does not look."""
-    for tensor in (*step.inputs, step.output):
-        scale, zero_point = tensor.scale, tensor.zero_point
-        lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
-        fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
-        if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
-            raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
-    if step.kind == "SOFTMAX" and not np.all(step.options.beta * step.inputs[0].scale > 2**-26):
-        raise ValueError(f"softmax of numbers times {step.options.beta:g}, scale {step.inputs[0].scale}")
-    wanted = "int32", (len(step.output.shape),)
-    if step.kind == "RESHAPE" and any((shape.dtype, shape.shape) != wanted for shape in step.inputs[1:]):
-        raise ValueError(f"{step.output.name} has shape {step.output.shape}, but is told another one")

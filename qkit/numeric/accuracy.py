@@ -20,7 +20,7 @@ class Accuracy:
 
     @classmethod
     def of(cls, predicted: np.ndarray, labels: np.ndarray) -> "Accuracy":
-        """Count where ``predicted`` (n,) equals ``labels`` (n,); a ValueError, if there are not as many, or none."""
+        """Count where ``predicted`` (n,) equals ``labels`` (n,)."""
         right = _right(predicted, labels)
         return cls(int(right.sum()), len(right))
 
@@ -30,7 +30,6 @@ class Accuracy:
 
     @property
     def value(self) -> float:
-        """The share of right answers, 0 to 1."""
         return self.correct / self.total
 
     @property
@@ -69,7 +68,7 @@ class Paired:
 
     @classmethod
     def of(cls, first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> "Paired":
-        """Count the images that only one of two predictions (n,) gets right; a ValueError, if their shapes differ."""
+        """Count the images that only one of two predictions (n,) gets right."""
         one, other = _right(first, labels), _right(second, labels)
         return cls(int(np.sum(one & ~other)), int(np.sum(other & ~one)), len(one))
 

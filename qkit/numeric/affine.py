@@ -146,8 +146,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
     it writes -1.) Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
 
     A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``. Where ``spec.axis`` is given,
-    ``low`` and ``high`` are arrays of shape (channels,). Raises a ValueError if ``low`` is above ``high``, or negative
-    where the spec is symmetric and unsigned. Taught in notebook 02, sections 1 and 2.
+    ``low`` and ``high`` are arrays of shape (channels,). Taught in notebook 02, sections 1 and 2.
 
     >>> params_from_range(-1.0, 3.0, QuantSpec(bits=4, signed=False))
     QuantParams: 16 integers 0 to 15 (uint8) stand for -1.067 to 2.933, step 0.2667, real 0 is 4
@@ -219,16 +218,14 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     """Return what integers stand for, in float64: ``scale * (q - zero_point)``. Taught in notebook 02, section 1.
 
-    Raises a TypeError or ValueError if ``q`` is not of integers from ``qmin`` to ``qmax``.
+    Other numbers than integers from ``qmin`` to ``qmax`` are refused.
     """
     spec = checked(params, QuantParams).spec
     q = reals(q, "q", integers=True)
     if q.size and not (q.min() >= spec.qmin and q.max() <= spec.qmax):
         raise ValueError(f"q must lie from {spec.qmin} to {spec.qmax}, got {q.min()} to {q.max()}")
     scale, zero_point = params.beside(q)
-    x_hat = np.subtract(q, zero_point, dtype=np.float64)
-    x_hat *= scale
-    return x_hat
+    return np.subtract(q, zero_point, dtype=np.float64) * scale
 
 
 def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
@@ -251,10 +248,9 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
 
         ∂x̂ / ∂x := 1 where low ≤ x ≤ high, else 0
 
-    where ``low`` and ``high`` are the ends of the grid. Beyond them a value is clipped: a small change of it changes
-    nothing. Returns an array in the shape and type of ``x``, float32 at least. Source: Bengio, Léonard and Courville
-    2013, arXiv:1308.3432; with the clipped range, TensorFlow's ``fake_quant_with_min_max_vars_gradient``. Taught in
-    notebook 07, section 1.
+    Beyond the ends of the grid a value is clipped: a small change of it changes nothing. Returns an array in the shape
+    and type of ``x``, float32 at least. Source: Bengio, Léonard and Courville 2013, arXiv:1308.3432; with the clipped
+    range, TensorFlow's ``fake_quant_with_min_max_vars_gradient``. Taught in notebook 07, section 1.
 
     >>> params = params_from_range(-1.0, 1.0, QuantSpec(bits=2, symmetric=True, narrow_range=True))
     >>> straight_through([-1.2, -1.0, 0.3, 1.0, 1.2], params)
@@ -293,7 +289,7 @@ def some(x: np.ndarray, name: str = "x") -> np.ndarray:
 
 
 def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return :func:`reals` as float64; not a copy if they are that already."""
+    """Return :func:`reals` as float64."""
     return reals(x, name).astype(np.float64, copy=False)
 
 

@@ -9,16 +9,10 @@ q = min(round(a / s), Q),
 
 R(t) needs only how many magnitudes lie beyond t, and their sum: a search in sorted samples, a look-up in a histogram.
 
-**The divergence** between a histogram and its coarser self. ``h`` are the counts of ``|x|`` in N bins. The candidate
-i keeps the first i bins and clips the rest:
-
-    P = h[:i], and what is clipped is added to its last bin
-    Q = h[:i] merged into L levels, where bin j belongs to level floor(j L / i);
-        each level's mass is then spread evenly over those of its bins that are not empty
-
-Both are normalized, and the criterion is ``D(P || Q) = sum_j P_j ln(P_j / Q_j)``, in nats. Q lacks what is clipped,
-which is what makes clipping cost something. Where the last kept bin is empty but something is clipped, P is positive
-where Q is 0, and D is infinite: not an error, but a threshold that must not be chosen.
+**The divergence** D(P || Q) of :func:`qkit.numeric.thresholds.kl`, for the candidate that keeps the first i of the N
+counts h and merges them into L levels: bin j belongs to level floor(j L / i). Q lacks what is clipped, which is what
+makes clipping cost something. Where the last kept bin is empty but something is clipped, P is positive where Q is 0,
+and D is infinite: not an error, but a threshold that must not be chosen.
 
 A plain loop takes N steps a candidate. Here it takes L: inside a level Q is constant, so with C_i = sum(h[:i]),
 T = C_N, O_i = T - C_i, and S_k the mass and n_k the number of non-empty bins of level k, K being the last level,
@@ -28,8 +22,6 @@ T = C_N, O_i = T - C_i, and S_k the mass and n_k the number of non-empty bins of
 
 where S_k, n_k and the first sum are differences of running sums. Levels are floor(i / L) or ceil(i / L) bins
 wide, so few different ones exist, and the logarithms are taken once each, in a table by width and first bin.
-
-The plain loops stand in the docstrings of :func:`qkit.numeric.thresholds.mse` and :func:`qkit.numeric.thresholds.kl`;
 ``benchmarks/thresholds.py`` measures what all this saves.
 """
 
@@ -49,9 +41,7 @@ def squared_errors(values: Samples | Histogram, thresholds: np.ndarray, steps: i
     Each threshold ends a grid of its own with ``steps`` = Q steps from 0. All upper edges of a histogram's bins,
     ``edges[1:]``, take a tenth of the time. Taught in notebook 04, section 3.
 
-    The grid 0, 1, 2 holds 1 and clips 3; the grid 0, 3, 6 holds 3 and rounds 1 to 0:
-
-    >>> squared_errors(Samples([1.0, 3.0]), [2.0, 6.0], steps=2)
+    >>> squared_errors(Samples([1.0, 3.0]), [2.0, 6.0], steps=2)  # 0, 1, 2 clips 3; 0, 3, 6 rounds 1 to 0
     array([0.5, 0.5])
     """
     thresholds = np.asarray(thresholds, np.float64)
@@ -70,9 +60,7 @@ def clipping_errors(values: Samples | Histogram, thresholds: np.ndarray) -> np.n
 
     The rest of :func:`squared_errors` is the rounding error of what is kept. Taught in notebook 04, section 3.
 
-    Of 1 and 4 one is beyond the threshold, by 2:
-
-    >>> clipping_errors(Samples([1.0, 4.0]), [2.0])
+    >>> clipping_errors(Samples([1.0, 4.0]), [2.0])  # one is beyond the threshold, by 2
     array([2.])
     """
     t = np.asarray(thresholds, np.float64)
@@ -86,9 +74,7 @@ def divergences(counts: np.ndarray, levels: int, first: int) -> np.ndarray:
     They are float64, shape (bins + 1 - first,), and ``inf`` where mass is clipped into an empty bin; with no more bins
     than ``levels``, nothing is merged. Taught in notebook 04, section 4.
 
-    Keep three bins of four, or all, in two levels:
-
-    >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)
+    >>> divergences([4, 2, 1, 1], levels=2, first=3).round(3)  # keep three bins of four, or all
     array([0.082, 0.042])
     """
     counts = np.asarray(counts, np.float64)

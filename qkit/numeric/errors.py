@@ -46,10 +46,8 @@ def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     What lies within half a step is off by no more than rounding is, and does not count. So nothing is clipped
     by a grid laid over all of ``x``, although nudging may move one end of it inwards. Taught in notebook 02, section 5.
 
-    The grid has -2, -1, 0 and 1:
-
     >>> from qkit.numeric import QuantSpec
-    >>> share_clipped([-2.6, -2.4, 1.4, 1.6], QuantParams(1.0, 0, QuantSpec(bits=2)))
+    >>> share_clipped([-2.6, -2.4, 1.4, 1.6], QuantParams(1.0, 0, QuantSpec(bits=2)))  # the grid is -2, -1, 0, 1
     0.5
     """
     spec = checked(params, QuantParams).spec

@@ -22,8 +22,8 @@ runtime         what it is                                     how it multiplies
 ``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
 ==============  =============================================  =========================================
 
-On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit (``benchmarks/integer.py``); no LiteRT
-that is shipped was built to round once, and it is here to compare.
+On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to
+round once, and it is here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``
@@ -59,7 +59,6 @@ class FixedPointMultiplier:
 
     @property
     def real(self) -> float | np.ndarray:
-        """The real number that is actually multiplied by."""
         return np.ldexp(np.asarray(self.m0, np.float64), np.subtract(self.shift, 31))
 
     def __getitem__(self, channel: int) -> "FixedPointMultiplier":
@@ -124,21 +123,19 @@ def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarra
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float32, and round half to even: ``rint(float32(acc) * scale)``.
 
-    XNNPACK does this. Its scale, a number or an array of shape (channels,), is ``float32(S_x) * float32(S_w) /
-    float32(S_y)``, every step rounded to float32. Returns and raises what :func:`rescale` does. Taught in notebook 06,
-    section 6.
+    XNNPACK does this. Its scale, a number or one a channel, is ``float32(S_x) * float32(S_w) / float32(S_y)``, every
+    step rounded to float32. Taught in notebook 06, section 6.
 
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    product = _product(acc, scale, np.float32)
-    return _int32(np.rint(product, out=product))
+    return _int32(np.rint(_product(acc, scale, np.float32)))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
-    """Multiply int32 sums by a float64, and round half away from 0: LiteRT's reference runtime, in dense layers.
+    """Multiply int32 sums by a float64, and round half away from 0. Taught in notebook 06, section 6.
 
-    ``scale`` is a number or an array of shape (channels,). Taught in notebook 06, section 6.
+    LiteRT's reference runtime does this, in dense layers.
 
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
@@ -199,7 +196,6 @@ class Requantizer:
 
     @property
     def q_min(self) -> int:
-        """The lowest output: -128, or with a ReLU the integer that stands for 0."""
         return self.y.zero_point if self.relu else self.y.spec.qmin
 
     @property
@@ -245,9 +241,7 @@ class Requantizer:
 
 def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
     scale = float64s(scale, "scale").astype(dtype)
-    product = _int32_values(acc, scale.shape).astype(dtype)
-    product *= scale
-    return product
+    return _int32_values(acc, scale.shape).astype(dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:

@@ -1,10 +1,9 @@
 """Histograms of more data than fits in memory, batch by batch, and what is asked of magnitudes.
 
 Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never move
-(:func:`histogram_of`). Counts then add up to the same histogram, however the data are cut into batches and in whatever
-order these come. A single pass would have to widen the range when a larger value arrives, as TensorRT's calibrator
-does, and then the bins, and the threshold chosen from them, depend on which batch came first
-(https://github.com/NVIDIA/TensorRT/issues/1411).
+(:func:`histogram_of`). Counts then add up to the same histogram in whatever order the batches come. A single pass
+would have to widen the range when a larger value arrives, as TensorRT's calibrator does, and then the threshold depends
+on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
 
 What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` answer exactly, and a
 :class:`Histogram` by the same names as if values spread evenly over their bins. Exact zeros do not: they stay 0, where
@@ -29,7 +28,6 @@ class Range:
 
     @property
     def largest(self) -> float:
-        """The largest magnitude."""
         return max(abs(self.low), abs(self.high))
 
     def merge(self, other: "Range") -> "Range":
@@ -49,7 +47,6 @@ class Histogram:
 
     @cached_property
     def count(self) -> int:
-        """How many values were counted."""
         return int(self.counts.sum())
 
     @cached_property
@@ -73,7 +70,7 @@ class Histogram:
         return counts
 
     def merge(self, other: "Histogram") -> "Histogram":
-        """Return the histogram of both data together; a ValueError, if the two have different bins."""
+        """Return the histogram of both data together, counted in the same bins."""
         bins, others = ((h.start, h.stop, len(h.counts), h.magnitude) for h in (self, other))
         if bins != others:
             raise ValueError(f"only histograms with the same bins can be merged, got {self} and {other}")
@@ -174,7 +171,7 @@ def histogram_of(
     ``batches`` are an array, or an iterable of arrays of any shapes; they are read twice, unless ``within`` is given:
     the range of all the data, from :func:`range_of`, which histograms must share to be merged. With ``magnitude``,
     ``|x|`` is counted, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
-    Raises a ValueError if there is no value at all, or one is not finite or outside ``within``.
+    A value outside ``within`` is a ValueError.
 
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2

@@ -6,8 +6,7 @@ The bracket does not depend on the image, so it is computed once and takes the p
 zero-point (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum does. What becomes of ``acc`` then
 is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ, ``runtime`` says whom to follow.
 
-Sources: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4; the LiteRT 8-bit quantization specification,
-https://developers.google.com/edge/litert/quantization/quantization_spec
+Source: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4.
 """
 
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Trace:
     x_zero_point: int
     q_bias: int
     products: int  # Σ q_x * q_w
-    folded_bias: int  # q_bias - Z_x * Σ q_w
+    folded_bias: int
     acc: int  # their sum, an int32
     real: float  # the real number that acc stands for, S_x * S_w * acc; before a ReLU
     requantized: Requantized  # on to int8
@@ -79,7 +78,6 @@ class Dense(Layer):
 
     @cached_property
     def requantizer(self) -> Requantizer:
-        """What turns the sums into int8."""
         return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, self.dense)
 
     @cached_property
@@ -133,7 +131,7 @@ class Dense(Layer):
 
     @cached_property
     def _largest(self) -> int:
-        """What Σ |q_x * q_w| cannot pass, whatever the input."""
+        """What Σ |q_x * q_w| cannot pass."""
         return 128 * int(np.abs(self._rows.astype(np.int64)).sum(axis=1).max())
 
 
@@ -168,11 +166,7 @@ class MaxPool(Layer):
     same: bool
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        seen = _windows(q_x, self.size, self.strides, self.same, -128)
-        largest = seen[:, :, :, 0, 0].copy()
-        for row, column in np.ndindex(self.size):
-            np.maximum(largest, seen[:, :, :, row, column], out=largest)
-        return largest
+        return _windows(q_x, self.size, self.strides, self.same, -128).max(axis=(3, 4))
 
 
 class Reshape(Layer):

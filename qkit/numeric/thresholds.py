@@ -66,7 +66,7 @@ class Threshold:
 def minmax(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Clip nothing: the threshold is ``max(|x|)``, the largest magnitude, outlier or not.
 
-    It minimises the clipping error, which becomes 0, whatever rounding then costs. ``bits`` make no difference here;
+    It minimises the clipping error, which becomes 0, whatever rounding then costs: ``bits`` make no difference.
     ``signed`` is by default whether there are negative values. Source: Jacob et al. 2018, arXiv:1712.05877, section
     3.1. Taught in notebook 04, section 2.
 
@@ -84,11 +84,10 @@ def percentile(
 
     Of n magnitudes in order, it is the one with the rank ``ceil(share / 100 * n)``: one of the magnitudes, not a point
     between two. A histogram gives it to within one bin; toolkits round to the lower edge of that bin. ``bits`` make no
-    difference here; ``signed`` is by default whether there are negative values. A ``share`` of 100 is :func:`minmax`;
-    1 or less is refused, because 0.999 is meant as 99.9. ``count_zeros`` says whether exact zeros count as values:
-    after ReLU most are zeros, and then 99 % of all values are far fewer of those that need the grid. Raises a
-    ValueError if all that it keeps is 0. Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in notebook 04,
-    section 2.
+    difference; ``signed`` is by default whether there are negative values. A ``share`` of 1 or less is refused, because
+    0.999 is meant as 99.9. ``count_zeros`` says whether exact zeros count as values: after ReLU most are, and then
+    99 % of all values are far fewer of those that need the grid. If all that it keeps is 0, that is a ValueError.
+    Source: McKinstry et al. 2018, arXiv:1809.04191. Taught in notebook 04, section 2.
 
     >>> percentile([0.0, 0.0, 1.0, 2.0, 100.0], share=80).value
     2.0
@@ -169,10 +168,9 @@ def kl(
     An array is counted in 2,048 bins. ``bits`` are 2 to 8: more levels need ever more bins, and time that grows with
     their square. ``signed`` is by default whether there are negative values, ``drop_zeros`` the first remedy, and
     ``start`` how many bins the first candidate keeps: by default the second remedy, in TensorRT's slides 128. The
-    ``curve`` is in nats, infinite at candidates that clip something and whose last bin is empty; of divergences
-    that are equal to within 1e-12 it takes the largest threshold. Raises a ValueError if there are fewer bins than the
-    first candidate keeps. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in notebook
-    04, section 4.
+    ``curve`` is in nats, infinite where something is clipped into an empty bin; of equal divergences, to within 1e-12,
+    it takes the largest threshold. Source: Migacz 2017, "8-bit inference with TensorRT", GTC slides s7310. Taught in
+    notebook 04, section 4.
 
     >>> kl(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: kl keeps -3.482 to 3.482: the least divergence, 0.0596 nats, of 1921 candidates, without exact zeros
@@ -212,13 +210,13 @@ def admm(
     a bad start that is a bad one: at 8 bits, and in small tensors, this can end far above the best.
 
     The ``candidates`` are the thresholds after every half-step, and the ``curve`` their errors: with new integers, with
-    a new scale, with new integers, … Raises a ValueError if ``start`` is so large that every value rounds to 0. MNN
-    calls it ADMM, after the method of which it is one step: training with ADMM, where weights also move. Source: Leng
-    et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM`` in https://github.com/alibaba/MNN.
+    a new scale, with new integers, … MNN calls it ADMM, after the method of which it is one step: training with ADMM,
+    where weights also move. Source: Leng et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM``
+    in https://github.com/alibaba/MNN. Taught in notebook 04, section 5.
 
-    It begins at what :func:`mse` finds, at the largest magnitude (``start="max"``), or at a threshold, and takes that
-    many ``rounds`` at most. MNN begins at the largest magnitude divided by 2.5 (activations) or 1.25 (weights), and
-    takes 300 or 1,000. ``signed`` is by default whether there are negative values. Taught in notebook 04, section 5.
+    It begins at what :func:`mse` finds, at the largest magnitude (``start="max"``), or at a threshold, which must not
+    be so large that every value rounds to 0. MNN begins at the largest magnitude divided by 2.5 (activations) or 1.25
+    (weights), and takes 300 or 1,000 rounds. ``signed`` is by default whether there are negative values.
 
     On the grid -s, 0, s: at s = 3 both 2 and 6 become s, and the best s for them is their mean.
 
@@ -267,52 +265,35 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
     two steps fewer than ``2**M``, and its best threshold at 2.00 b for 2 bits, where ACIQ's costs 18 % more error.
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
     around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
-    made them. The threshold is never above the largest magnitude; what is minimised is the ``curve``. Source: Banner et
-    al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
+    made them. The threshold is never above the largest magnitude. Source: Banner et al. 2019, arXiv:1810.05723. Taught
+    in notebook 04, section 6.
 
     >>> aciq_laplace(np.random.default_rng(0).laplace(size=10_000), bits=4)
     Threshold: aciq_laplace keeps -5.045 to 5.045: 5.029 b, where b is 1.003
     """
-    values, signed, steps = _read(x, bits, signed)
-    if values.largest == 0:
-        return _all_zero("aciq_laplace", signed)
-    b = values.beyond(0.0)[1] / (1 - values.zeros / values.count)
-
-    def error(u: np.ndarray) -> np.ndarray:
-        return 2 * np.exp(-u) + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
-
-    return _from_theory("aciq_laplace", signed, values.largest, error, b, "b")
+    return _aciq("aciq_laplace", x, bits, signed, "b", lambda u: 2 * np.exp(-u))
 
 
 def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     """Take the threshold from theory, for values with a normal distribution: ACIQ.
 
-    The distribution has one number, ``sigma = sqrt(mean(x²))``. With ``u = alpha / sigma``, alpha being the threshold
-    and M the number of bits, an approximation of the mean squared error is minimised,
+    The distribution has one number, ``sigma = sqrt(mean(x²))``. With ``u = alpha / sigma``, what is minimised is
 
         sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2) + u² / (3 * 4**M))
 
     whose least is at u = 1.71, 2.15 and 2.55 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
-    at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error.
-    Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
-    around 0: they have M = ``bits + 1``. Exact zeros are left out. The threshold is never above the largest magnitude;
-    what is minimised is the ``curve``. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
+    at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error. What :func:`aciq_laplace` says of exact zeros and of
+    ``signed`` holds here, too. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 
     >>> aciq_gauss(np.random.default_rng(0).normal(size=10_000), bits=4)
     Threshold: aciq_gauss keeps -2.554 to 2.554: 2.559 sigma, where sigma is 0.9981
     """
     from scipy.special import erfc
 
-    values, signed, steps = _read(x, bits, signed)
-    if values.largest == 0:
-        return _all_zero("aciq_gauss", signed)
-    sigma = math.sqrt(values.beyond(0.0)[2] / (1 - values.zeros / values.count))
+    def clipping(u: np.ndarray) -> np.ndarray:
+        return (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
 
-    def error(u: np.ndarray) -> np.ndarray:
-        clipping = (1 + u**2) * erfc(u / np.sqrt(2)) - np.sqrt(2 / np.pi) * u * np.exp(-(u**2) / 2)
-        return clipping + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
-
-    return _from_theory("aciq_gauss", signed, values.largest, error, sigma, "sigma")
+    return _aciq("aciq_gauss", x, bits, signed, "sigma", clipping)
 
 
 def per_channel(method: Callable[..., Threshold], x: np.ndarray, spec: QuantSpec, **options: object) -> QuantParams:
@@ -356,12 +337,22 @@ def _last_minimum(curve: np.ndarray, tolerance: float) -> int:
     return int(np.flatnonzero(curve <= curve.min() + tolerance)[-1])
 
 
-def _from_theory(method: str, signed: bool, largest: float, error: Callable, unit: float, name: str) -> Threshold:
-    """Minimise an error in squares of a unit, at a threshold in such units; it has one minimum."""
+def _aciq(method: str, x: Values, bits: int, signed: bool | None, name: str, clipping: Callable) -> Threshold:
+    """Minimise the error of clipping and rounding, in squares of ``b`` or ``sigma``, where it has one minimum."""
     from scipy.optimize import minimize_scalar
 
+    values, signed, steps = _read(x, bits, signed)
+    if values.largest == 0:
+        return _all_zero(method, signed)
+    _, mean, square = np.divide(values.beyond(0.0), 1 - values.zeros / values.count)
+    unit = mean if name == "b" else math.sqrt(square)
+
+    def error(u: np.ndarray) -> np.ndarray:
+        return clipping(u) + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
+
     u = minimize_scalar(error, bounds=(0, 30), method="bounded", options={"xatol": 1e-9}).x
-    alpha, why, candidates = float(u * unit), f"{u:.3f} {name}, where {name} is {unit:.4g}", _evenly_spaced(largest)
-    if alpha > largest:
-        alpha, why = largest, f"{why}; but the largest magnitude is less"
+    alpha, why = float(u * unit), f"{u:.3f} {name}, where {name} is {unit:.4g}"
+    candidates = _evenly_spaced(values.largest)
+    if alpha > values.largest:
+        alpha, why = values.largest, f"{why}; but the largest magnitude is less"
     return Threshold(alpha, method, why, signed, candidates, unit**2 * error(candidates / unit))

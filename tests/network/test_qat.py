@@ -193,10 +193,10 @@ def test_what_stays_in_float_is_said(model, monkeypatch, forgotten, message):
 
 
 def test_a_config_survives_being_rebuilt_or_fails():
-    config = LayerConfig(3, 4, True, False)
+    config = LayerConfig(QuantSpec(3), QuantSpec(4), True)
     assert vars(LayerConfig.from_config(config.get_config())) == vars(config)
-    with pytest.raises(TypeError, match="per_channel"):
-        LayerConfig.from_config({"weight_bits": 3, "activation_bits": 4, "learned": True})
+    with pytest.raises(TypeError, match="learned"):
+        LayerConfig.from_config({"kernel": QuantSpec(3), "output": QuantSpec(4)})
 
 
 # Training
