@@ -62,7 +62,7 @@ EXPLORERS = {
     "channels": "explorers.channels(weights)",
     "comparison": "explorers.comparison(results, digits)",
     "fake_quantization": "explorers.fake_quantization()",
-    "images": "explorers.images(image, kernel=kernel)",
+    "images": "explorers.images(image, kernel=kernel, bias=np.zeros(32))",
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
     "journey": "explorers.journey(layer, q_inputs)",
 }

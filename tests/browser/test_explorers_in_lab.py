@@ -19,7 +19,7 @@ CELLS = {
     "channels": "explorers.channels(weights)",
     "comparison": "explorers.comparison(results, rng.random((300, 28, 28)))",
     "fake_quantization": "explorers.fake_quantization()",
-    "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1])",
+    "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1], bias=np.zeros(16))",
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",
     "journey": "explorers.journey(layer, np.arange(-100, 98, dtype=np.int8).reshape(2, 99))",

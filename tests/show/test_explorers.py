@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import namedtuple
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from types import SimpleNamespace
 
@@ -36,6 +36,8 @@ RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
+CONVOLUTION = {"kernel": KERNEL, "bias": np.linspace(-0.5, 0.5, 9)}
+ONE = {"kernel": np.ones((1, 1, 1, 1)), "bias": np.zeros(1)}
 LAYER = Convolution(
     **{"name": "conv", "source": "image", "shape": (6, 5, 4), "relu": True},
     **{"x": QuantParams(0.01, -128, QuantSpec()), "y": QuantParams(0.02, -128, QuantSpec())},
@@ -62,7 +64,7 @@ MAKE = {
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
     "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
     "fake_quantization": explorers.fake_quantization,
-    "images": lambda **start: explorers.images(IMAGE, kernel=KERNEL, **start),
+    "images": lambda **start: explorers.images(IMAGE, **CONVOLUTION, **start),
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
     ),
@@ -198,7 +200,7 @@ ARRAYS = {
 def test_any_array_can_be_explored(name):
     x = ARRAYS[name]
     line, weights, ranges = explorers.number_line(x), explorers.tensor(x), explorers.channels(x)
-    picture = explorers.images(np.reshape(x, (len(np.atleast_1d(x)), -1)))
+    picture = explorers.images(np.reshape(x, (len(np.atleast_1d(x)), -1)), **ONE)
     for explorer in (line, weights, ranges, picture):
         for bits in (2, 8):
             assert "nan" not in explorer.set(bits=bits).words
@@ -209,7 +211,7 @@ def test_any_array_can_be_explored(name):
 
 def test_nothing_and_what_is_no_number_is_refused():
     for wrong in ([], np.zeros((0, 3)), [[1.0, np.nan]], [[np.inf, 0.0]]):
-        for explore in (explorers.tensor, explorers.channels, explorers.images):
+        for explore in (explorers.tensor, explorers.channels, partial(explorers.images, **ONE)):
             with pytest.raises(ValueError, match=r"weights must|image must"):
                 explore(wrong)
         if np.size(wrong):
@@ -236,22 +238,18 @@ def test_an_impossible_grid_is_explained_in_the_widget():
 def test_images_says_what_shape_it_wants():
     wrong = [
         ({"image": np.zeros(5)}, "image must have shape"),
-        ({"image": IMAGE, "feature_maps": IMAGE}, "feature_maps must have shape"),
-        ({"image": IMAGE, "kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
-        ({"image": IMAGE, "kernel": np.zeros((20, 3, 1, 4))}, r"fit into the image, .* got \(20, 3, 1, 4\)"),
-        ({"image": IMAGE, "kernel": KERNEL, "bias": np.zeros(3)}, r"bias shape \(maps,\), got .* 9\) and \(3,\)"),
-        ({"image": IMAGE, "kernel": KERNEL, "bias": 1.0}, r"bias shape \(maps,\), got .* 9\) and \(\)"),
-        ({"image": IMAGE, "kernel": KERNEL, "feature_maps": IMAGE[..., None]}, "either feature_maps or a kernel"),
+        ({"kernel": np.zeros((3, 3, 2, 4))}, "kernel must have shape"),
+        ({"kernel": np.zeros((20, 3, 1, 4))}, r"fit into the image, .* got \(20, 3, 1, 4\)"),
+        ({"bias": np.zeros(3)}, r"bias shape \(maps,\), got .* 9\) and \(3,\)"),
+        ({"bias": 1.0}, r"bias shape \(maps,\), got .* 9\) and \(\)"),
     ]
     for arguments, message in wrong:
         with pytest.raises(ValueError, match=message):
-            explorers.images(**arguments)
+            explorers.images(**{"image": IMAGE} | CONVOLUTION | arguments)
 
 
-def test_images_takes_maps_as_an_array_and_a_keras_image():
-    explorer = explorers.images(IMAGE[..., None], RNG.normal(size=(5, 4, 2)))
-    assert set(explorer.controls) == {"bits", "per_map"}
-    assert set(explorers.images(IMAGE).controls) == {"bits"}
+def test_images_takes_a_keras_image():
+    assert explorers.images(IMAGE[..., None], **CONVOLUTION).words == explorers.images(IMAGE, **CONVOLUTION).words
 
 
 def test_a_trip_ends_where_fake_quantization_does():

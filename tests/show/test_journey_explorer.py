@@ -73,13 +73,6 @@ def test_runtimes_that_differ_are_named():
     assert "All four runtimes give 119." in explorer.words
 
 
-def test_the_float_network_stands_beside():
-    floats = np.linspace(-1, 1, 3 * 6 * 5 * 4).reshape(3, 6, 5, 4)
-    explorer = explorers.journey(LAYER, Q_INPUTS, floats, image=1, row=0, column=4, channel=2)
-    assert f"The float network has {number(floats[1, 0, 4, 2])}." in explorer.words
-    assert "float network" not in explorers.journey(LAYER, Q_INPUTS).words
-
-
 def test_a_dense_layer_has_no_rows():
     explorer = explorers.journey(dense(1000), np.zeros((2, 1000), np.int8), channel=3)
     assert set(explorer.controls) == {"image", "channel", "runtime"}
@@ -99,12 +92,6 @@ def test_a_dense_layer_has_no_rows():
 def test_refusals(q_inputs, message):
     with pytest.raises(ValueError, match=message):
         explorers.journey(LAYER, q_inputs)
-
-
-def test_floats_of_another_layer_are_refused():
-    for shape in ((2, 6, 5, 4), (3, 12, 10, 4), (3, 6, 5)):
-        with pytest.raises(ValueError, match=r"floats must have shape \(3, 6, 5, 4\), got"):
-            explorers.journey(LAYER, Q_INPUTS, np.zeros(shape))
 
 
 def test_tables_lose_no_number():

@@ -22,7 +22,7 @@ MAKE = {
     "tensor": lambda: explorers.tensor(WEIGHTS),
     "channels": lambda: explorers.channels(WEIGHTS),
     "fake_quantization": explorers.fake_quantization,
-    "images": lambda: explorers.images(IMAGE, kernel=WEIGHTS[:, :, :1]),
+    "images": lambda: explorers.images(IMAGE, kernel=WEIGHTS[:, :, :1], bias=np.zeros(16)),
     "threshold": lambda: explorers.threshold(WEIGHTS),
 }
 BITS = [2, 3, 5, 8]

@@ -10,67 +10,44 @@ from qkit.show.numerals import decibels
 from qkit.show.picture import ERROR, FLOAT, QUANTIZED_TEXT, in_style
 
 MOST_MAPS = 6
-# In inches: the gap after a tile, and the room around all tiles.
-GAP, LEFT, TOP, BOTTOM = 0.08, 0.7, 0.35, 0.35
+# In inches: the side of a tile, the gap after it, and the room around all tiles.
+TILE, GAP, LEFT, TOP, BOTTOM = 1.1, 0.08, 0.7, 0.35, 0.35
 BLACK, WHITE, FULL = np.zeros(3), np.full(3, 255.0), 255 * np.array(to_rgb(ERROR))
 
 
 @in_style
-def images(
-    image: np.ndarray,
-    feature_maps: np.ndarray | None = None,
-    *,
-    kernel: np.ndarray | None = None,
-    bias: np.ndarray | None = None,
-    **start,
-) -> Explorer:
-    """Show an image and feature maps in float, quantized, and their difference.
+def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) -> Explorer:
+    """Show an image and what a convolution makes of it, in float, quantized, and their difference.
 
-    A column for the image and each map, from black to white over its own float range; an error is full-coloured from a
-    sixth of that range, the largest that two bits can make. Taught in notebook 02, section 8.
+    A column for the image and for each of the first six feature maps, from black to white over its own float range; an
+    error is full-coloured from a sixth of that range, the largest that two bits can make. Taught in notebook 02,
+    section 8.
 
-    ``image`` has shape (height, width) or (height, width, 1). ``feature_maps``, (height, width, maps), are what a layer
-    made of it, of which the first six are shown; instead, ``kernel``, (rows, columns, 1, maps), and ``bias``, (maps,),
-    are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another shape,
-    or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8); ``per_map`` where there are maps;
-    ``quantize_kernel`` where there is a kernel.
+    ``image`` has shape (height, width) or (height, width, 1). ``kernel``, (rows, columns, 1, maps), and ``bias``,
+    (maps,), are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another
+    shape, or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8), ``per_map``,
+    ``quantize_kernel``.
     """
-    if kernel is not None and feature_maps is not None:
-        raise ValueError("give either feature_maps or a kernel that makes them, got both")
-    image = as_drawable(image, "image")
+    image, kernel, bias = as_drawable(image, "image"), as_drawable(kernel, "kernel"), as_drawable(bias, "bias")
     image = image[..., 0] if image.shape[2:] == (1,) else image
     if image.ndim != 2:
         raise ValueError(f"image must have shape (height, width) or (height, width, 1), got {image.shape}")
-    controls, maps = {"bits": slider(*BITS, 4, 2, 8)}, np.zeros((1, 1, 0))
-    if kernel is not None:
-        kernel = as_drawable(kernel, "kernel")
-        bias = np.zeros(kernel.shape[-1:]) if bias is None else as_drawable(bias, "bias")
-        fits = kernel.ndim == 4 and kernel.shape[2] == 1 and np.all(np.less_equal(kernel.shape[:2], image.shape))
-        if not fits or bias.shape != kernel.shape[-1:]:
-            wanted = "shape (rows, columns, 1, maps) and fit into the image, and bias shape (maps,)"
-            raise ValueError(f"kernel must have {wanted}, got {kernel.shape} and {bias.shape} for {image.shape}")
-        maps = relu_convolution(image, kernel, bias)
-        tooltip = "Quantize the kernels with the same number of bits before the maps are computed"
-        controls["quantize_kernel"] = switch("kernels too", tooltip, False)
-    elif feature_maps is not None:
-        maps = as_drawable(feature_maps, "feature_maps")
-        if maps.ndim != 3:
-            raise ValueError(f"feature_maps must have shape (height, width, maps), got {maps.shape}")
-    if maps.size:
-        tooltip = "A scale of its own for every feature map, instead of one for all"
-        controls["per_map"] = switch("a scale per map", tooltip, False)
+    fits = kernel.ndim == 4 and kernel.shape[2] == 1 and np.all(np.less_equal(kernel.shape[:2], image.shape))
+    if not fits or bias.shape != kernel.shape[-1:]:
+        wanted = "shape (rows, columns, 1, maps) and fit into the image, and bias shape (maps,)"
+        raise ValueError(f"kernel must have {wanted}, got {kernel.shape} and {bias.shape} for {image.shape}")
+    maps = relu_convolution(image, kernel, bias)
 
     floats = [image, *np.moveaxis(maps, -1, 0)]
     shown = floats[: 1 + MOST_MAPS]
     lows = [min(x.min(), 0.0) for x in shown]
     spans = [max(x.max(), 0.0) - low or 1.0 for x, low in zip(shown, lows, strict=True)]
-    tile = 1.1 if maps.size else 1.6
-    pitch = tile + GAP
+    pitch = TILE + GAP
 
     def strip(shares, none, full):
         """Lay tiles side by side; a share of 0 has the colour ``none``, 1 the colour ``full``."""
         tiles = [none + np.clip(share, 0, 1)[..., None] * (full - none) for share in shares]
-        return np.concatenate([framed(np.uint8(each), tile, GAP) for each in tiles], axis=1)
+        return np.concatenate([framed(np.uint8(each), TILE, GAP) for each in tiles], axis=1)
 
     def grey(arrays):
         return strip([(x - low) / span for x, low, span in zip(arrays, lows, spans, strict=False)], BLACK, WHITE)
@@ -83,27 +60,24 @@ def images(
         axes = stage.axes(LEFT / width, bottom / height, len(shown) * pitch / width, pitch / height)
         axes.set_axis_off()
         strips.append(stage.moving(Pixels(axes)))
-        place = (LEFT - 0.12) / width, (bottom + GAP + tile / 2) / height
+        place = (LEFT - 0.12) / width, (bottom + GAP + TILE / 2) / height
         names.append(stage.label(stage.figure, *place, text, ha="right", va="center", color=colour, weight="bold"))
     in_float, quantized, error = strips
     in_float.rgba = grey(shown)
     beneath, looks = [], {"ha": "center", "va": "bottom", "color": QUANTIZED_TEXT}
     for column in range(len(shown)):
-        middle = (LEFT + column * pitch + tile / 2) / width
+        middle = (LEFT + column * pitch + TILE / 2) / width
         title = f"map {column - 1}" if column else "image"
         stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
         beneath.append(stage.label(stage.figure, middle, 0.1 / height, **looks))
 
-    def update(bits, per_map=False, quantize_kernel=False):
-        seen_image, seen_maps = fake_quantize(image, params_from_data(image, QuantSpec(bits, signed=False))), maps
-        if kernel is not None:
-            spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1)
-            used = fake_quantize(kernel, params_from_data(kernel, spec)) if quantize_kernel else kernel
-            seen_maps = relu_convolution(seen_image, used, bias)
-        if maps.size:
-            # The grid is laid over the float maps, as calibration would.
-            spec = QuantSpec(bits, signed=False, axis=-1 if per_map else None)
-            seen_maps = fake_quantize(seen_maps, params_from_data(maps, spec))
+    def update(bits, quantize_kernel, per_map):
+        seen_image = fake_quantize(image, params_from_data(image, QuantSpec(bits, signed=False)))
+        spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1)
+        used = fake_quantize(kernel, params_from_data(kernel, spec)) if quantize_kernel else kernel
+        # The grid is laid over the float maps, as calibration would.
+        spec = QuantSpec(bits, signed=False, axis=-1 if per_map else None)
+        seen_maps = fake_quantize(relu_convolution(seen_image, used, bias), params_from_data(maps, spec))
         seen = [seen_image, *np.moveaxis(seen_maps, -1, 0)]
         sqnr = [sqnr_db(*pair) for pair in zip(floats, seen, strict=True)]
 
@@ -113,13 +87,20 @@ def images(
         names[1].set_text(f"{bits} bits")
         said, found = [decibels(ratio) for ratio in sqnr], np.unique(seen_image).size
         write(beneath, said[: len(beneath)])
-        words = f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {said[0]}."
-        if maps.size:
-            worst, best = np.argmin(sqnr[1:]), np.argmax(sqnr[1:])
-            words += f" Of {len(sqnr) - 1} feature maps, number {worst} fares worst with {said[1 + worst]}, "
-            words += f"number {best} best with {said[1 + best]}."
-        return stage.png(), words
+        worst, best = np.argmin(sqnr[1:]), np.argmax(sqnr[1:])
+        return stage.png(), (
+            f"{bits} bits: the image has {found} of {2**bits} levels of grey, SQNR {said[0]}. Of {len(sqnr) - 1} "
+            f"feature maps, number {worst} fares worst with {said[1 + worst]}, number {best} best with "
+            f"{said[1 + best]}."
+        )
 
+    too = "Quantize the kernels with the same number of bits before the maps are computed"
+    each = "A scale of its own for every feature map, instead of one for all"
+    controls = {
+        "bits": slider(*BITS, 4, 2, 8),
+        "quantize_kernel": switch("kernels too", too, False),
+        "per_map": switch("a scale per map", each, False),
+    }
     return Explorer(controls, update, stage.size, start)
 
 

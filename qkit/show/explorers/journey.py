@@ -22,22 +22,19 @@ RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @in_style
-def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None, **start) -> Explorer:
+def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
     ``layer`` is one of ``IntegerNetwork.layers``; ``q_inputs`` its int8 input for some images, which
-    ``IntegerNetwork.run`` has under the name ``layer.source``; ``floats``, of shape (n, *layer.shape), what the float
-    network has there, to stand beside. A ValueError, if they are not those of this layer. ``start`` are values of the
-    controls: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a convolution, by default in the
-    middle. Taught in notebook 06, section 5.
+    ``IntegerNetwork.run`` has under the name ``layer.source``; a ValueError, if they are not those of this layer.
+    ``start`` are values of the controls: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a
+    convolution, by default in the middle. Taught in notebook 06, section 5.
     """
     q_inputs = np.asarray(q_inputs)
     if q_inputs.dtype != np.int8 or q_inputs.ndim != layer.q_weights.ndim or len(q_inputs) == 0:
         wanted = f"the int8 inputs of {layer.name} for at least one image, which are the outputs of {layer.source}"
         raise ValueError(f"q_inputs must be {wanted}; got {q_inputs.dtype} of shape {q_inputs.shape}")
     layer.sums(q_inputs[:1])  # refuses another shape
-    if floats is not None and np.shape(floats) != (len(q_inputs), *layer.shape):
-        raise ValueError(f"floats must have shape {(len(q_inputs), *layer.shape)}, got {np.shape(floats)}")
     output = lru_cache(maxsize=8)(lambda image, runtime: layer.run(q_inputs[image][None], runtime)[0])
 
     # All places are in inches from the bottom left.
@@ -132,9 +129,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         weights = exact(np.sum(step.q_weights, dtype=np.int64))
         bias = f"{exact(step.q_bias)} − ({exact(step.x_zero_point)} · {weights})  =  {exact(step.folded_bias)}"
         folded.set_text(f"folded bias:  b − Z_x · Σ q_w  =  {bias}")
-        beside = "" if floats is None else number(float(floats[(image, *position)]))
-        stands = f"acc stands for {number(step.real)},  q for {number(step.real_hat)}"
-        real.set_text(f"{stands};  the float network has {beside}" if beside else stands)
+        real.set_text(f"acc stands for {number(step.real)},  q for {number(step.real_hat)}")
 
         for row, answer in zip(rows, answers.values(), strict=True):
             held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
@@ -151,14 +146,13 @@ def journey(layer: Dense, q_inputs: np.ndarray, floats: np.ndarray | None = None
         at = ", ".join(map(str, position))
         twice = "" if now.halfway is None else f"{exact(now.halfway)}, then to "
         unclipped = f"{exact(now.shifted)}, clipped to " if is_clipped else ""
-        in_float = f" The float network has {beside}." if beside else ""
         differ = f"Others differ: {others}." if others else f"All four runtimes give {number(now.q)}."
         return stage.png(), (
             f"{layer.name}, image {image}, position {at}: {step.q_patch.size} products and the folded bias "
             f"{exact(step.folded_bias)} add up to {exact(step.acc)}, which stands for {number(step.real)}. Times M "
             f"that is {exact(now.product)}; the {NAMES[runtime]} runtime rounds it to {twice}{exact(now.rounded)}. "
             f"Plus {number(layer.y.zero_point)}: {unclipped}q = {number(now.q)}, which stands for "
-            f"{number(step.real_hat)}.{in_float} {differ}"
+            f"{number(step.real_hat)}. {differ}"
         )
 
     controls = {"image": slider("image", "Which image goes through the layer", 0, 0, len(q_inputs) - 1)}
