@@ -35,7 +35,7 @@ def main(seed: int, names: list[str]) -> None:
         with redirect_stdout(StringIO()):
             model, control = trained(name, digits, seed), qat.fine_tuned(name, digits, seed)
         print(f"\n{name}: float {of(predict(model, digits.x_test), digits)}")
-        print(f"{name}: trained on in float {of(predict(control, digits.x_test), digits)}\n")
+        print(f"{name}: trained further in float {of(predict(control, digits.x_test), digits)}\n")
         print(
             "method | weights | activations | images | before |  after | 95 % interval    | seconds |    file, B | same"
         )

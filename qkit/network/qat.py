@@ -195,7 +195,7 @@ def trained(
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
-    """Return the control: the trained network, trained on in float on the same images as by :func:`trained`."""
+    """Return the control: the trained network, trained further in float on the same images as by :func:`trained`."""
     model = cnn.build(name, seed)
 
     def make() -> Arrays:
@@ -204,7 +204,7 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
         return recipe.to_keep(network.get_weights(), network.curves)
 
     path = _kept_path(name, digits, Settings(seed=seed, images=images, epochs=epochs), training="float")
-    cnn.kept_model(model, path, make, f"{name}, trained on in float", digits, epochs)
+    cnn.kept_model(model, path, make, f"{name}, trained further in float", digits, epochs)
     return model
 
 

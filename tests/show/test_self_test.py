@@ -69,13 +69,13 @@ def test_formulas_say_what_qkit_computes():
     narrow = QuantSpec(4, symmetric=True, narrow_range=True)
     params = params_from_range(-1.4, 1.4, narrow)
     assert answer("A symmetric grid", bits=4, threshold=1.4) == pytest.approx(params.scale)
-    assert answer("How many values has a weight", bits=4) == narrow.levels
+    assert answer("How many values can a weight", bits=4) == narrow.levels
     for w in (0.4, 1.2):
         assert answer("The range is −1 to 1", w=w, upstream=0.3) == 0.3 * straight_through(
             w, params_from_range(-1, 1, narrow)
         )
     assert answer("M = {m}", m=0.03) == -quantize_multiplier(0.03).shift
-    assert answer("Only network A", first=2, second=8) == pytest.approx(Paired(2, 8, 10_000).p_value)
+    assert answer("Network A alone", first=2, second=8) == pytest.approx(Paired(2, 8, 10_000).p_value)
     assert answer("Of 10,000 images", first=12, second=40) == pytest.approx(100 * Paired(12, 40, 10_000).gain)
 
 
