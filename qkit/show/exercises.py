@@ -145,7 +145,8 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
             result = _called(function, copy.deepcopy(case))
         except BaseException as error:
             reason = f" ({_cut(str(error), 200)})" if str(error) else ""
-            return Feedback("wrong", f"For {said} your function stopped with {type(error).__name__}{reason}.")
+            told = f"For {said} your function stopped with {type(error).__name__}{reason}."
+            return told if isinstance(error, Exception) else Feedback("wrong", told)
         if case is question.cases[0] and (result is ... or result is None):
             message = "Your function returns nothing yet: put its result in place of the dots after return."
             return Feedback("unanswered", message)
@@ -224,8 +225,9 @@ def _plain(value: object) -> object:
 
 
 def _as_float(value: object) -> float | None:
-    """Return a finite number, also one in quotes or alone in an array, as a float, and None for anything else."""
+    """Return a finite number, also in quotes, with a %, or alone in an array, as a float; None for anything else."""
     try:
+        value = value.rstrip("% ") if isinstance(value, str) else value
         number = float(value.item() if isinstance(value, np.ndarray) else value)
     except Exception:
         return None

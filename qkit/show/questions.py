@@ -94,6 +94,7 @@ QUESTIONS = {
             (np.array([0, 128, 255], np.uint8), np.array([48, -95, 16], np.int8), 0.004, 0, 0.006),
             (np.array([-128, 0, 100], np.int8), np.array([127, -127, 5], np.int8), 0.02, -10, 0.001),
         ],
+        tolerance=1e-6,  # float32 will do
     ),
     "5.2": Question(224_800 + 4 * 234),
     "5.3": Question(

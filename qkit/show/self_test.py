@@ -8,6 +8,7 @@ in the text, and ``right``, a formula of them; one that offers sentences has the
 import html
 import json
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+
+from qkit.show.exercises import Feedback
 
 TOLERANCE = 0.02
 """As a share of the right number, which may be rounded; a whole one is to be met."""
@@ -30,17 +33,13 @@ class Asked:
     why: str
     options: tuple[str, ...] = ()
 
-    def accepts(self, given: str | None) -> bool:
-        """Whether an answer is right: one of the options; or a number, such as 0.25, 0,25, 1e-3 or 2/15."""
-        if self.options or not given:
-            return given == self.answer
-        above, _, below = given.replace(",", ".").replace("−", "-").partition("/")
-        try:
-            value = float(above) / float(below or 1)
-        except (ValueError, ArithmeticError):
-            return False
+    def accepts(self, given: str | None) -> bool | None:
+        """Whether an answer is right, None where there is none: an option; or a number, 0.25, 0,25, 1,000 or 2/15."""
+        if self.options:
+            return None if given is None else given == self.answer
+        found = [value for value in map(_value, (given.replace(",", "."), given.replace(",", ""))) if value is not None]
         slack = 0 if self.answer % 1 == 0 else TOLERANCE * abs(self.answer)
-        return abs(value - self.answer) <= slack + 1e-9
+        return any(abs(value - self.answer) <= slack + 1e-9 for value in found) if found else None
 
     @property
     def solution(self) -> str:
@@ -72,7 +71,7 @@ class SelfTest:
                 options=one.options, value=None, description="Answer:", layout={"width": "max-content"}
             )
             if one.options
-            else widgets.Text(description="Answer:", placeholder="a number")
+            else widgets.Text(description="Answer:", placeholder="a number, three digits")
             for one in self.asked
         ]
         self.verdicts = [widgets.HTML() for _ in self.asked]
@@ -82,12 +81,15 @@ class SelfTest:
         """Say of each answer whether it is right, and why; return how many are."""
         right = [one.accepts(box.value) for one, box in zip(self.asked, self.boxes, strict=True)]
         for one, is_right, verdict in zip(self.asked, right, self.verdicts, strict=True):
-            verdict.value = f"{'✓ Right.' if is_right else '✗ The answer:'} {html.escape(one.solution)}"
+            said = Feedback("right" if is_right else "wrong", f"The answer: {one.solution}")
+            if is_right is None:
+                said = Feedback("unanswered", "Choose one." if one.options else "A number is wanted here.")
+            verdict.value = said._repr_html_()
         again = sorted({f"{one.page:02}" for one, is_right in zip(self.asked, right, strict=True) if not is_right})
-        self.score.value = f"<b>{sum(right)} of {len(right)} right.</b> " + (
+        self.score.value = f"<b>{right.count(True)} of {len(right)} right.</b> " + (
             f"Worth reading again: {', '.join(again)}." if again else "Nothing to read again."
         )
-        return sum(right)
+        return right.count(True)
 
     def __repr__(self) -> str:
         what = f"A self-test of {len(self.asked)} questions"
@@ -123,4 +125,12 @@ def drawn(question: dict, rng: np.random.Generator) -> Asked:
     numbers = {name: values[rng.integers(len(values))] for name, values in question["numbers"].items()}
     # The formulas are part of the package, as its code is: nobody else's words get here.
     answer = eval(right, vars(math) | numbers)
-    return Asked(page, text.format(**numbers), float(answer), why)
+    return Asked(page, re.sub(r"(?<!\w)-(?=\d)", "−", text.format(**numbers)), float(answer), why)
+
+
+def _value(written: str) -> float | None:
+    above, _, below = written.replace("−", "-").partition("/")
+    try:
+        return float(above) / float(below or 1)
+    except (ValueError, ArithmeticError):
+        return None
