@@ -133,7 +133,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
-    """Multiply int32 sums by a float64, and round half away from 0. Taught in notebook 06, section 6.
+    """Multiply int32 sums by a float64, and round half away from 0. Taught in notebook 06, section 4.
 
     LiteRT's reference runtime does this, in dense layers.
 

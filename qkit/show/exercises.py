@@ -1,6 +1,6 @@
 """Exercises that answer back: ``check("1.2", answer)`` says at once whether an answer is right, and if not, why.
 
-Nothing here raises, hangs or floods a page, whatever the answer: Run All always reaches the end of a notebook.
+Nothing here raises or floods a page, whatever the answer, and what loops in Python is stopped: Run All reaches its end.
 """
 
 import copy

@@ -254,9 +254,9 @@ def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[
 
 
 @picture
-def digit_grid(images: np.ndarray, labels: np.ndarray, name: str, columns: int = 10) -> tuple[Figure, str]:
+def digit_grid(images: np.ndarray, labels: np.ndarray, name: str) -> tuple[Figure, str]:
     """Draw images (n, 28, 28) side by side, each under its label. Taught in notebook 01, section 1."""
-    figure, panels = _panels(len(images), columns, 0.85, 0.95, title=0.4)
+    figure, panels = _panels(len(images), 10, 0.85, 0.95, title=0.4)
     figure.suptitle(name)
     for axes, image, label in zip(panels, images, labels, strict=True):
         _ink_on_paper(axes, image)
@@ -284,11 +284,11 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
 
 
 @picture
-def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int = 10) -> tuple[Figure, str]:
-    """Draw the ``count`` wrong answers of which probabilities (n, 10) are surest. Taught in notebook 01, section 5."""
+def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> tuple[Figure, str]:
+    """Draw the ten wrong answers of which probabilities (n, 10) are surest. Taught in notebook 01, section 5."""
     said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != labels)
-    worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:count]
+    worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:10]
     figure, panels = _panels(len(worst), min(5, max(1, len(worst))), 1.75, 2.2)
     lines = []
     for axes, index in zip(panels, worst, strict=True):

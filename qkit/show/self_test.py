@@ -1,4 +1,4 @@
-"""A self-test over the whole course: twenty questions out of sixty, drawn anew each time and with other numbers.
+"""A self-test over the whole course: twenty questions, drawn anew each time and with other numbers.
 
 They stand in ``self_test.json``. Each has the ``page``, the number of the notebook that teaches it; the ``text``; and
 ``why``, a sentence for those who were wrong. One that asks for a number has ``numbers`` to draw from, whose names stand
@@ -49,7 +49,7 @@ class Asked:
 
 
 class SelfTest:
-    """Ask ``count`` of the sixty questions, two of every notebook at least; answer, and press the button.
+    """Ask ``count`` questions, two of every notebook at least; answer, and press the button.
 
     A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
     Taught at the end of notebook 08.

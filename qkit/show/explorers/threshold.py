@@ -17,7 +17,7 @@ from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTI
 
 
 def kl_plain(x: Histogram, bits: int = 8) -> Threshold:
-    """Choose as TensorRT's slides do: zeros are counted, and the first candidate has one bin a level."""
+    """Choose without the remedies of ``kl``: zeros are counted, and the first candidate has one bin a level."""
     return kl(x, bits, drop_zeros=False, start=min(levels_of(x, bits), len(x.counts)))
 
 
