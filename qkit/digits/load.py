@@ -102,7 +102,10 @@ def load_digits() -> Digits:
 
 
 def read_digits(path: Path, source: str) -> Digits:
-    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``; a ValueError, if it is none."""
+    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``; a ValueError, if it is none.
+
+    A FileNotFoundError, if there is no file.
+    """
     arrays = read_arrays(path)
     _check_layout(arrays)
     parts = {name: arrays[name].astype(np.uint8, copy=False) for name in PARTS}

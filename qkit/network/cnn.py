@@ -75,17 +75,17 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    steps = -(-images // BATCH_SIZE)
-    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps))
-    with progress(total=epochs * steps, desc=f"training {model.name}", unit=" batches") as bar:
+    batches = _Batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed))
+    steps = epochs * len(batches)
+    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
             print(f"Training {model.name} on {digits.name}.", flush=True)
         model.fit(
-            _batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed)),
-            steps_per_epoch=steps,
+            batches,
+            shuffle=False,
             epochs=epochs,
-            validation_data=_batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
-            validation_steps=-(-held_out // BATCH_SIZE),
+            validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
             verbose=0,
             callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks],
         )
@@ -173,15 +173,23 @@ def validation_images(digits: Digits) -> int:
     return min(recipe.VALIDATION_IMAGES, len(digits.x_train) // 10)
 
 
-def _batches(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None) -> Iterator[tuple]:
-    """Return the images as floats, a batch at a time, over and over; with an ``rng`` in another order every epoch.
+class _Batches(keras.utils.Sequence):
+    """Images as floats, a batch at a time, with an ``rng`` in another order every epoch.
 
-    All at once they would take 190 MB, twice; and given arrays, TensorFlow prints errors that are none.
+    All at once they would take 190 MB, twice; and where Keras is given arrays, TensorFlow prints errors that are none.
     """
-    order = np.arange(len(images))
-    while True:
-        if rng:
-            rng.shuffle(order)
-        for start in range(0, len(order), BATCH_SIZE):
-            these = order[start : start + BATCH_SIZE]
-            yield as_input(images[these]), labels[these]
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None):
+        self.images, self.labels, self.rng, self.order = images, labels, rng, np.arange(len(images))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // BATCH_SIZE)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        these = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
+        return as_input(self.images[these]), self.labels[these]
+
+    def on_epoch_end(self) -> None:
+        if self.rng:
+            self.rng.shuffle(self.order)

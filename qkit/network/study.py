@@ -8,9 +8,8 @@ import contextlib
 import io
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, as_completed
 from dataclasses import astuple, dataclass
-from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -137,18 +136,25 @@ def run(cells: Iterable[Cell], digits: Digits, executor: Executor | None = None,
     start new processes (``mp_context=multiprocessing.get_context("spawn")``), because TensorFlow does not survive a
     fork. A Dask cluster's is ``client.get_executor()``; its machines must see the file of the digits.
     """
-    cells, results = list(cells), Results(digits.y_test, {}, {})
-    everywhere = map if executor is None else executor.map
-    each = everywhere(partial(measure, digits=digits, images=images), cells)
+    cells, found = list(cells), {}
     with progress(total=len(cells), desc="study", unit=" cells") as bar:
-        for cell, arrays in zip(cells, each, strict=True):
-            if executor:
-                # A machine of a cluster keeps its results on its own disk; here they are kept again.
-                arrays = _kept(cell, digits, images, partial(dict, arrays))
-            results.predicted[cell], results.seconds[cell] = arrays["predicted"], float(arrays["seconds"])
-            bar.set_postfix_str(str(cell))
-            bar.update()
-    return results
+        if executor is None:
+            for cell in cells:
+                bar.set_postfix_str(str(cell))
+                found[cell] = measure(cell, digits, images)
+                bar.update()
+        else:
+            futures = {executor.submit(measure, cell, digits, images): cell for cell in cells}
+            try:
+                for future in as_completed(futures):
+                    # A machine of a cluster keeps its results on its own disk; here they are kept again.
+                    found[futures[future]] = _kept(futures[future], digits, images, future.result)
+                    bar.update()
+            finally:
+                for future in futures:
+                    future.cancel()
+    predicted = {cell: found[cell]["predicted"] for cell in cells}
+    return Results(digits.y_test, predicted, {cell: float(found[cell]["seconds"]) for cell in cells})
 
 
 def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:

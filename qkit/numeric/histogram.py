@@ -139,17 +139,19 @@ class Samples:
         self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
 
     @cached_property
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
         magnitudes = np.sort(np.abs(self.x), axis=None).astype(np.float64)
-        return magnitudes, _sums_from(magnitudes), _sums_from(magnitudes**2)
+        return magnitudes, _sums_from(magnitudes)
 
     def beyond(self, t: float | np.ndarray, squares: bool = True) -> tuple[np.ndarray, ...]:
-        magnitudes, *sums = self._sorted
+        magnitudes, sums = self._sorted
         first = np.searchsorted(magnitudes, t)
-        return (self.count - first) / self.count, *(each[first] / self.count for each in sums[: 1 + squares])
+        found = (self.count - first) / self.count, sums[first] / self.count
+        return (*found, _sums_from(magnitudes**2)[first] / self.count) if squares else found
 
     def ranked(self, rank: int) -> float:
-        return float(self._sorted[0][self.zeros + rank - 1])
+        index = self.zeros + rank - 1
+        return float(np.partition(np.abs(self.x), index, axis=None)[index])
 
 
 def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:

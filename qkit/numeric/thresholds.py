@@ -46,6 +46,9 @@ class Threshold:
     candidates: np.ndarray = field(default_factory=lambda: np.empty(0))
     curve: np.ndarray = field(default_factory=lambda: np.empty(0))
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", float(self.value))  # of a float32, the step would be one, too
+
     @property
     def low(self) -> float:
         """The smallest value that is kept: ``-value``, or 0 where none is negative."""
@@ -104,7 +107,7 @@ def percentile(
         why = f"{values.zeros / values.count:.1%} of the values are 0, so share={share} would clip everything"
         raise ValueError(f"{why}; take a larger share, or count_zeros=False")
     what = "all values" if count_zeros else "the values that are not 0"
-    return Threshold(float(values.ranked(rank)), "percentile", f"{share:g} % of {what} do not exceed it", signed)
+    return Threshold(values.ranked(rank), "percentile", f"{share:g} % of {what} do not exceed it", signed)
 
 
 def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -135,7 +138,7 @@ def mse(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
     errors = squared_errors(values, candidates, steps)
     best = _last_minimum(errors, 1e-14 * values.beyond(0.0)[2])
     why = f"the least mean squared error, {errors[best]:.3g}, of {len(errors)} candidates"
-    return Threshold(float(candidates[best]), "mse", why, signed, candidates, errors)
+    return Threshold(candidates[best], "mse", why, signed, candidates, errors)
 
 
 def kl(
@@ -192,7 +195,7 @@ def kl(
     best = _last_minimum(curve, 1e-12)
     zeros = "without" if drop_zeros else "with"
     why = f"the least divergence, {curve[best]:.3g} nats, of {len(curve)} candidates, {zeros} exact zeros"
-    return Threshold(float(candidates[best]), "kl", why, signed, candidates, curve)
+    return Threshold(candidates[best], "kl", why, signed, candidates, curve)
 
 
 def admm(
@@ -249,7 +252,7 @@ def admm(
             break
     candidates, curve = steps * np.array(scales), np.maximum(errors, 0)
     why = f"after {len(curve) // 2} rounds from {start:.4g} {end}; mean squared error {curve[-1]:.3g}"
-    return Threshold(float(candidates[-1]), "admm", why, signed, candidates, curve)
+    return Threshold(candidates[-1], "admm", why, signed, candidates, curve)
 
 
 def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Threshold:
@@ -351,7 +354,7 @@ def _aciq(method: str, x: Values, bits: int, signed: bool | None, name: str, cli
         return clipping(u) + u**2 / (12 * (steps + 1) ** 2)  # 3 * 4**M
 
     u = minimize_scalar(error, bounds=(0, 30), method="bounded", options={"xatol": 1e-9}).x
-    alpha, why = float(u * unit), f"{u:.3f} {name}, where {name} is {unit:.4g}"
+    alpha, why = u * unit, f"{u:.3f} {name}, where {name} is {unit:.4g}"
     candidates = _evenly_spaced(values.largest)
     if alpha > values.largest:
         alpha, why = values.largest, f"{why}; but the largest magnitude is less"

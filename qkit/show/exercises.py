@@ -197,7 +197,7 @@ def _alone(work: Callable[[], Feedback]) -> Feedback:
             feedback = said[0] if said else Feedback("wrong", late)
         finally:  # also where the learner interrupts the cell
             for _ in range(10):  # a frame that is just being entered or left escapes
-                if frame := sys._current_frames().get(thread.ident):
+                if thread.is_alive() and (frame := sys._current_frames().get(thread.ident)):
                     frame.f_trace, frame.f_trace_opcodes = _stop, True  # "while True: pass" has no second line
                     thread.join(0.01 * SECONDS)
             random.setstate(state)

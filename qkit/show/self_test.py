@@ -37,7 +37,10 @@ class Asked:
         """Whether an answer is right, None where there is none: an option; or a number, 0.25, 0,25, 1,000 or 2/15."""
         if self.options:
             return None if given is None else given == self.answer
-        found = [value for value in map(_value, (given.replace(",", "."), given.replace(",", ""))) if value is not None]
+        readings = [given.replace(",", ".")]
+        if re.fullmatch(r"\d{1,3}(,\d{3})+", given.strip()):  # 1,234 is either
+            readings.append(given.replace(",", ""))
+        found = [value for value in map(_value, readings) if value is not None]
         slack = 0 if self.answer % 1 == 0 else TOLERANCE * abs(self.answer)
         return any(abs(value - self.answer) <= slack + 1e-9 for value in found) if found else None
 

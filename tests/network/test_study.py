@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -252,6 +253,25 @@ def test_a_cell_that_fails_does_not_lose_the_others(measured, few_digits, monkey
         study.run([good, bad], few_digits, executor)
     study.run([good], few_digits)
     assert measured == [good]
+
+
+def test_what_another_machine_finished_is_kept_though_an_earlier_cell_fails(few_digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("QKIT_DATA", str(tmp_path))
+    bad, good = cells(["deep"], ["PTQ MSE", "QAT LSQ"], [8])
+    kept = study.kept_path(good, few_digits)
+
+    def measured_elsewhere(cell, digits, images):
+        if cell == bad:
+            end = time.monotonic() + 10
+            while not kept.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            raise RuntimeError("out of memory")
+        return {"predicted": np.zeros(len(digits.y_test), np.uint8), "seconds": np.array(1.0)}
+
+    monkeypatch.setattr(study, "measure", measured_elsewhere)
+    with ThreadPoolExecutor(2) as executor, pytest.raises(RuntimeError, match="out of memory"):
+        study.run([bad, good], few_digits, executor)
+    assert kept.exists()
 
 
 WANTED = cells(["shallow"], ["float", "PTQ MSE"], [2])
