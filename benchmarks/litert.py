@@ -72,7 +72,7 @@ def in_turns(files: dict[str, LiteModel], images: np.ndarray, rounds: int) -> di
     for _ in range(rounds):
         for name, file in files.items():
             for (batch, threads), times in zip(SETTINGS, found[name], strict=True):
-                times.append(file.latency(images, batch, repeats=1, threads=threads).microseconds)
+                times.append(file.latency(images, batch, repeats=1, threads=threads))
     return {name: [statistics.median(times) for times in columns] for name, columns in found.items()}
 
 

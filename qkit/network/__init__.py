@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "cnn": ["build", "kernels_replaced", "layer_costs", "predict", "train", "trained"],
         "integer": ["IntegerNetwork"],
-        "litert": ["convert", "deploy", "Latency", "LiteModel"],
+        "litert": ["convert", "deploy", "LiteModel"],
         "recipe": ["NETWORKS", "trained_weights"],
         "simulate": ["QuantizedNetwork", "Simulation", "activation_histograms", "channel_peaks", "predict_quantized"],
         "study": ["Cell", "Results"],

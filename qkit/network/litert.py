@@ -91,18 +91,6 @@ def convert(
         return LiteModel(converter.convert())
 
 
-@dataclass(frozen=True)
-class Latency:
-    """How long an image takes: ``seconds`` for one, in each repeat."""
-
-    seconds: tuple[float, ...]
-
-    @property
-    def microseconds(self) -> float:
-        """The median of the repeats."""
-        return 1e6 * statistics.median(self.seconds)
-
-
 @dataclass(frozen=True, repr=False)
 class LiteModel:
     """A network in LiteRT's format; ``content`` is the whole file. Taught in notebook 05, sections 3 and 4.
@@ -191,10 +179,10 @@ class LiteModel:
 
     def latency(
         self, images: np.ndarray, batch: int = 1, repeats: int = 9, threads: int = 1, runtime: str = "xnnpack"
-    ) -> Latency:
-        """Measure the time an image takes, from handing a batch over to having its answers.
+    ) -> float:
+        """Return the microseconds that an image takes, from handing a batch over to having its answers.
 
-        One repeat more, the first, is not counted; images beyond the last whole batch are left out.
+        The median of the repeats; the first one is not counted. Images beyond the last whole batch are left out.
         """
         inputs = self._inputs(images)
         if not 1 <= batch <= len(inputs) or repeats < 1:
@@ -203,12 +191,12 @@ class LiteModel:
         count = len(inputs) // batch
         batches = np.split(inputs[: count * batch], count)
         seconds = []
-        for _ in range(repeats + 1):
+        for _ in range(1 + repeats):
             start = perf_counter()
             for some in batches:
                 run(some)
             seconds.append((perf_counter() - start) / (count * batch))
-        return Latency(tuple(seconds[1:]))
+        return 1e6 * statistics.median(seconds[1:])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
         return as_input(check_images(images), self._grids[0])

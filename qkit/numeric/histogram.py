@@ -98,13 +98,13 @@ class Histogram:
         (array([0.375, 0.125]), array([0.9375, 0.4375]))
         """
         width = self.edges[1]
-        t = np.minimum(np.asarray(t) / width, len(self.counts))
-        index = np.ceil(t).astype(np.intp)  # of the next edge; up to there:
-        passed = (index - t) * self.shares.take(index - 1)
-        t, edge = t * width, index * width
+        t = np.minimum(np.asarray(t), len(self.counts) * width)
+        index = np.ceil(t / width).astype(np.intp)  # of the next edge; at 0, which is one itself, nothing lies between
+        edge = index * width
+        between = (index - t / width) * self.shares.take(index - 1)  # a bin's values lie evenly in it
         share, total, square = self.beyond_edges
-        found = share.take(index) + passed, total.take(index) + passed * (t + edge) / 2
-        return (*found, square.take(index) + passed * (t**2 + t * edge + edge**2) / 3) if squares else found
+        found = share.take(index) + between, total.take(index) + between * (t + edge) / 2
+        return (*found, square.take(index) + between * (t**2 + t * edge + edge**2) / 3) if squares else found
 
     def ranked(self, rank: int) -> float:
         """Return the magnitude that ``rank`` of the values that are not 0 do not exceed."""

@@ -227,17 +227,10 @@ def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
     return np.where(np.abs(x) < 1e-250, 0.0, x)
 
 
-def as_channels(x: np.ndarray, axis: int | None, name: str) -> np.ndarray:
-    """Return ``x`` as :func:`as_drawable` does, of shape (channels, values of each).
-
-    ``axis`` counts the channels; a single number, a vector, and everything where it is ``None``, is one channel.
-    """
+def as_channels(x: np.ndarray, name: str) -> np.ndarray:
+    """Return ``x`` as :func:`as_drawable` does, of shape (channels, values of each): a vector is one channel."""
     x = as_drawable(x, name)
-    if axis is None or x.ndim < 2:
-        return x.reshape(1, -1)
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"axis {axis} does not exist in {name} of shape {x.shape}")
-    return np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
+    return x.reshape(1, -1) if x.ndim < 2 else np.moveaxis(x, -1, 0).reshape(x.shape[-1], -1)
 
 
 def write(texts: Iterable[Text], words: Iterable[str]) -> None:

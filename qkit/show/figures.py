@@ -12,6 +12,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from qkit.numeric import Accuracy, Histogram, Threshold
 from qkit.numeric.affine import reals
+from qkit.show.numerals import percent, with_interval
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, picture
 
 COLOURS = QUANTIZED, GOOD, CLIPPED, "black", "#56B4E9", ERROR, "#999999", QUANTIZED_TEXT
@@ -57,14 +58,14 @@ def curves(
         if isinstance(value, Accuracy):
             axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
             axes.axhline(1 - value.value, color=FLOAT, lw=1.5, label=f"{name}, 95 % interval")
-            said.append(f"{name}: {value:.2%} right")
+            said.append(f"{name}: {percent(value.value)} right")
         elif np.ndim(value):
             axes.plot(x, value, "--", color=GUIDE, lw=2, label=name)
         else:
             axes.axhline(value, color=GUIDE, lw=1, label=name)
     theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
     if accuracies:
-        what, form = "Wrong answers", "{:.2%} right at {:g}, {:.2%} at {:g}"
+        what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
         axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
     for place, ((name, values), colour, marker, style) in enumerate(_looks(lines)):
         # Few points have markers, and stand alone beside a theory; many have a line style.
@@ -75,12 +76,13 @@ def curves(
         (line,) = axes.plot(x[: len(values)], shown, color=colour, label=name, **looks)
         if accuracies:
             _set_aside(line, values, place, len(lines))
-        said.append(f"{name}: " + form.format(values[0], x[0], values[-1], x[len(values) - 1]))
+        first, last = (percent(each.value) if accuracies else each for each in (values[0], values[-1]))
+        said.append(f"{name}: " + form.format(first, x[0], last, x[len(values) - 1]))
         for other, expected in theory.items():
             said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
     if accuracies:
         axes.set(ylabel="wrong answers (log scale)", yscale="log", ylim=(None, 1.1))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         axes.yaxis.set_minor_formatter("")
         axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
     if len(x) <= 20 and np.all(x == np.round(x)):
@@ -120,21 +122,21 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
     counts = np.maximum(histogram.nonzero_counts, 0.5)
     axes.stairs(counts, histogram.edges, fill=True, baseline=0.5, color=FLOAT, alpha=0.4)
     for (name, threshold), colour, _, style in _looks(thresholds):
-        label = f"{name} ({threshold.value / histogram.stop:.0%})"
+        label = f"{name} ({percent(threshold.value / histogram.stop, 0)})"
         axes.axvline(threshold.value, color=colour, ls=style, lw=2.2, label=label)
     axes.set(yscale="log", xlabel="magnitude", xlim=(0, 1.03 * histogram.stop))
     axes.set(ylabel="values in a bin", ylim=(0.5, None))
     axes.legend(**BESIDE, title="threshold\n(share of the largest)")
     said = "; ".join(f"{name} {threshold.value:.3g}" for name, threshold in thresholds.items())
-    zeros = histogram.zeros / histogram.count
-    return axes.figure, f"Histogram of magnitudes ({zeros:.0%} exact zeros not drawn) and the thresholds: {said}."
+    zeros = percent(histogram.zeros / histogram.count, 0)
+    return axes.figure, f"Histogram of magnitudes ({zeros} exact zeros not drawn) and the thresholds: {said}."
 
 
 @picture
 def clipping_and_rounding(
     thresholds: Sequence[float], clipping: Sequence[float], rounding: Sequence[float]
 ) -> tuple[Figure, str]:
-    """Draw what clipping and rounding cost against the end of the range. Taught in notebook 02, section 5."""
+    """Draw what clipping and rounding cost against the threshold. Taught in notebook 02, section 5."""
     total = np.add(clipping, rounding)
     end, least = thresholds[total.argmin()], total.min()
     axes = Figure(figsize=(8.4, 3.6)).subplots()
@@ -142,7 +144,7 @@ def clipping_and_rounding(
     for error, style, colour, name in parts:
         axes.plot(thresholds, error, style, color=colour, lw=2.5, label=name)
     axes.plot(end, least, "o", color=ERROR, ms=10, mfc="white", mew=2)
-    axes.set(xlabel="end of the range", ylabel="mean squared error", ylim=(0, 3 * least))
+    axes.set(xlabel="threshold", ylabel="mean squared error", ylim=(0, 3 * least))
     axes.legend(**BESIDE)
     return axes.figure, (
         f"The narrower the range, the more is clipped; the wider, the coarser the steps. The sum is smallest, "
@@ -169,10 +171,10 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         axes.set(title=name, xlabel=label, yticks=[], ylim=(0, 1.12))
         zeros = histogram.zeros / histogram.count
         if zeros > 0.001:
-            axes.set_title(f"{name}, {zeros:.0%} zeros not drawn", fontsize=11)
+            axes.set_title(f"{name}, {percent(zeros, 0)} zeros not drawn", fontsize=11)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.spines["left"].set_visible(False)
-        said.append(f"{name} from {low:.3g} to {high:.3g}, {zeros:.0%} exact zeros")
+        said.append(f"{name} from {low:.3g} to {high:.3g}, {percent(zeros, 0)} exact zeros")
     return figure, f"Histograms of {label}s; marks show the smallest and largest value. {'; '.join(said)}."
 
 
@@ -189,10 +191,12 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
             axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
             axes.set(xlabel="epoch", xticks=epochs)
         first, last = history["val_accuracy"][0], history["val_accuracy"][-1]
-        said.append(f"{name}: validation accuracy {first:.2%} after one epoch, {last:.2%} after {len(epochs)}")
+        said.append(
+            f"{name}: validation accuracy {percent(first)} after one epoch, {percent(last)} after {len(epochs)}"
+        )
     left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
     right.set_ylabel("accuracy")
-    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    right.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     right.legend(loc="lower right", fontsize=10)
     return figure, f"Training curves. {'; '.join(said)}."
 
@@ -207,8 +211,8 @@ def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
     axes.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6))
     axes.set_xlabel("accuracy, with 95 % interval")
     axes.grid(axis="x", color="#dddddd")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    said = ["{}: {:.2%}, {:.2%} to {:.2%}".format(name, each, *each.interval) for name, each in rows.items()]
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+    said = [f"{name}: {with_interval(each)}" for name, each in rows.items()]
     return axes.figure, f"Accuracies with 95 % intervals. {'; '.join(said)}."
 
 
@@ -293,7 +297,7 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) 
     lines = []
     for axes, index in zip(panels, worst, strict=True):
         _ink_on_paper(axes, images[index])
-        sure = ">99.9%" if sureness[index] > 0.999 else f"{sureness[index]:.1%}"
+        sure = "> 99.9 %" if sureness[index] > 0.999 else percent(sureness[index], 1)
         axes.set_title(f"says {said[index]} ({sure})", loc="center", color=ERROR)
         axes.set_xlabel(f"label {labels[index]}", color=GOOD)
         lines.append(f"a {labels[index]} called {said[index]} ({sure})")

@@ -1,5 +1,7 @@
 """How numbers are written: with a true minus, a unit, and as many digits as a reader needs."""
 
+from qkit.numeric import Accuracy
+
 
 def number(x: float) -> str:
     """Write a number with a true minus: integers up to six digits in full, others with three digits."""
@@ -22,6 +24,17 @@ def share(x: float) -> str:
     if 99 < percent < 100:
         return f"{min(percent, 99.9):.1f} %"
     return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+
+
+def percent(x: float, decimals: int = 2) -> str:
+    """Write a share as it was measured, an accuracy above all: 99.13 %."""
+    return f"{x:.{decimals}%}".replace("%", " %")
+
+
+def with_interval(accuracy: Accuracy) -> str:
+    """Write an accuracy and its 95 % interval: 99.13 % (98.93 % to 99.30 %)."""
+    low, high = map(percent, accuracy.interval)
+    return f"{percent(accuracy.value)} ({low} to {high})"
 
 
 def decibels(x: float) -> str:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from qkit.show.exercises import Feedback
 
+QUESTIONS = 20
 TOLERANCE = 0.02
 """As a share of the right number, which may be rounded; a whole one is to be met."""
 
@@ -52,7 +53,7 @@ class Asked:
 
 
 class SelfTest:
-    """Ask ``count`` questions, two of every notebook at least; answer, and press the button.
+    """Ask twenty questions, two of every notebook at least; answer, and press the button.
 
     A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
     Taught at the end of notebook 08.
@@ -63,12 +64,12 @@ class SelfTest:
     A self-test of 20 questions: run this notebook in JupyterLab, answer, and press the button.
     """
 
-    def __init__(self, seed: int | None = None, count: int = 20):
+    def __init__(self, seed: int | None = None):
         rng = np.random.default_rng(seed)
         places = rng.permutation(len(pool()))
         pages = pd.Series([pool()[place]["page"] for place in places], places)
         later = pages.groupby(pages).cumcount().clip(lower=1).sort_values(kind="stable")  # the first two are alike
-        self.asked = [drawn(pool()[place], rng) for place in sorted(later.index[:count])]
+        self.asked = [drawn(pool()[place], rng) for place in sorted(later.index[:QUESTIONS])]
         self.boxes = [
             widgets.RadioButtons(
                 options=one.options, value=None, description="Answer:", layout={"width": "max-content"}

@@ -27,7 +27,7 @@ def test_answers_run_from_the_surest_mistake_to_right_answers():
         verdict = "Right" if SAID[index] == LABELS[index] else "Wrong"
         assert words == (
             f"Rank {rank} of {shown}, test image {index}: label {LABELS[index]}, the network says {SAID[index]}, "
-            f"{SURE[index]:.1%} sure. {verdict}."
+            f"{100 * SURE[index]:.1f} % sure. {verdict}."
         )
         seen.append(index)
     wrong, right = seen[:mistakes], seen[mistakes:]
@@ -67,7 +67,10 @@ def test_two_accuracies_overlap_or_do_not():
         (500, 99, 99),
     ):
         measured = [Accuracy(round(share / 100 * images), images) for share in (a, b)]
-        said = ["{:.2%} ({:.2%} to {:.2%})".format(each.value, *each.interval) for each in measured]
+        said = [
+            "{:.2f} % ({:.2f} % to {:.2f} %)".format(*(100 * x for x in (each.value, *each.interval)))
+            for each in measured
+        ]
         words = explorer.set(images=images, a=a, b=b).words
         assert words.startswith(f"{images:,} images: A {said[0]}, B {said[1]}. ")
         (low_a, high_a), (low_b, high_b) = (each.interval for each in measured)

@@ -103,7 +103,9 @@ def test_wrong_answers_are_drawn_with_their_intervals():
 
 
 def test_words_of_curves_tell_both_ends():
-    said = "Wrong answers against bits. float: 95.00% right; a: 90.00% right at 8, 20.00% at 2; b: 80.00% right at 8"
+    said = (
+        "Wrong answers against bits. float: 95.00 % right; a: 90.00 % right at 8, 20.00 % at 2; b: 80.00 % right at 8"
+    )
     assert PICTURES["curves"]().words.startswith(said)
     said = "Error against bits. measured: 0.2 at 2, 0.01 at 4, 0.67 and 1.00 times theory."
     assert PICTURES["curves, numbers"]().words == said

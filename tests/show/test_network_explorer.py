@@ -42,8 +42,8 @@ def test_words():
     _, explorer = network()
     assert explorer.words == (
         "Weights in 4 bits, a scale per channel, by mse; activations in 8 bits by mse. "
-        "1,500 of the 4,500 images, evenly chosen: 87.00% (85.20% to 88.61%) right, "
-        "in float 99.00% (98.36% to 99.39%). Answers that differ from float: 97. "
+        "1,500 of the 4,500 images, evenly chosen: 87.00 % (85.20 % to 88.61 %) right, "
+        "in float 99.00 % (98.36 % to 99.39 %). Answers that differ from float: 97. "
         "SQNR: image ∞ dB, conv1 24.1 dB, dense1 24.1 dB. Parameters: 34 kB, in float 40 kB."
     )
     explorer.set(weight_bits="float", activation_bits=5, conv1=False, activation_method="percentile")
@@ -85,9 +85,9 @@ def test_what_was_measured_is_remembered():
 
 def test_any_accuracy_can_be_drawn():
     _, explorer = network(count=15)
-    assert "100.00%" not in explorer.words
+    assert "100.00 %" not in explorer.words
     explorer.set(weight_bits=8)  # no answer wrong
-    assert "100.00%" in explorer.words
+    assert "100.00 %" in explorer.words
     explorer.set(weight_bits=2, activation_bits=2)
     assert explorer.error is None
 

@@ -113,7 +113,3 @@ def test_a_page_without_a_kernel_shows_questions_and_folded_answers():
     assert "application/vnd.jupyter.widget-view+json" in data and "20 questions" in data["text/plain"]
     assert data["text/html"].count("<details>") == 20
     assert data["text/html"].count("<li>") == 20 + sum(len(one.options) for one in test.asked)
-
-
-def test_more_questions_than_there_are_is_all_of_them():
-    assert len(SelfTest(0, count=1000).asked) == len(pool())

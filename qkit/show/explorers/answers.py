@@ -4,6 +4,7 @@ import numpy as np
 
 from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, slider
+from qkit.show.numerals import percent
 from qkit.show.picture import ERROR, FLOAT, GOOD, in_style
 
 
@@ -46,7 +47,7 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *
             bar.set_color(ERROR if digit == said[index] and not right[index] else FLOAT)
         return stage.png(), (
             f"Rank {rank:,} of {shown:,}, test image {index}: label {labels[index]}, the network says {said[index]}, "
-            f"{sure[index]:.1%} sure. {'Right' if right[index] else 'Wrong'}."
+            f"{percent(sure[index], 1)} sure. {'Right' if right[index] else 'Wrong'}."
         )
 
     tooltip = "From the surest mistake on the left, past the closest calls, to right answers"

@@ -13,17 +13,17 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 
 
 @in_style
-def channels(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
+def channels(weights: np.ndarray, **start) -> Explorer:
     """Show the range of every output channel, the levels inside it, and how many bits it can really use.
 
     Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many levels lie between the
     channel's smallest and largest weight. Taught in notebook 02, section 7, and notebook 03, section 4.
 
     ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
-    none. ``axis`` counts the output channels, the last one in a Keras kernel; ``None`` is one channel. ``start`` are
-    values of the controls: ``bits`` (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
+    none. The last axis counts the output channels, as in a Keras kernel. ``start`` are values of the controls: ``bits``
+    (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
     """
-    rows = as_channels(weights, axis, "weights")
+    rows = as_channels(weights, "weights")
     count, low, high = len(rows), rows.min(axis=1), rows.max(axis=1)
     widest = np.argmax(np.max(np.abs(rows), axis=1))
     reach = 1.06 * (np.max(np.abs(rows)) or 1.0)

@@ -8,7 +8,7 @@ from qkit.numeric import Accuracy, Paired
 from qkit.show.canvas import Pixels, Stage, framed, named_numbers, write
 from qkit.show.explorer import Explorer, choice, stops
 from qkit.show.explorers.network import wrong_answers
-from qkit.show.numerals import p_value, points
+from qkit.show.numerals import p_value, percent, points
 from qkit.show.picture import GOOD, GUIDE, in_style
 
 UNQUANTIZED = 32, 32
@@ -99,7 +99,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         one, other = (said == labels for said in found[seed])
         lost, won = np.flatnonzero(one & ~other), np.flatnonzero(other & ~one)
 
-        right = [f"{100 * each.value:.2f} %" for each in both]
+        right = [percent(each.value) for each in both]
         write(numbers, [*right, points(test.gain), p_value(p), "shown" if p < 0.05 else "not shown"])
         write(heads, 2 * [first, second])
         write(counts, [f"{np.sum(each):,}" for each in (one & other, one & ~other, other & ~one, ~(one | other))])

@@ -10,7 +10,7 @@ from qkit.numeric import Accuracy
 from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
-from qkit.show.numerals import decibels, size
+from qkit.show.numerals import decibels, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 2_000
@@ -85,8 +85,8 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
                 bar.set(facecolor=QUANTIZED if on else "white", edgecolor="black" if on else FLOAT)
                 text.set(text=decibels(ratio) + ("" if on else ", float"), color=QUANTIZED_TEXT if on else FLOAT)
             changed = f"{found.changed:,} of {total:,}"
-            write(tiles, [f"{found.accuracy:.2%}", f"{found.float_accuracy:.2%}", changed, size(now.bytes)])
-            in_float_right, right = ("{:.2%} ({:.2%} to {:.2%})".format(each, *each.interval) for each in both)
+            write(tiles, [*(percent(each.value) for each in reversed(both)), changed, size(now.bytes)])
+            in_float_right, right = map(with_interval, both)
             words = (
                 f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
                 f"Answers that differ from float: {found.changed:,}. "

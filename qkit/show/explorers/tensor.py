@@ -14,7 +14,7 @@ ALL_BITS = range(2, 17)
 
 
 @in_style
-def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
+def tensor(weights: np.ndarray, **start) -> Explorer:
     """Show the histogram of ``weights`` with the levels on it, and SQNR over bits.
 
     Left, the weights before and after; below them the levels, a row of pixels for each channel, the widest on top.
@@ -22,10 +22,10 @@ def tensor(weights: np.ndarray, *, axis: int | None = -1, **start) -> Explorer:
     notebook 03, section 2.
 
     ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
-    none. ``axis`` counts the output channels, the last one in a Keras kernel; ``None`` is one channel. ``start`` are
-    values of the controls: ``bits`` (2 to 16), ``per_channel``, ``symmetric``.
+    none. The last axis counts the output channels, as in a Keras kernel. ``start`` are values of the controls: ``bits``
+    (2 to 16), ``per_channel``, ``symmetric``.
     """
-    rows = as_channels(weights, axis, "weights")
+    rows = as_channels(weights, "weights")
     # The fan of levels reads best from the widest channel to the narrowest.
     rows = rows[np.argsort(-np.max(np.abs(rows), axis=1), kind="stable")]
     end = 1.05 * (np.max(np.abs(rows)) or 1.0)

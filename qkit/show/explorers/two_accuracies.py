@@ -6,6 +6,7 @@ from matplotlib.ticker import PercentFormatter
 from qkit.numeric import Accuracy
 from qkit.show.canvas import Stage
 from qkit.show.explorer import Explorer, log_slider, slider
+from qkit.show.numerals import with_interval
 from qkit.show.picture import CLIPPED, FLOAT, in_style
 
 
@@ -19,7 +20,7 @@ def two_accuracies(**start) -> Explorer:
     places = {"yticks": [0, 1], "yticklabels": ["A", "B"], "xticks": np.arange(92, 101) / 100}
     axes = stage.axes(0.06, 0.28, 0.92, 0.68, xlim=(0.915, 1.003), ylim=(1.6, -0.6), **places)
     axes.set_xlabel("accuracy, with 95 % interval")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.grid(axis="x", color="#dddddd")
     looks = {"lw": 4, "mfc": "white", "mew": 2, "ms": 10, "markevery": [1]}
     lines = [stage.line(axes, style, color=c, **looks) for style, c in (("o-", FLOAT), ("s-", CLIPPED))]
@@ -31,8 +32,8 @@ def two_accuracies(**start) -> Explorer:
             low, high = accuracy.interval
             line.set_data([low, accuracy.value, high], np.full(3, place))
         first, second = sorted(accuracy.interval for accuracy in measured)
-        said = ["{:.2%} ({:.2%} to {:.2%})".format(accuracy, *accuracy.interval) for accuracy in measured]
-        return stage.png(), f"{total:,} images: A {said[0]}, B {said[1]}. " + (
+        a, b = map(with_interval, measured)
+        return stage.png(), f"{total:,} images: A {a}, B {b}. " + (
             "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
             if second[0] <= first[1]
             else "The intervals do not touch: a clear difference."
