@@ -12,7 +12,17 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
-from qkit.network.recipe import BATCH_SIZE, CURVES, EPOCHS, LEARNING_RATE, as_input, input_batches, to_keep
+from qkit.network.recipe import (
+    BATCH_SIZE,
+    CURVES,
+    EPOCHS,
+    LEARNING_RATE,
+    Shape,
+    as_input,
+    check_images,
+    input_batches,
+    to_keep,
+)
 
 
 def build(name: str, seed: int = 0) -> keras.Sequential:
@@ -75,7 +85,8 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    batches = _Batches(digits.x_train[:images], digits.y_train[:images], np.random.default_rng(seed))
+    shape = model.input_shape[1:]
+    batches = _Batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
     steps = epochs * len(batches)
     compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
@@ -85,7 +96,7 @@ def train(
             batches,
             shuffle=False,
             epochs=epochs,
-            validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:]),
+            validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape),
             verbose=0,
             callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks],
         )
@@ -109,8 +120,12 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS, say:
 
 
 def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28); other images are a ValueError."""
-    return np.concatenate([model(batch, training=False) for batch in input_batches(images, 500)])
+    """Return what a network answers, float32 (n, classes); ours: the probabilities of ten digits.
+
+    Images are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it takes
+    itself, float32 (n, 28, 28, 1). Others are a ValueError.
+    """
+    return np.concatenate([model(batch, training=False) for batch in input_batches(images, model.input_shape[1:], 500)])
 
 
 @contextmanager
@@ -179,8 +194,11 @@ class _Batches(keras.utils.Sequence):
     All at once they would take 190 MB, twice; and where Keras is given arrays, TensorFlow prints errors that are none.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator | None = None):
-        self.images, self.labels, self.rng, self.order = images, labels, rng, np.arange(len(images))
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, shape: Shape, rng: np.random.Generator | None = None
+    ) -> None:
+        self.images, self.labels, self.shape = check_images(images, shape), labels, shape
+        self.rng, self.order = rng, np.arange(len(images))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -188,7 +206,7 @@ class _Batches(keras.utils.Sequence):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         these = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
-        return as_input(self.images[these]), self.labels[these]
+        return as_input(self.images[these], self.shape), self.labels[these]
 
     def on_epoch_end(self) -> None:
         if self.rng:

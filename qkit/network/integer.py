@@ -103,7 +103,7 @@ class IntegerNetwork:
                 raise ValueError("images must hold finite numbers, got NaN or infinity")
             return images
         if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
-            return as_input(images, self.image)
+            return as_input(images, self.shape, self.image)
         raise ValueError(
             f"images must be grey levels, uint8 of shape (n, {', '.join(map(str, self.shape[:-1]))}), or {dtype} of "
             f"shape (n, {', '.join(map(str, self.shape))}), at least one; got {images.dtype} of shape {images.shape}"

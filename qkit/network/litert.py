@@ -199,7 +199,7 @@ class LiteModel:
         return 1e6 * statistics.median(seconds[1:])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        return as_input(check_images(images), self._grids[0])
+        return as_input(check_images(images), grid=self._grids[0])
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]

@@ -30,6 +30,10 @@ KERNELS = {
     "deep": {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)},
 }
 
+Shape = tuple[int, ...]
+DIGIT = 28, 28, 1
+"""Of an image, as the networks of the course take it."""
+
 EPOCHS = 4
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
@@ -89,25 +93,41 @@ def to_keep(weights: Sequence[np.ndarray], curves: Mapping[str, Sequence[float]]
     return kept | {f"curve/{curve}": np.array(numbers) for curve, numbers in curves.items()}
 
 
-def as_input(images: np.ndarray, grid: QuantParams | None = None) -> np.ndarray:
-    """Turn grey levels (n, 28, 28) into what a network takes (n, 28, 28, 1): float32 from 0 to 1, or their integers."""
+def as_input(images: np.ndarray, shape: Shape = DIGIT, grid: QuantParams | None = None) -> np.ndarray:
+    """Turn images, as :func:`check_images` wants them, into what a network takes whose input has this ``shape``.
+
+    That is float32 (n, *shape), of grey levels from 0 to 1; with a ``grid``, their integers.
+    """
+    if images.dtype != np.uint8:
+        return images if grid is None else quantize(images, grid)
     levels = np.arange(256, dtype=np.float32) / 255
-    return (levels if grid is None else quantize(levels, grid))[images][..., None]
+    return (levels if grid is None else quantize(levels, grid))[images].reshape(len(images), *shape)
 
 
-def check_images(images: np.ndarray) -> np.ndarray:
-    """Return the images as an array; a ValueError, if there is none, or they are not uint8 of shape (n, 28, 28)."""
+def check_images(images: np.ndarray, shape: Shape = DIGIT) -> np.ndarray:
+    """Return the images as an array, if a network can take them whose input has this ``shape``; else a ValueError.
+
+    Grey levels, uint8 (n, *shape), stand for 0 to 1; a last side of 1 may be left out. Floats, float32 (n, *shape), are
+    taken as they are, and must be finite.
+    """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or len(images) == 0:
-        got = f"got {images.dtype} of shape {images.shape}"
-        raise ValueError(f"images must be grey levels, uint8 of shape (n, 28, 28) with at least one image, {got}")
+    grey = shape[:-1] if shape[-1:] == (1,) else shape
+    fit = {"uint8": (grey, shape), "float32": (shape,)}
+    if images.size == 0 or images.shape[1:] not in fit.get(images.dtype.name, ()):
+        grey, floats = (", ".join(map(str, ("n", *sides))) for sides in (grey, shape))
+        raise ValueError(
+            f"images must be grey levels, uint8 of shape ({grey}), or float32 of shape ({floats}) as the network takes "
+            f"them, at least one, got {images.dtype} of shape {images.shape}"
+        )
+    if images.dtype == np.float32 and not np.all(np.isfinite(images)):
+        raise ValueError("images must hold finite numbers, got NaN or infinity")
     return images
 
 
-def input_batches(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def input_batches(images: np.ndarray, shape: Shape, size: int) -> Iterator[np.ndarray]:
     """Check the images, and turn them :func:`as_input`, so many at a time."""
-    images = check_images(images)
-    return (as_input(images[start : start + size]) for start in range(0, len(images), size))
+    images = check_images(images, shape)
+    return (as_input(images[start : start + size], shape) for start in range(0, len(images), size))
 
 
 def check_names(names: Iterable[str], known: Collection[str], what: str = "is no layer") -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
-from qkit.network.recipe import Weights, check_names, input_batches
+from qkit.network.recipe import DIGIT, Weights, check_names, input_batches
 from qkit.numeric import Accuracy, QuantParams, QuantSpec, fake_quantize, params_from_range, thresholds
 from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 
@@ -158,7 +158,7 @@ class QuantizedNetwork:
             weights[name] = Weights(tf.constant(on_its_grid), tf.constant(bias))
         places = "image", *(layer.name for layer in self.plan)
         grids = tf.constant([grid_row(self.activations.get(name)) for name in places])
-        for batch in input_batches(images, BATCH):
+        for batch in input_batches(images, DIGIT, BATCH):
             yield compiled(self.plan)(tf.constant(batch), weights, grids)
 
     def __repr__(self) -> str:
@@ -330,7 +330,7 @@ def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: C
     found = {}
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
     probe = keras.Model(model.inputs, layers)
-    batches = input_batches(images, BATCH)
+    batches = input_batches(images, model.input_shape[1:], BATCH)
     for batch in progress(batches, total=-(-len(images) // BATCH), desc=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):

@@ -12,7 +12,8 @@ from qkit.digits import Digits, draw_digits
 from qkit.network import build, kernels_replaced, layer_costs, predict, recipe, train, trained, trained_weights
 from qkit.network.backend import tf
 from qkit.network.cnn import kept_model
-from qkit.network.recipe import to_keep
+from qkit.network.recipe import as_input, check_images, input_batches, to_keep
+from qkit.numeric import QuantParams, QuantSpec, quantize
 
 NOTEBOOK = """
 import sys
@@ -198,11 +199,30 @@ def test_no_images_to_predict():
     for shape, dtype in (
         ((0, 28, 28), np.uint8),
         ((28, 28), np.uint8),
-        ((5, 28, 28, 1), np.uint8),
+        ((5, 28, 28, 3), np.uint8),
         ((5, 28, 28), np.float32),
+        ((5, 28, 28, 1), np.float64),
+        ((), np.uint8),
     ):
-        with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\) with at least one image, got"):
+        with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\), or float32 of shape .* at least one, got"):
             predict(build("shallow"), np.ones(shape, dtype))
+    with pytest.raises(ValueError, match="finite numbers, got NaN"):
+        predict(build("shallow"), np.full((1, 28, 28, 1), np.nan, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (8, 6, 3), (12,), (5, 1)])
+def test_images_of_any_shape(shape):
+    rng = np.random.default_rng(0)
+    grey, grid = rng.integers(0, 256, (7, *shape), np.uint8), QuantParams(0.5, -3, QuantSpec())
+    expected = (grey / 255).astype(np.float32)
+    forms = [grey, grey[..., 0]] if shape[-1] == 1 else [grey]
+    for images in (*forms, expected):
+        batches = list(input_batches(images, shape, 3))
+        assert [len(batch) for batch in batches] == [3, 3, 1] and batches[0].dtype == np.float32
+        np.testing.assert_allclose(np.concatenate(batches), expected, rtol=1e-7)
+        np.testing.assert_array_equal(as_input(images, shape, grid), quantize(expected, grid))
+    with pytest.raises(ValueError, match=r"grey levels, uint8 of shape \(n, .*, at least one, got uint8"):
+        check_images(grey[:, :1], shape)
 
 
 KERNEL = np.zeros((3, 3, 1, 32), np.float32)

@@ -176,8 +176,8 @@ def test_bad_conversions(network, calibration):
         ({"kind": "int4"}, "one of float32, float16, dynamic, int8, int16x8, got 'int4'"),
         ({"calibration": None}, "int8 needs calibration images"),
         ({"kind": "int16x8", "calibration": None}, "int16x8 needs calibration images"),
-        ({"calibration": np.zeros((0, 28, 28), np.uint8)}, r"at least one image, got uint8 of shape \(0, 28, 28\)"),
-        ({"calibration": np.zeros((5, 28, 28, 1), np.uint8)}, r"got uint8 of shape \(5, 28, 28, 1\)"),
+        ({"calibration": np.zeros((0, 28, 28), np.uint8)}, r"at least one, got uint8 of shape \(0, 28, 28\)"),
+        ({"calibration": np.zeros((5, 28, 28, 3), np.uint8)}, r"got uint8 of shape \(5, 28, 28, 3\)"),
         ({"calibration": np.full((5, 28, 28), np.nan)}, "uint8 .* got float64"),
         ({"calibration": 3}, "got int64 of shape"),
     ):
@@ -247,7 +247,7 @@ def test_latency_is_the_median_of_the_repeats_without_the_first(files, images, m
 
 def test_bad_questions(files, images):
     for ask, message in (
-        (lambda model, images: model.predict(images[:0]), "at least one image"),
+        (lambda model, images: model.predict(images[:0]), "at least one, got"),
         (lambda model, images: model.predict(images[0]), r"shape \(28, 28\)"),
         (lambda model, images: model.predict(images / 255), "got float64"),
         (lambda model, images: model.predict(images, "gpu"), "one of xnnpack, builtin, reference, got 'gpu'"),
