@@ -1,0 +1,206 @@
+"""The plain form of a network: a chain of layers, each with its bias and its activation in it, and nothing besides.
+
+People write the same network in many ways: BatchNormalization and ReLU as layers of their own, Dropout in between, a
+functional model. What quantizes a network here begins with :func:`fold`, and knows the plain form only.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import numpy as np
+
+from qkit.network.backend import keras, tf
+
+POOL = "pool_size", "strides", "padding"
+PLAIN = {
+    "Conv2D": ("filters", "kernel_size", "strides", "padding"),
+    "DepthwiseConv2D": ("depth_multiplier", "kernel_size", "strides", "padding"),
+    "Dense": ("units",),
+    "MaxPooling2D": POOL,
+    "AveragePooling2D": POOL,
+    "GlobalAveragePooling2D": ("keepdims",),
+    "Flatten": (),
+    "Reshape": ("target_shape",),
+    "Activation": ("activation",),
+}
+"""The layers of the plain form, by their class in Keras, and what is kept of them besides weights and activation.
+``Activation`` is only the softmax of a last layer without weights."""
+LEARNING = "Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization"
+"""Layers with weights, as learners write them."""
+DROPPED = "InputLayer", "Dropout", "SpatialDropout2D"
+"""Layers that do nothing when a network answers."""
+FUNCTIONS = {
+    keras.activations.linear: "linear",
+    keras.activations.relu: "relu",
+    tf.nn.relu: "relu",
+    tf.nn.relu6: "relu6",
+    keras.activations.softmax: "softmax",
+    tf.nn.softmax: "softmax",
+}
+RESERVED = "image", "logits"
+OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
+"""What all layers must have, where they have such a thing."""
+KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
+BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
+WAYS_OUT = {
+    "Rescaling": "leave it out: grey levels are divided by 255 before they reach the network",
+    "SeparableConv2D": "write it as DepthwiseConv2D and Conv2D with 1 × 1 filters",
+    "LeakyReLU": "train the network with ReLU instead",
+}
+
+
+def fold(model: keras.Model) -> keras.Sequential:
+    """Return the plain form of a network: a new model that computes the same, to the rounding of float32.
+
+    In it every Conv2D, DepthwiseConv2D and Dense has a bias and its activation: ``linear``, ``relu``, ``relu6``, or at
+    the end ``softmax``, which is a layer of its own only after one without weights. Layers keep their names.
+    BatchNormalization, with learned γ and β and the running mean μ and variance σ², is a factor and a shift of every
+    channel, and so goes into the layer before it:
+
+        γ (w · x + b - μ) / √(σ² + ε) + β  =  (f w) · x  +  f (b - μ) + β,      f = γ / √(σ² + ε)
+
+    A ReLU after a pool that takes the largest, or after Flatten or Reshape, goes into the layer before those. Dropout
+    is gone. Of a network in plain form this is a copy.
+
+    The ``model`` is Sequential or functional, without branches, of Conv2D, DepthwiseConv2D, Dense, MaxPooling2D,
+    AveragePooling2D, GlobalAveragePooling2D, Flatten, Reshape, BatchNormalization, ReLU, ReLU6, Dropout and softmax.
+    Anything else is a ValueError that names the layer, and says what can be done. Taught in notebook 09, section 3.
+
+    Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+    Inference", arXiv:1712.05877, section 3.2.
+
+    >>> [layer.name for layer in fold(keras.Sequential([
+    ...     keras.layers.Input((28, 28, 1)), keras.layers.Conv2D(8, 3, name="conv1"), keras.layers.BatchNormalization(),
+    ...     keras.layers.ReLU(), keras.layers.Flatten(name="flatten"), keras.layers.Dense(10, name="dense1")])).layers]
+    ['conv1', 'flatten', 'dense1']
+    """
+    parts: list[_Part] = []
+    for layer in _layers(model):
+        kind = type(layer).__name__
+        for option, plain in OPTIONS.items():
+            if getattr(layer, option, plain) != plain:
+                _refuse(layer, f"has {option} {getattr(layer, option)}, and cannot be quantized here; give it {plain}")
+        if kind in LEARNING and not layer.built:
+            _refuse(layer, f"has no weights yet; {BEGIN}")
+        if kind in ("Activation", "ReLU", "Softmax"):
+            _activate(parts, layer, getattr(layer, "activation", layer))
+        elif kind == "BatchNormalization":
+            _normalize(parts, layer)
+        elif kind in PLAIN:
+            parts.append(_Part(layer))
+            if layer.weights:
+                _activate(parts, layer, layer.activation)
+        elif kind not in DROPPED:
+            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'what can: {KNOWN}')}")
+    for part in parts[:-1]:
+        if part.activation == "softmax":
+            _refuse(part.layer, "ends with softmax, which only the last layer can; leave it out")
+    return _built(model, parts)
+
+
+class _Part:
+    """A layer of the plain form in the making."""
+
+    def __init__(self, layer: keras.layers.Layer, activation: str = "linear") -> None:
+        self.layer, self.activation = layer, activation
+        if layer.weights:
+            kernel, *bias = layer.get_weights()
+            self.kernel = outputs_last(layer, kernel)
+            self.bias = bias[0] if bias else np.zeros(self.kernel.shape[-1], np.float32)
+
+    def built(self) -> keras.layers.Layer:
+        kind, activation = type(self.layer), {"activation": self.activation} if self.layer.weights else {}
+        settings = {name: getattr(self.layer, name) for name in PLAIN[kind.__name__]}
+        return kind(name=self.layer.name, **settings, **activation)
+
+
+def outputs_last(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel whose last axis counts outputs: that of a DepthwiseConv2D as (height, width, 1, outputs).
+
+    Keras has it as (height, width, inputs, outputs of each).
+    """
+    return kernel.reshape(*kernel.shape[:2], 1, -1) if isinstance(layer, keras.layers.DepthwiseConv2D) else kernel
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Return the layers of a model, and of models in it, from input to output."""
+    if not isinstance(model, keras.Model) or not (model.inputs or isinstance(model, keras.Sequential)):
+        flavour = "a network must be a Sequential or functional model of the keras that qkit.network.backend has"
+        raise ValueError(f"{flavour}, tf_keras; this one is a {type(model).__module__}.{type(model).__name__}")
+    x = None if isinstance(model, keras.Sequential) else model.inputs[0]
+    for layer in model.layers:
+        if x is not None and not isinstance(layer, keras.layers.InputLayer):
+            # A layer can also be in other models, and has other inputs there.
+            here = [place for place in range(len(layer.inbound_nodes)) if layer.get_input_at(place) is x]
+            x = layer.get_output_at(here[0]) if here else None
+            if x is None:
+                way_out = "a network must be one chain of layers here, without branches and joins"
+                _refuse(layer, f"does not take just what the layer before it returns; {way_out}")
+        yield from _layers(layer) if isinstance(layer, keras.Model) else [layer]
+    if x is not None and x is not model.outputs[0]:
+        raise ValueError(f"the network {model.name!r} uses a layer twice; write two layers, also where they are alike")
+
+
+def _normalize(parts: list[_Part], layer: keras.layers.BatchNormalization) -> None:
+    before = parts[-1] if parts else None
+    if before is None or not before.layer.weights or before.activation != "linear":
+        what = "must come directly after a layer with weights, before its activation, to be folded into it"
+        _refuse(layer, f"{what}; move it there, or leave it out")
+    if list(layer.axis) != [layer.input_spec.ndim - 1]:
+        _refuse(layer, f"normalizes axis {list(layer.axis)}; give it the last one, axis=-1, that of the channels")
+    mean, variance = (np.float64(each.numpy()) for each in (layer.moving_mean, layer.moving_variance))
+    beta = layer.beta.numpy() if layer.center else 0
+    gamma = layer.gamma.numpy() if layer.scale else 1
+    factor = gamma / np.sqrt(variance + layer.epsilon)
+    before.kernel = (before.kernel * factor).astype(np.float32)
+    before.bias = (factor * (before.bias - mean) + beta).astype(np.float32)
+
+
+def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable) -> None:
+    name = _name_of(function)
+    if name == "linear":
+        return
+    if name is None:
+        _refuse(layer, "has an activation that is not known here; known: linear, relu, relu6, and softmax at the end")
+    if name == "softmax" and parts and not parts[-1].layer.weights:
+        parts.append(_Part(keras.layers.Activation("softmax", name=layer.name), "softmax"))
+        return
+    # The largest of four numbers after ReLU is ReLU of the largest.
+    through = () if name == "softmax" else ("Flatten", "Reshape", "MaxPooling2D")
+    before = [part for part in parts if type(part.layer).__name__ not in through][-1:]
+    if not before or not before[0].layer.weights:
+        way_out = "must come after a layer with weights, or only MaxPooling2D, Flatten and Reshape between them"
+        _refuse(layer, f"{way_out}; move it there, or leave it out")
+    if before[0].activation not in ("linear", name):
+        _refuse(layer, f"comes after another activation, {before[0].activation}; leave one of them out")
+    before[0].activation = name
+
+
+def _name_of(function: Callable) -> str | None:
+    if isinstance(function, keras.layers.Softmax):
+        return "softmax" if function.axis == -1 else None
+    if isinstance(function, keras.layers.ReLU):
+        settings = function.get_config()
+        most = settings["max_value"] if not settings["negative_slope"] and not settings["threshold"] else 0
+        return "relu" if most is None else "relu6" if most == 6 else None
+    return FUNCTIONS.get(function)
+
+
+def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
+    if not any(part.layer.weights for part in parts):
+        raise ValueError(f"the network {model.name!r} has no layer with weights: there is nothing to quantize")
+    for part in parts:
+        if part.layer.name in RESERVED:
+            _refuse(part.layer, "has a name that means something else here; call it otherwise")
+    shape = getattr(parts[0].layer, "input_shape", (None,))[1:]
+    if not shape or None in shape:
+        _refuse(parts[0].layer, f"takes images of any shape; {BEGIN}")
+    folded = keras.Sequential([keras.layers.Input(shape, name="image"), *(part.built() for part in parts)], model.name)
+    for part, layer in zip(parts, folded.layers, strict=True):
+        if layer.weights:
+            layer.set_weights([part.kernel.reshape(layer.weights[0].shape), part.bias])
+    return folded
+
+
+def _refuse(layer: keras.layers.Layer, why: str) -> NoReturn:
+    raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}) {why}")

@@ -1,0 +1,177 @@
+"""The plain form of a network computes what Keras computes with all its layers; what has none is refused by name."""
+
+import numpy as np
+import pytest
+
+from qkit.network.backend import keras, tf
+from qkit.network.chain import fold
+
+L = keras.layers
+
+
+def conv(filters, size=3, **options):
+    return L.Conv2D(filters, size, **options)
+
+
+def depthwise(size=3, **options):
+    return L.DepthwiseConv2D(size, **options)
+
+
+def residual():
+    x = inputs = L.Input((8, 8, 3))
+    x = L.Conv2D(3, 3, padding="same", name="conv")(x)
+    return keras.Model(inputs, L.Dense(2)(L.Flatten()(L.Add(name="add")([inputs, x]))))
+
+
+def branched():
+    inputs = L.Input((8, 8, 3))
+    left, right = (L.Flatten(name=name)(inputs) for name in ("left", "right"))
+    return keras.Model(inputs, L.Concatenate()([left, right]))
+
+
+def repeated():
+    inputs, layer = L.Input((4,)), L.Dense(4, name="again")
+    return keras.Model(inputs, layer(layer(inputs)))
+
+
+def nested():
+    inner = keras.Sequential([L.Input((6, 6, 2)), L.Flatten(name="flatten"), L.Dense(3, name="dense")])
+    return keras.Sequential([inner, L.Softmax()])
+
+
+def functional(shape, *layers):
+    x = inputs = L.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def sequential(shape, *layers):
+    return keras.Sequential([L.Input(shape), *layers])
+
+
+def randomized(model, seed=0):
+    """Give a model random weights, and BatchNormalization statistics as training might have left them."""
+    rng = np.random.default_rng(seed)
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, L.BatchNormalization):
+            for weight in layer.weights:
+                spread = (
+                    rng.uniform(0.05, 4, weight.shape) if "variance" in weight.name else rng.normal(size=weight.shape)
+                )
+                weight.assign(spread)
+        elif isinstance(layer, (L.Conv2D, L.Dense, L.DepthwiseConv2D)):
+            layer.set_weights([rng.normal(0, 0.5, weight.shape) for weight in layer.weights])
+    return model
+
+
+MODELS = {
+    "plain": lambda: sequential(
+        (9, 7, 2), conv(4, activation="relu", name="conv1"), L.MaxPooling2D(2, name="pool1"), L.Flatten(name="flatten"),
+        L.Dense(5, activation="softmax", name="dense1"),
+    ),
+    "everything apart": lambda: functional(
+        (9, 9, 3), L.Dropout(0.5), conv(4, (3, 2), strides=(2, 1), use_bias=False, padding="same"),
+        L.BatchNormalization(), L.ReLU(), depthwise(3, strides=2, padding="same", use_bias=False),
+        L.BatchNormalization(center=False, epsilon=0.1), L.ReLU(6.0), conv(5, 1), L.BatchNormalization(scale=False),
+        L.Activation("relu"), L.SpatialDropout2D(0.1), L.GlobalAveragePooling2D(), L.Dropout(0.5), L.Dense(7),
+        L.BatchNormalization(), L.Softmax(),
+    ),
+    "depth multiplier": lambda: sequential(
+        (6, 6, 3), depthwise((2, 3), depth_multiplier=2), L.BatchNormalization(), conv(2, activation=tf.nn.relu6)
+    ),
+    "activations after pools": lambda: sequential(
+        (12,), L.Reshape((2, 6, 1)), conv(3, 2, padding="same"), L.Dropout(0.1), L.BatchNormalization(),
+        L.MaxPooling2D((1, 2), (1, 1), padding="same"), L.Activation(tf.nn.relu), L.AveragePooling2D(2, padding="same"),
+        L.Flatten(), L.Dense(4, activation=L.ReLU(6)), L.Activation("linear"), L.Dense(2),
+    ),
+    "without a dense layer": lambda: sequential(
+        (6, 6, 1), conv(4, 3, activation="relu"), conv(3, 1), L.GlobalAveragePooling2D(keepdims=True), L.Flatten(),
+        L.Activation(tf.nn.softmax, name="answer"),
+    ),
+    "a model in a model": nested,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_plain_form_computes_the_same(name):
+    model = randomized(MODELS[name]())
+    plain = fold(model)
+    shape = plain.input_shape[1:]
+    images = np.random.default_rng(1).normal(size=(20, *shape)).astype(np.float32)
+    expected, found = model(images).numpy(), plain(images).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert np.ptp(expected, axis=0).min() > 0  # the answers depend on the images
+    for layer in plain.layers:
+        assert not isinstance(layer, (L.BatchNormalization, L.Dropout, L.ReLU)) and len(layer.weights) in (0, 2)
+    again = fold(plain)
+    np.testing.assert_array_equal(again(images), found)
+    assert [layer.get_config() for layer in again.layers] == [layer.get_config() for layer in plain.layers]
+
+
+def test_layers_keep_their_names_and_the_model_its_weights():
+    model = randomized(MODELS["everything apart"]())
+    before = model.get_weights()
+    plain = fold(model)
+    for weight in plain.weights:
+        weight.assign(0 * weight)
+    for kept, weight in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, kept)
+    names = {layer.name for layer in model.layers}
+    assert {layer.name for layer in plain.layers} < names and plain.name == model.name
+    activations = [layer.get_config()["activation"] for layer in plain.layers if layer.weights]
+    assert activations == ["relu", "relu6", "relu", "softmax"]
+
+
+def test_a_layer_that_is_also_in_other_models():
+    layers = [L.Flatten(), L.Dense(3, activation="relu"), L.Dense(2)]
+    first = functional((4, 4, 1), *layers)
+    second = functional((4, 4, 1), *layers)  # the same layers, called again on another input
+    images = np.random.default_rng(0).normal(size=(5, 4, 4, 1)).astype(np.float32)
+    for model in (first, second):
+        np.testing.assert_allclose(fold(model)(images), model(images), rtol=1e-6)
+
+
+REFUSED = [
+    (residual, r"'add' \(Add\) does not take just what the layer before it returns; .* without branches and joins"),
+    (branched, r"'right' \(Flatten\) does not take just"),
+    (repeated, "uses a layer twice; write two layers"),
+    (lambda: sequential((8, 8, 1), conv(2, dilation_rate=2)), r"\(Conv2D\) has dilation_rate \(2, 2\), .* give it"),
+    (lambda: sequential((8, 8, 4), conv(2, groups=2)), "has groups 2, and cannot be quantized here; give it 1"),
+    (lambda: sequential((8, 8, 4), L.Flatten(data_format="channels_first"), L.Dense(2)), "give it channels_last"),
+    (
+        lambda: sequential((8, 8, 1), L.BatchNormalization(name="norm")),
+        r"'norm' \(BatchNo.* directly after a layer with",
+    ),
+    (
+        lambda: sequential((8,), L.Dense(2, activation="relu"), L.BatchNormalization()),
+        "before its activation.* move it",
+    ),
+    (lambda: sequential((8, 8, 4), conv(8, 1), L.BatchNormalization(axis=1)), r"axis \[1\]; give it the last one"),
+    (lambda: sequential((8,), L.Dense(2), L.LeakyReLU()), r"\(LeakyReLU\) cannot .*; train the network with ReLU"),
+    (lambda: sequential((8, 8, 1), L.Rescaling(1 / 255)), "leave it out: grey levels are divided by 255"),
+    (lambda: sequential((8, 8, 1), L.SeparableConv2D(2, 3)), "write it as DepthwiseConv2D and Conv2D"),
+    (lambda: sequential((8, 8), L.LSTM(2)), r"\(LSTM\) cannot be quantized here; what can: Conv2D, Depthwise"),
+    (lambda: sequential((8,), L.Dense(2, activation="tanh", name="d")), r"'d' \(Dense\) has an activation .*; known:"),
+    (lambda: sequential((8,), L.Dense(2), L.ReLU(5)), r"\(ReLU\) has an activation that is not known"),
+    (lambda: sequential((8,), L.Dense(2), L.ReLU(threshold=1)), r"\(ReLU\) has an activation that is not known"),
+    (lambda: sequential((8, 8), L.Dense(2), L.Softmax(axis=1)), r"\(Softmax\) has an activation that is not known"),
+    (lambda: sequential((8,), L.Dense(2, activation="softmax"), L.Dense(2)), "softmax, which only the last layer ca"),
+    (lambda: sequential((8,), L.ReLU(), L.Dense(2)), r"\(ReLU\) must come after a layer with weights, .*; move it"),
+    (lambda: sequential((8, 8, 1), conv(2), L.AveragePooling2D(), L.ReLU()), r"\(ReLU\) must come after a layer wi"),
+    (lambda: sequential((8,), L.Dense(2, activation="relu"), L.ReLU(6)), "after another activation, relu; leave one"),
+    (lambda: sequential((8, 8, 1), L.Flatten()), "has no layer with weights"),
+    (lambda: sequential((8,), L.Softmax()), r"\(Softmax\) must come after a layer with weights"),
+    (lambda: sequential((8,), L.Dense(2, name="logits")), "means something else here; call it otherwise"),
+    (lambda: sequential((None, None, 3), conv(2), L.GlobalAveragePooling2D()), "images of any shape; begin the"),
+    (lambda: keras.Sequential([L.Dense(2)]), r"\(Dense\) has no weights yet; begin the network with keras.layers.In"),
+    (lambda: keras.Sequential([L.Flatten(), nested()]), r"(Flatten.) takes images of any shape; begin"),
+    (lambda: keras.Sequential([]), "has no layer with weights"),
+    (lambda: 3, "Sequential or functional model of the keras that .* this one is a builtins.int"),
+]
+
+
+@pytest.mark.parametrize("make, message", REFUSED)
+def test_what_has_no_plain_form_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        fold(make())
