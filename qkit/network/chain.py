@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from qkit.network.backend import keras, tf
+from qkit.network.recipe import Shape
 
 POOL = "pool_size", "strides", "padding"
 PLAIN = {
@@ -122,6 +123,17 @@ def outputs_last(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
     return kernel.reshape(*kernel.shape[:2], 1, -1) if isinstance(layer, keras.layers.DepthwiseConv2D) else kernel
 
 
+def image_shape(model: keras.Model | keras.layers.Layer) -> Shape:
+    """Return the shape of one image that a model takes, or a layer."""
+    shape = getattr(model, "input_shape", None)
+    # Keras does not know it of a Sequential that was made of another model's layers.
+    if shape is None and isinstance(model, keras.Sequential) and model.layers:
+        return image_shape(model.layers[0])
+    if not isinstance(shape, tuple):
+        raise ValueError(f"{model.name!r} must take one image, of a shape that is known; {BEGIN}")
+    return shape[1:]
+
+
 def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Return the layers of a model, and of models in it, from input to output."""
     if not isinstance(model, keras.Model) or not (model.inputs or isinstance(model, keras.Sequential)):
@@ -192,9 +204,9 @@ def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
     for part in parts:
         if part.layer.name in RESERVED:
             _refuse(part.layer, "has a name that means something else here; call it otherwise")
-    shape = getattr(parts[0].layer, "input_shape", (None,))[1:]
-    if not shape or None in shape:
-        _refuse(parts[0].layer, f"takes images of any shape; {BEGIN}")
+    shape = image_shape(parts[0].layer)
+    if None in shape:
+        _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")
     folded = keras.Sequential([keras.layers.Input(shape, name="image"), *(part.built() for part in parts)], model.name)
     for part, layer in zip(parts, folded.layers, strict=True):
         if layer.weights:

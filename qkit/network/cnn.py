@@ -12,6 +12,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
+from qkit.network.chain import image_shape
 from qkit.network.recipe import (
     BATCH_SIZE,
     CURVES,
@@ -85,7 +86,7 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    shape = model.input_shape[1:]
+    shape = image_shape(model)
     batches = _Batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
     steps = epochs * len(batches)
     compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
@@ -125,7 +126,7 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     Images are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it takes
     itself, float32 (n, 28, 28, 1). Others are a ValueError.
     """
-    return np.concatenate([model(batch, training=False) for batch in input_batches(images, model.input_shape[1:], 500)])
+    return np.concatenate([model(batch, training=False) for batch in input_batches(images, image_shape(model), 500)])
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
+from qkit.network.chain import image_shape
 from qkit.network.recipe import DIGIT, Weights, check_names, input_batches
 from qkit.numeric import Accuracy, QuantParams, QuantSpec, fake_quantize, params_from_range, thresholds
 from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
@@ -330,7 +331,7 @@ def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: C
     found = {}
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
     probe = keras.Model(model.inputs, layers)
-    batches = input_batches(images, model.input_shape[1:], BATCH)
+    batches = input_batches(images, image_shape(model), BATCH)
     for batch in progress(batches, total=-(-len(images) // BATCH), desc=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):

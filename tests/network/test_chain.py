@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qkit.network import predict
 from qkit.network.backend import keras, tf
 from qkit.network.chain import fold
 
@@ -163,12 +164,18 @@ REFUSED = [
     (lambda: sequential((8, 8, 1), L.Flatten()), "has no layer with weights"),
     (lambda: sequential((8,), L.Softmax()), r"\(Softmax\) must come after a layer with weights"),
     (lambda: sequential((8,), L.Dense(2, name="logits")), "means something else here; call it otherwise"),
-    (lambda: sequential((None, None, 3), conv(2), L.GlobalAveragePooling2D()), "images of any shape; begin the"),
+    (lambda: sequential((None, None, 3), conv(2), L.GlobalAveragePooling2D()), "images of any size; begin the"),
     (lambda: keras.Sequential([L.Dense(2)]), r"\(Dense\) has no weights yet; begin the network with keras.layers.In"),
-    (lambda: keras.Sequential([L.Flatten(), nested()]), r"(Flatten.) takes images of any shape; begin"),
+    (lambda: keras.Sequential([L.Flatten(), nested()]), "must take one image, of a shape that is known; begin"),
     (lambda: keras.Sequential([]), "has no layer with weights"),
     (lambda: 3, "Sequential or functional model of the keras that .* this one is a builtins.int"),
 ]
+
+
+def test_a_model_made_of_another_models_layers():
+    body = keras.Sequential(randomized(MODELS["plain"]()).layers[:-1])  # of which Keras knows no input shape
+    images = np.random.default_rng(0).integers(0, 256, (5, 9, 7, 2), np.uint8)
+    np.testing.assert_allclose(predict(fold(body), images), predict(body, images), rtol=1e-5)
 
 
 @pytest.mark.parametrize("make, message", REFUSED)
