@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["qat"],
     submod_attrs={
+        "chain": ["fold"],
         "cnn": ["build", "kernels_replaced", "layer_costs", "predict", "train", "trained"],
         "integer": ["IntegerNetwork"],
         "litert": ["convert", "deploy", "LiteModel"],

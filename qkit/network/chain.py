@@ -5,12 +5,12 @@ functional model. What quantizes a network here begins with :func:`fold`, and kn
 """
 
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from qkit.network.backend import keras, tf
-from qkit.network.recipe import Shape
+from qkit.network.recipe import Shape, Weights
 
 POOL = "pool_size", "strides", "padding"
 PLAIN = {
@@ -97,6 +97,39 @@ def fold(model: keras.Model) -> keras.Sequential:
         if part.activation == "softmax":
             _refuse(part.layer, "ends with softmax, which only the last layer can; leave it out")
     return _built(model, parts)
+
+
+class LayerPlan(NamedTuple):
+    """What a layer of the plain form does, without its numbers."""
+
+    name: str
+    kind: str  # its class in Keras
+    activation: str
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: str
+    shape: Shape  # of what it makes of one image
+
+
+def plan_of(plain: keras.Sequential) -> tuple[LayerPlan, ...]:
+    """Return what the layers of a network in plain form do; before them, ``"image"``, which takes the images as is."""
+    plan = [LayerPlan("image", "InputLayer", "linear", (), (), "", plain.input_shape[1:])]
+    for layer in plain.layers:
+        activation = FUNCTIONS[getattr(layer, "activation", keras.activations.linear)]
+        window, strides = getattr(layer, "pool_size", ()), getattr(layer, "strides", ())
+        padding, shape = getattr(layer, "padding", "").upper(), layer.output_shape[1:]
+        plan.append(LayerPlan(layer.name, type(layer).__name__, activation, window, strides, padding, shape))
+    return tuple(plan)
+
+
+def weights_of(plain: keras.Sequential) -> dict[str, Weights]:
+    """Return the weights of a network in plain form, by layer."""
+    return {
+        layer.name: Weights(outputs_last(layer, kernel), bias)
+        for layer in plain.layers
+        if layer.weights
+        for kernel, bias in [layer.get_weights()]
+    }
 
 
 class _Part:

@@ -8,18 +8,16 @@ All that quantization changes is an input of one pass through the network: kerne
 quantized at all. So TensorFlow compiles it once, and no slider makes it compile again.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
-from qkit.network.chain import image_shape
-from qkit.network.recipe import DIGIT, Weights, check_names, input_batches
+from qkit.network.chain import LayerPlan, fold, plan_of, weights_of
+from qkit.network.recipe import Weights, check_names, input_batches
 from qkit.numeric import Accuracy, QuantParams, QuantSpec, fake_quantize, params_from_range, thresholds
 from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 
@@ -27,6 +25,8 @@ VERSION = 1
 """Goes up when the same network, images and settings give other grids or other answers."""
 BATCH = 250
 """Images at a time: what a layer writes is still in the cache when the next one reads it."""
+OWN_GRID = "InputLayer", "GlobalAveragePooling2D"
+"""Besides layers with weights. A pool's numbers have the grid of those it takes, as LiteRT wants it."""
 CHANNEL_BINS = 1024
 """Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
@@ -45,13 +45,15 @@ class Simulation:
     """
 
     def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
+        model = fold(model)
         self._plan, self._weights = plan_of(model), weights_of(model)
         self.layers = tuple(self._weights)
-        twin = keras.models.clone_model(model)
-        twin.set_weights(model.get_weights())
-        twin.layers[-1].activation = keras.activations.linear
-        observed = activation_histograms(twin, calibration_images, magnitude=True)
-        self.histograms = {name: observed[name] for name in ("image", *self.layers)}
+        if self._plan[-1].activation == "softmax":
+            model.layers[-1].activation = keras.activations.linear
+        observed = activation_histograms(model, calibration_images, magnitude=True)
+        # What takes the largest of numbers, or moves them, makes no new ones; means of integers stay on their grid.
+        own = [layer.name for layer in self._plan if layer.name in self.layers or layer.kind in OWN_GRID]
+        self.histograms = {name: observed[name] for name in own}
         # A learner goes to and fro between settings, and a search for thresholds takes longer than all the rest.
         self._kernel_params = lru_cache(maxsize=512)(self._kernel_params)
         self._activation_params = lru_cache(maxsize=512)(self._activation_params)
@@ -75,16 +77,20 @@ class Simulation:
         weights and output stay in float; ``"image"`` can be among them.
         """
         check_names(in_float, self.histograms)
-        kernels, activations = {}, {}
-        for name in self.histograms:
-            if name in in_float:
+        kernels, activations, ends = {}, {}, ("image", list(self.histograms)[-1])
+        for layer in self._plan:
+            name = layer.name
+            if name in self.layers or name == "image":
+                stays_in_float = name in in_float
+            if stays_in_float or name in in_float:
                 continue
             if weight_bits is not None and name in self.layers:
                 kernels[name] = self._kernel_params(name, weight_bits, weight_method, per_channel)
-            if activation_bits is not None:
-                is_end = name in ("image", self.layers[-1])
-                how = (8, thresholds.minmax) if is_end else (activation_bits, activation_method)
-                activations[name] = self._activation_params(name, *how)
+            if activation_bits is not None and name in self.histograms:
+                how = (8, thresholds.minmax) if name in ends else (activation_bits, activation_method)
+                grid = activations[name] = self._activation_params(name, *how)
+            elif activation_bits is not None and layer.kind == "AveragePooling2D":
+                activations[name] = grid
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
@@ -108,14 +114,14 @@ class QuantizedNetwork:
     kernels and outputs, by layer; ``"image"`` has an output too, and that of the last layer is what softmax gets.
     """
 
-    plan: tuple["LayerPlan", ...]
+    plan: tuple[LayerPlan, ...]
     weights: Mapping[str, Weights]
     kernels: Mapping[str, QuantParams]
     activations: Mapping[str, QuantParams]
 
     def __post_init__(self) -> None:
         check_names(self.kernels, self.weights)
-        check_names(self.activations, ["image", *(layer.name for layer in self.plan)])
+        check_names(self.activations, [layer.name for layer in self.plan])
         for name, params in self.activations.items():
             if params.spec.axis is not None:
                 raise ValueError(f"activations are quantized per tensor, got parameters per channel for {name!r}")
@@ -131,7 +137,7 @@ class QuantizedNetwork:
         return total
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities, float32 (n, 10), for grey levels, uint8 (n, 28, 28)."""
+        """Return what the network answers, float32 (n, classes), for images as :func:`qkit.network.predict` does."""
         last = np.concatenate([batch[-1] for batch in self._passes(images)])
         return tf.nn.softmax(last).numpy() if self.plan[-1].activation == "softmax" else last
 
@@ -157,9 +163,8 @@ class QuantizedNetwork:
         for name, (kernel, bias) in self.weights.items():
             on_its_grid = fake_quantize(kernel, self.kernels[name]) if name in self.kernels else kernel
             weights[name] = Weights(tf.constant(on_its_grid), tf.constant(bias))
-        places = "image", *(layer.name for layer in self.plan)
-        grids = tf.constant([grid_row(self.activations.get(name)) for name in places])
-        for batch in input_batches(images, DIGIT, BATCH):
+        grids = tf.constant([grid_row(self.activations.get(layer.name)) for layer in self.plan])
+        for batch in input_batches(images, self.plan[0].shape, BATCH):
             yield compiled(self.plan)(tf.constant(batch), weights, grids)
 
     def __repr__(self) -> str:
@@ -209,6 +214,7 @@ def predict_quantized(
 
     Taught in notebook 04, section 8.
     """
+    model = fold(model)
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
 
@@ -217,8 +223,10 @@ def activation_histograms(
 ) -> dict[str, Histogram]:
     """Count the activations of every layer over ``images``, uint8 (n, 28, 28). Taught in notebook 03, section 3.
 
-    Layers go from ``"image"``, the input, to the output; ``flatten``, which changes no number, is left out.
+    Layers go from ``"image"``, the input, to the output; those that change no number are left out, and so is what
+    :func:`qkit.network.fold` puts into the layer before it.
     """
+    model = fold(model)
     ranges = _observed(model, images, "ranges", lambda name, values: range_of(values), Range.merge)
 
     def count(name: str, values: np.ndarray) -> Histogram:
@@ -234,38 +242,8 @@ def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.n
 
     A peak of 0 after ReLU is a dead channel: nothing in these images wakes it. Taught in notebook 03, section 4.
     """
+    model = fold(model)
     return _observed(model, images, "channels", lambda name, x: x.reshape(-1, x.shape[-1]).max(axis=0), np.maximum)
-
-
-class LayerPlan(NamedTuple):
-    """What a layer does, without its numbers."""
-
-    name: str
-    kind: str  # its class in Keras
-    activation: str
-    window: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: str
-
-
-def plan_of(model: keras.Sequential) -> tuple[LayerPlan, ...]:
-    """Return what the layers of a model do; a layer that cannot be simulated is refused by name (ValueError)."""
-    plan = []
-    for layer in model.layers:
-        kind, activation = type(layer).__name__, layer.get_config().get("activation", "")
-        moves = kind in ("Flatten", "MaxPooling2D")
-        plain = kind in ("Conv2D", "Dense") and layer.use_bias and getattr(layer, "dilation_rate", (1, 1)) == (1, 1)
-        known = activation in ("linear", "relu") or (activation == "softmax" and layer is model.layers[-1])
-        if not (moves or (plain and known)):
-            known = "Conv2D and Dense with a bias, alone, with ReLU, or with softmax at the end; MaxPooling2D; Flatten"
-            raise ValueError(f"layer {layer.name!r} ({kind}) cannot be simulated; what can: {known}")
-        window, strides = getattr(layer, "pool_size", ()), getattr(layer, "strides", ())
-        plan.append(LayerPlan(layer.name, kind, activation, window, strides, getattr(layer, "padding", "").upper()))
-    return tuple(plan)
-
-
-def weights_of(model: keras.Sequential) -> dict[str, Weights]:
-    return {layer.name: Weights(*layer.get_weights()) for layer in model.layers if layer.get_weights()}
 
 
 def grid_row(grid: QuantParams | None) -> np.ndarray:
@@ -289,21 +267,20 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     """Return the pass through these layers, compiled; it returns what :meth:`QuantizedNetwork.outputs` has of a batch.
 
-    It takes images (n, 28, 28, 1), the weights by layer, and the :func:`grid_row` of ``"image"`` and every layer.
+    It takes images as floats, the weights by layer, and the :func:`grid_row` of every layer.
     """
 
     @tf.function(reduce_retracing=True)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
-        x, waiting = on_grid(images, grids[0]), []
-        outputs = [x]
-        for place, layer in enumerate(plan, start=1):
-            if layer.name in weights:
+        x, waiting, outputs = images, [], []
+        for place, layer in enumerate(plan):
+            if layer.name in weights or layer.name == "image":
                 outputs.append(x)
             x = _apply(layer, x, weights.get(layer.name))
             waiting.append(grids[place])
             # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
             # pool the result is the same, and there are four times fewer numbers to quantize.
-            if place == len(plan) or plan[place].kind != "MaxPooling2D":
+            if place + 1 == len(plan) or plan[place + 1].kind != "MaxPooling2D":
                 for row in waiting:
                     x = on_grid(x, row)
                 waiting.clear()
@@ -314,24 +291,35 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
 
 
 def _apply(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor:
-    if layer.kind == "Flatten":
-        return tf.reshape(x, (-1, math.prod(x.shape[1:])))
-    if layer.kind == "MaxPooling2D":
-        return tf.nn.max_pool2d(x, layer.window, layer.strides, layer.padding)
-    if layer.kind == "Conv2D":
-        x = tf.nn.conv2d(x, weights.kernel, layer.strides, layer.padding)
-    else:
-        x = x @ weights.kernel
+    match layer.kind:
+        case "MaxPooling2D":
+            return tf.nn.max_pool2d(x, layer.window, layer.strides, layer.padding)
+        case "AveragePooling2D":
+            return tf.nn.avg_pool2d(x, layer.window, layer.strides, layer.padding)
+        case "GlobalAveragePooling2D":
+            return tf.reshape(tf.reduce_mean(x, (1, 2)), (-1, *layer.shape))
+        case "Flatten" | "Reshape":
+            return tf.reshape(x, (-1, *layer.shape))
+        case "Conv2D":
+            x = tf.nn.conv2d(x, weights.kernel, layer.strides, layer.padding)
+        case "DepthwiseConv2D":
+            kernel = tf.reshape(weights.kernel, (*weights.kernel.shape[:2], x.shape[-1], -1))
+            x = tf.nn.depthwise_conv2d(x, kernel, (1, *layer.strides, 1), layer.padding)
+        case "Dense":
+            x = x @ weights.kernel
+        case _:
+            return x
     x = x + weights.bias
-    return tf.nn.relu(x) if layer.activation == "relu" else x
+    return {"relu": tf.nn.relu, "relu6": tf.nn.relu6}.get(layer.activation, tf.identity)(x)
 
 
 def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
     """Measure every layer's output batch by batch, and merge what was measured."""
     found = {}
-    layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.Flatten)}
+    moves = keras.layers.Flatten, keras.layers.Reshape
+    layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, moves)}
     probe = keras.Model(model.inputs, layers)
-    batches = input_batches(images, image_shape(model), BATCH)
+    batches = input_batches(images, model.input_shape[1:], BATCH)
     for batch in progress(batches, total=-(-len(images) // BATCH), desc=what, unit=" batches"):
         outputs = {"image": batch} | probe(batch, training=False)
         for name in ("image", *layers):

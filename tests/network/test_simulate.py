@@ -23,10 +23,12 @@ from qkit.network import (
     simulate,
 )
 from qkit.network.backend import keras, tf
+from qkit.network.chain import fold, plan_of, weights_of
 from qkit.network.recipe import as_input
-from qkit.network.simulate import CHANNEL_BINS, Measured, compiled, grid_row, on_grid, plan_of, weights_of
+from qkit.network.simulate import CHANNEL_BINS, Measured, compiled, grid_row, on_grid
 from qkit.numeric import Accuracy, histogram_of, mse, sqnr_db, thresholds
 from qkit.show import explorers
+from tests.network.models import MODELS, L, conv, randomized, sequential
 
 UNSIGNED = {bits: QuantSpec(bits, signed=False) for bits in (2, 3, 8)}
 OUTPUT = params_from_range(0.0, 0.4, UNSIGNED[3])
@@ -209,36 +211,73 @@ def test_compiled_once(small, few_digits):
     assert forward.experimental_get_tracing_count() == 2
 
 
-def test_other_layers_are_refused():
-    layers = keras.layers
-    for layer in (
-        layers.Dropout(0.5),
-        layers.Conv2D(2, 3, activation="tanh"),
-        layers.Conv2D(2, 3, activation="softmax"),  # in the middle
-        layers.Conv2D(2, 3, use_bias=False),
-        layers.Conv2D(2, 3, dilation_rate=2),
-        layers.Conv2DTranspose(2, 3),
-    ):
-        model = keras.Sequential([layers.Input((28, 28, 1)), layer, layers.Flatten(), layers.Dense(10)])
-        with pytest.raises(ValueError, match=rf"layer '{layer.name}' \({type(layer).__name__}\) cannot be simulated"):
-            plan_of(model)
+@pytest.mark.parametrize("name", MODELS)
+def test_networks_of_learners(name):
+    """Each layer from what the pass handed to it, with Keras's own layers, and NumPy's grids between them."""
+    model = randomized(MODELS[name]())
+    plain = fold(model)
+    images = np.random.default_rng(1).normal(size=(30, *plain.input_shape[1:])).astype(np.float32)
+    in_float = predict(model, images)
+    np.testing.assert_allclose(predict_quantized(model, images, {}), in_float, rtol=1e-4, atol=1e-5)
+    simulation = Simulation(model, images)
+    assert np.abs(simulation.quantized(12, 8).predict(images) - in_float).max() < 0.1 * np.ptp(in_float)
+    network = simulation.quantized(4, 5)
+    if plain.layers[-1].get_config().get("activation") == "softmax":
+        plain.layers[-1].activation = keras.activations.linear
+    outputs = dict(zip(("image", *network.weights), network.outputs(images)[0], strict=True))
+    name, expected = "image", {"image": fake_quantize(images, network.activations["image"], "half_up")}
+    for layer in plain.layers:
+        before = expected[name]
+        if layer.weights:
+            before, name = outputs[name], layer.name
+            kernel = fake_quantize(network.weights[name].kernel, network.kernels[name])
+            layer.set_weights([kernel.reshape(layer.weights[0].shape), layer.get_weights()[1]])
+        expected[name] = layer(before).numpy()
+        if layer.name in network.activations:
+            params = network.activations[layer.name]
+            expected[name] = fake_quantize(expected[name], params, "half_up")
+        else:
+            assert type(layer).__name__ in ("MaxPooling2D", "Flatten", "Reshape", "Activation")
+    for name, x in expected.items():
+        assert len(np.unique(outputs[name])) > 3
+        steps = np.abs(outputs[name] - x) / network.activations[name].scale
+        # Means of few integers are often just between two of them, and a last digit decides.
+        assert np.mean(steps > 0.01) < 0.1 and np.all(steps < 1.01)
 
 
-def test_padded_and_overlapping(few_digits):
-    """Neither of the two networks needs it, but the pass takes it over from the layers."""
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            layers.Input((28, 28, 1)),
-            layers.Conv2D(4, 5, strides=2, padding="same", activation="relu"),
-            layers.MaxPooling2D(3, strides=2, padding="same"),
-            layers.Conv2D(3, (2, 3)),
-            layers.Flatten(),
-            layers.Dense(10),
-        ]
+def test_grids_of_learners_networks():
+    """One for each output channel of a kernel, whatever its form; an average of integers stays on their grid."""
+    model = randomized(
+        sequential(
+            (8, 8, 3),
+            L.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="depthwise"),
+            L.AveragePooling2D(name="average"),
+            conv(5, 1, name="conv"),
+            L.GlobalAveragePooling2D(name="mean"),
+        )
     )
-    images = few_digits.x_test[:20]
-    np.testing.assert_allclose(predict_quantized(model, images, {}), predict(model, images), atol=1e-5)
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
+    simulation = Simulation(model, images)
+    assert list(simulation.histograms) == ["image", "depthwise", "conv", "mean"]
+    network = simulation.quantized(5, 4, weight_method=thresholds.minmax)
+    kernel = model.get_layer("depthwise").depthwise_kernel.numpy()
+    np.testing.assert_allclose(
+        network.kernels["depthwise"].scale, np.abs(kernel).max(axis=(0, 1)).ravel() / 15, rtol=1e-6
+    )
+    grids = network.activations
+    assert grids["average"] is grids["depthwise"] and grids["mean"].scale < grids["conv"].scale
+    assert [grids[name].spec.bits for name in ("image", "depthwise", "conv", "mean")] == [8, 4, 4, 8]
+    assert set(simulation.quantized(in_float=("depthwise",)).activations) == {"image", "conv", "mean"}
+    assert set(simulation.quantized(in_float=("conv",)).activations) == {"image", "depthwise", "average"}
+    assert network.bytes == -(-5 * 54 // 8) + -(-5 * 30 // 8) + 4 * 2 * (6 + 5)
+
+
+def test_other_layers_are_refused(few_digits):
+    model = sequential((28, 28, 1), L.Conv2DTranspose(2, 3, name="wider"), L.Flatten(), L.Dense(10))
+    images = few_digits.x_test[:5]
+    for function in (Simulation, channel_peaks, activation_histograms, lambda *some: predict_quantized(*some, {})):
+        with pytest.raises(ValueError, match=r"layer 'wider' \(Conv2DTranspose\) cannot be quantized here; what can"):
+            function(model, images)
 
 
 # A quantized network
