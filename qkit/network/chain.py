@@ -156,6 +156,11 @@ def outputs_last(layer: keras.layers.Layer, kernel: np.ndarray) -> np.ndarray:
     return kernel.reshape(*kernel.shape[:2], 1, -1) if isinstance(layer, keras.layers.DepthwiseConv2D) else kernel
 
 
+def kernel_of(layer: keras.layers.Layer) -> tf.Variable | None:
+    """Return the variable that is the kernel of a layer, under whatever name Keras has it."""
+    return getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
+
+
 def image_shape(model: keras.Model | keras.layers.Layer) -> Shape:
     """Return the shape of one image that a model takes, or a layer."""
     shape = getattr(model, "input_shape", None)

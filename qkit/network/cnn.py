@@ -1,4 +1,4 @@
-"""The two digit classifiers of the course: built, trained once and kept, asked for answers."""
+"""The three digit classifiers of the course: built, trained once and kept, asked for answers."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
-from qkit.network.chain import image_shape
+from qkit.network.chain import image_shape, kernel_of, outputs_last
 from qkit.network.recipe import (
     BATCH_SIZE,
     CURVES,
@@ -27,37 +27,62 @@ from qkit.network.recipe import (
 
 
 def build(name: str, seed: int = 0) -> keras.Sequential:
-    """Return an untrained network, ``"shallow"`` or ``"deep"``: images (n, 28, 28, 1), 0 to 1, to probabilities."""
+    """Return an untrained network: images (n, 28, 28, 1), 0 to 1, to probabilities.
+
+    ``"shallow"`` and ``"deep"`` are plain; ``"separable"`` has depthwise convolutions and BatchNormalization.
+    """
     layers = [keras.layers.Input((28, 28, 1), name="image")]
     for place, (layer, size) in enumerate(recipe.layers_of(name)):
         # Seeds of their own, because a global one would also reset the random numbers of whoever calls this.
-        settings = {"activation": "relu", "kernel_initializer": keras.initializers.GlorotUniform(1000 * seed + place)}
-        if layer.startswith("conv"):
+        initializer = keras.initializers.GlorotUniform(1000 * seed + place)
+        settings = {"activation": "relu", "kernel_initializer": initializer}
+        if layer == "mean":
+            layers.append(keras.layers.GlobalAveragePooling2D(name=layer))
+        elif name == "separable" and not layer.startswith("dense"):
+            layers += _normalized(layer, size, initializer)
+        elif layer.startswith("conv"):
             layers.append(keras.layers.Conv2D(size, 3, name=layer, **settings))
         elif layer.startswith("pool"):
             layers.append(keras.layers.MaxPooling2D(size, name=layer))
         else:
-            if layer == "dense1":
+            if layer == "dense1" and name != "separable":
                 layers.append(keras.layers.Flatten(name="flatten"))
             layers.append(keras.layers.Dense(size, name=layer, **settings))
     layers[-1].activation = keras.activations.softmax
     return keras.Sequential(layers, name=name)
 
 
+def _normalized(layer: str, size: int, initializer: keras.initializers.Initializer) -> list[keras.layers.Layer]:
+    l2 = keras.regularizers.L2(recipe.TRAINING["separable"].l2)
+    settings = {"padding": "same", "use_bias": False, "name": layer}
+    if layer.startswith("depthwise"):
+        more = {"depthwise_initializer": initializer, "depthwise_regularizer": l2}
+        filters = keras.layers.DepthwiseConv2D(3, strides=size, **settings, **more)
+    else:
+        side, stride = (1, 1) if layer.startswith("pointwise") else (3, 2)
+        more = {"kernel_initializer": initializer, "kernel_regularizer": l2}
+        filters = keras.layers.Conv2D(size, side, strides=stride, **settings, **more)
+    norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{layer}_norm")
+    return [filters, norm, keras.layers.ReLU(name=f"{layer}_relu")]
+
+
 def layer_costs(model: keras.Sequential) -> pd.DataFrame:
     """Return a row for every layer of a ``Sequential`` model. Taught in notebook 01, section 3.
 
     Columns: ``output`` (shape for one image), ``parameters``, ``multiply-accumulates`` (for one image; 0 for
-    layers that only move or compare numbers), ``bytes`` (the parameters as float32).
+    layers that only move, compare or average numbers), ``bytes`` (the parameters as float32).
     """
     rows = {}
     for layer in model.layers:
-        output, kernel = layer.output_shape[1:], getattr(layer, "kernel", None)
+        output, kernel = layer.output_shape[1:], kernel_of(layer)
+        # Each output number is a dot product with all weights of its channel; or a factor and a shift make it.
+        products = 1 if isinstance(layer, keras.layers.BatchNormalization) else 0
+        if kernel is not None:
+            products = math.prod(outputs_last(layer, kernel.numpy()).shape[:-1])
         rows[layer.name] = {
             "output": " × ".join(f"{side:,}" for side in output),
             "parameters": layer.count_params(),
-            # Each output number is a dot product with all weights of its channel.
-            "multiply-accumulates": 0 if kernel is None else math.prod(output) * math.prod(kernel.shape[:-1]),
+            "multiply-accumulates": products * math.prod(output),
             "bytes": 4 * layer.count_params(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
@@ -70,14 +95,16 @@ def train(
     seed: int = 0,
     images: int | None = None,
     learning_rate: float = LEARNING_RATE,
+    momentum: float = 0.0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
-    Adam on the cross-entropy, batches of 128, the learning rate falling from ``learning_rate`` to 0 along a cosine. The
-    ``seed`` decides the order of the images, of which only the first so many are used if ``images`` says so. Afterwards
-    ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, one number an epoch: Keras's own
-    ``model.history`` is soon empty again. A ValueError, if there are fewer than ten training images, or ``images``.
+    Adam (or SGD, where it has a ``momentum``) on the cross-entropy, batches of 128, the learning rate falling from
+    ``learning_rate`` to 0 along a cosine. The ``seed`` decides the order of the images, of which only the first so many
+    are used if ``images`` says so. Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and
+    ``val_accuracy``, one number an epoch: Keras's own ``model.history`` is soon empty again. A ValueError, if there are
+    fewer than ten training images, or ``images``.
     """
     held_out = validation_images(digits)
     if held_out == 0:
@@ -89,7 +116,7 @@ def train(
     shape = image_shape(model)
     batches = _Batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
     steps = epochs * len(batches)
-    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps), momentum)
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
             print(f"Training {model.name} on {digits.name}.", flush=True)
@@ -104,16 +131,18 @@ def train(
     model.curves = model.history.history
 
 
-def trained(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS, say: bool = True) -> keras.Sequential:
+def trained(name: str, digits: Digits, seed: int = 0, epochs: int | None = None, say: bool = True) -> keras.Sequential:
     """Return the network, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
     What is kept depends on all that could change it: digits, settings, versions of libraries and of this code. How good
     it is, is said in a line, unless ``say`` is false. Taught in notebook 01, section 3.
     """
     model, what = build(name, seed), f"{name}, trained on {digits.name}"
+    training = recipe.TRAINING[name]
+    epochs = training.epochs if epochs is None else epochs
 
     def make() -> Arrays:
-        train(model, digits, epochs, seed)
+        train(model, digits, epochs, seed, None, training.learning_rate, training.momentum)
         return to_keep(model.get_weights(), model.curves)
 
     kept_model(model, recipe.kept_path(name, digits, seed, epochs), make, what, digits, epochs, say=say)
@@ -138,16 +167,16 @@ def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray])
     """
     before = {}
     for name in kernels:
-        if not hasattr(model.get_layer(name), "kernel"):
+        if kernel_of(model.get_layer(name)) is None:
             raise ValueError(f"{name} has no kernel to replace; give those of convolutions and dense layers")
-        before[name] = model.get_layer(name).kernel.numpy()
+        before[name] = kernel_of(model.get_layer(name)).numpy()
     try:
         for name, kernel in kernels.items():
-            model.get_layer(name).kernel.assign(kernel)
+            kernel_of(model.get_layer(name)).assign(kernel)
         yield model
     finally:
         for name, kernel in before.items():
-            model.get_layer(name).kernel.assign(kernel)
+            kernel_of(model.get_layer(name)).assign(kernel)
 
 
 def kept_model(
@@ -178,9 +207,9 @@ def kept_model(
     return arrays
 
 
-def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE) -> None:
+def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE, momentum: float = 0.0) -> None:
     # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
-    optimizer = keras.optimizers.Adam(rate)
+    optimizer = keras.optimizers.SGD(rate, momentum) if momentum else keras.optimizers.Adam(rate)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
 
 

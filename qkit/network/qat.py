@@ -157,7 +157,7 @@ def train(
     if epochs > 0:
         rate = LEARNING_RATES.get(min(settings.weight_bits, settings.activation_bits), LEARNING_RATE)
         each_step = keras.callbacks.LambdaCallback(on_train_batch_end=follow)
-        cnn.train(quantized, digits, epochs, seed, images, rate, [each_step])
+        cnn.train(quantized, digits, epochs, seed, images, rate, callbacks=[each_step])
     return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 

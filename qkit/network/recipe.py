@@ -1,4 +1,4 @@
-"""What the two networks are made of, how they are trained, and what else is known of them without TensorFlow."""
+"""What the three networks are made of, how they are trained, and what else is known of them without TensorFlow."""
 
 import logging
 import os
@@ -23,8 +23,18 @@ VERSION = 1
 NETWORKS = {
     "shallow": (("conv1", 32), ("pool1", 2), ("dense1", 10)),
     "deep": (("conv1", 32), ("pool1", 2), ("conv2", 64), ("pool2", 2), ("dense1", 128), ("dense2", 10)),
+    "separable": (
+        *(("conv1", 16), ("depthwise2", 1), ("pointwise2", 32), ("depthwise3", 2), ("pointwise3", 48)),
+        *(("depthwise4", 1), ("pointwise4", 48), ("depthwise5", 1), ("pointwise5", 48), ("depthwise6", 1)),
+        *(("pointwise6", 48), ("depthwise7", 2), ("pointwise7", 96), ("depthwise8", 1), ("pointwise8", 96)),
+        *(("mean", 1), ("dense1", 10)),
+    ),
 }
-"""Layers from input to output: 3 × 3 filters, side of the pooled square, or neurons."""
+"""Layers from input to output: 3 × 3 filters, side of the pooled square, or neurons.
+
+In ``separable`` the first layer takes every second pixel. Then a filter of 3 × 3 for each channel alone, at every pixel
+or every second, takes turns with filters of 1 × 1, which mix the channels. BatchNormalization follows each of them.
+"""
 KERNELS = {
     "shallow": {"conv1": (3, 3, 1, 32), "dense1": (5408, 10)},
     "deep": {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)},
@@ -34,9 +44,20 @@ Shape = tuple[int, ...]
 DIGIT = 28, 28, 1
 """Of an image, as the networks of the course take it."""
 
-EPOCHS = 4
 BATCH_SIZE = 128
-LEARNING_RATE = 2e-3
+
+
+class Training(NamedTuple):
+    """How a network is trained: with Adam, or SGD where there is a momentum; ``l2`` times kernels² are added."""
+
+    epochs: int = 4
+    learning_rate: float = 2e-3
+    momentum: float = 0.0
+    l2: float = 0.0
+
+
+TRAINING = dict.fromkeys(NETWORKS, Training()) | {"separable": Training(3, 0.2, 0.9, 5e-4)}
+EPOCHS, LEARNING_RATE, *_ = Training()
 VALIDATION_IMAGES = 5_000
 THREADS = 2
 """Fixed, because the order in which threads add up changes the last digits."""
@@ -51,7 +72,7 @@ class Weights(NamedTuple):
 
 
 def layers_of(name: str) -> tuple[tuple[str, int], ...]:
-    """Return the layers of a network; a ValueError, if ``name`` is neither ``"shallow"`` nor ``"deep"``."""
+    """Return the layers of a network, or a ValueError that has all names."""
     if name not in NETWORKS:
         raise ValueError(f"name must be one of {', '.join(NETWORKS)}, got {name!r}")
     return NETWORKS[name]
@@ -60,9 +81,14 @@ def layers_of(name: str) -> tuple[tuple[str, int], ...]:
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
     """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer. Taught in notebook 03, section 2.
 
+    (Those of ``"separable"`` are in ``fold(trained("separable", digits))``: its BatchNormalization changes them.)
+
     Where it has been trained before they are only read, without TensorFlow: that saves its seconds and its 500 MB. Else
     :func:`qkit.network.trained` trains it.
     """
+    layers_of(name)
+    if name not in KERNELS:
+        raise ValueError(f"{name} has BatchNormalization; its weights are in fold(trained({name!r}, digits)), by layer")
     path = kept_path(name, digits, seed)
     like = [np.empty(shape, np.float32) for kernel in KERNELS[name].values() for shape in (kernel, kernel[-1:])]
     try:
@@ -76,9 +102,11 @@ def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weigh
     return dict(zip(KERNELS[name], map(Weights, weights[::2], weights[1::2]), strict=True))
 
 
-def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int = EPOCHS) -> Path:
+def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int | None = None) -> Path:
     """Return where a trained network is kept: another file for everything that could change its weights."""
-    settings = layers_of(name), BATCH_SIZE, LEARNING_RATE, VALIDATION_IMAGES, THREADS, seed, epochs
+    layers, training = layers_of(name), TRAINING[name]
+    epochs, more = training.epochs if epochs is None else epochs, training[2:] if any(training[2:]) else ()
+    settings = layers, BATCH_SIZE, training.learning_rate, VALIDATION_IMAGES, THREADS, seed, epochs, *more
     libraries = [version(library) for library in ("tensorflow", "tf_keras")]
     made_from = key(VERSION, settings=settings, digits=digits.fingerprint, libraries=libraries)
     return data_home() / "networks" / f"{name}-{made_from}.npz"
