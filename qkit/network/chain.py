@@ -161,6 +161,15 @@ def kernel_of(layer: keras.layers.Layer) -> tf.Variable | None:
     return getattr(layer, "depthwise_kernel", getattr(layer, "kernel", None))
 
 
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Whether the answers are probabilities; tfmot may have wrapped the last layer, and its activation."""
+    last = getattr(model.layers[-1], "layer", model.layers[-1])
+    if isinstance(last, keras.Model):
+        return ends_in_softmax(last)
+    activation = getattr(last, "activation", last)
+    return _name_of(getattr(activation, "activation", activation)) == "softmax"
+
+
 def image_shape(model: keras.Model | keras.layers.Layer) -> Shape:
     """Return the shape of one image that a model takes, or a layer."""
     shape = getattr(model, "input_shape", None)

@@ -12,7 +12,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras
-from qkit.network.chain import image_shape, kernel_of, outputs_last
+from qkit.network.chain import ends_in_softmax, image_shape, kernel_of, outputs_last
 from qkit.network.recipe import (
     BATCH_SIZE,
     CURVES,
@@ -95,8 +95,8 @@ def train(
     seed: int = 0,
     images: int | None = None,
     learning_rate: float = LEARNING_RATE,
-    momentum: float = 0.0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    momentum: float = 0.0,
 ) -> None:
     """Train on all but the last 5,000 training images (a tenth, if there are few), and watch the accuracy on those.
 
@@ -142,7 +142,7 @@ def trained(name: str, digits: Digits, seed: int = 0, epochs: int | None = None,
     epochs = training.epochs if epochs is None else epochs
 
     def make() -> Arrays:
-        train(model, digits, epochs, seed, None, training.learning_rate, training.momentum)
+        train(model, digits, epochs, seed, None, training.learning_rate, (), training.momentum)
         return to_keep(model.get_weights(), model.curves)
 
     kept_model(model, recipe.kept_path(name, digits, seed, epochs), make, what, digits, epochs, say=say)
@@ -210,7 +210,10 @@ def kept_model(
 def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE, momentum: float = 0.0) -> None:
     # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
     optimizer = keras.optimizers.SGD(rate, momentum) if momentum else keras.optimizers.Adam(rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    loss = "sparse_categorical_crossentropy"
+    if not ends_in_softmax(model):
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
 
 def validation_images(digits: Digits) -> int:

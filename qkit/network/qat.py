@@ -20,8 +20,9 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, key
 from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
+from qkit.network.chain import fold, kernel_of, outputs_last
 from qkit.network.litert import LiteModel, convert
-from qkit.network.simulate import Simulation, plan_of
+from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
 from qkit.numeric.affine import whole
 
@@ -36,6 +37,7 @@ IMAGES = 12_000
 LEARNING_RATE = 3e-4
 LEARNING_RATES = {2: 2e-3, 3: 1e-3, 4: 1e-3}
 """By the fewest bits in the network. Where there are few levels, a weight has far to go to the next one."""
+MEAN = keras.layers.GlobalAveragePooling2D
 RATE = 10.0
 """How much faster than the optimizer's learning rate the logarithm of a learned step moves."""
 
@@ -82,7 +84,7 @@ class QatNetwork:
     path: WeightPath
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities, float32 (n, 10), for grey levels (n, 28, 28)."""
+        """Return the probabilities, float32 (n, classes), for images as :func:`qkit.network.predict` has."""
         return cnn.predict(self.model, images)
 
     @property
@@ -93,7 +95,7 @@ class QatNetwork:
     @property
     def kernels(self) -> dict[str, np.ndarray]:
         """The latent kernels; computed with is ``fake_quantize(kernel, ranges["conv1/kernel"], "half_up")``."""
-        return {layer: kernel.numpy() for layer, (kernel, _) in latent_weights(self.model).items()}
+        return _kernels(self.model)
 
     def to_litert(self) -> LiteModel:
         """Convert to a file that takes and returns int8, if LiteRT can run it. Taught in notebook 07, section 4."""
@@ -124,9 +126,11 @@ def train(
 
     Parameters
     ----------
-    model : keras.Sequential
-        Trained, of convolutions, pooling and dense layers, with ReLU inside and softmax at the end. Stays as it is.
-    digits : Digits, of which the first 1,000 training images calibrate
+    model : keras.Model
+        Trained, of the layers that :func:`qkit.network.fold` knows. What is trained is its plain form, with softmax
+        where it ends in logits; learned steps need ReLU or ReLU6 after every layer but the last. Stays as it is.
+    digits : Digits, of which the first 1,000 training images calibrate; or others, of the network's shape, with
+        ``x_train``, ``y_train`` and a ``name``
     weight_bits, activation_bits : int, from 2 to 8
     method : {"lsq", "plain", "stock"}
         ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
@@ -140,24 +144,25 @@ def train(
     A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
-    shapes, outputs = (model.input_shape[1:], model.output_shape[1:]), int(digits.y_train.max()) + 1
-    if shapes[0] != (28, 28, 1) or shapes[1][-1] < outputs:
-        raise ValueError(f"{digits.name} need shapes (28, 28, 1) to ({outputs},), this network has {shapes}")
     quantized = with_quantizers(model, settings)
+    recipe.check_images(digits.x_train[:1], quantized.input_shape[1:])
+    if (answers := quantized.output_shape[1:]) != (answers[-1],) or answers[-1] <= digits.y_train.max():
+        labels = f"labels from 0 to {digits.y_train.max()}"
+        raise ValueError(f"{digits.name} have {labels}, but for each image this network answers with shape {answers}")
     if method != "stock":
         write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
     layer, (kernel, _) = next(iter(latent_weights(quantized).items()))
-    latent, scale = [], []
+    first, latent, scale = quantized.get_layer(f"quant_{layer}").layer, [], []
 
     def follow(*_) -> None:
-        latent.append(kernel.numpy())
+        latent.append(outputs_last(first, kernel.numpy()))
         scale.append(read_ranges(quantized)[f"{layer}/kernel"].scale)
 
     follow()
     if epochs > 0:
         rate = LEARNING_RATES.get(min(settings.weight_bits, settings.activation_bits), LEARNING_RATE)
         each_step = keras.callbacks.LambdaCallback(on_train_batch_end=follow)
-        cnn.train(quantized, digits, epochs, seed, images, rate, callbacks=[each_step])
+        cnn.train(quantized, digits, epochs, seed, images, rate, [each_step])
     return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 
@@ -173,7 +178,7 @@ def trained(
 ) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
-    Settings and errors are those of :func:`train`; ``name`` is ``"shallow"`` or ``"deep"``, and ``epochs`` at least 1.
+    Settings and errors are those of :func:`train`; ``name`` is one of ours, and ``epochs`` at least 1.
     Another ``seed`` is also another float network.
 
     >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
@@ -187,7 +192,7 @@ def trained(
         return recipe.to_keep(network.model.get_weights(), network.model.curves) | path
 
     steps = settings.epochs * -(-settings.images // recipe.BATCH_SIZE) + 1
-    latent = np.empty((steps, *next(iter(latent_weights(model).values()))[0].shape), np.float32)
+    latent = np.empty((steps, *next(iter(_kernels(model).values())).shape), np.float32)
     also = {"path/latent": latent, "path/scale": latent[:, 0, 0, 0]}
     path, what = _kept_path(name, digits, settings), f"{name}, {settings}"
     arrays = cnn.kept_model(model, path, make, what, digits, settings.epochs, also)
@@ -260,63 +265,102 @@ class LearnedStep(tfmot.quantizers.Quantizer):
         return dict(vars(self))
 
 
-class LayerConfig(tfmot.QuantizeConfig):
-    """Which quantizers a layer gets: one for its kernel, one for what ReLU returns or softmax takes (the logits).
+class OutputsLast(tfmot.quantizers.Quantizer):
+    """Shows a quantizer the kernel of a DepthwiseConv2D with its outputs along the last axis."""
 
-    tfmot rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has a default.
-    """
+    def __init__(self, quantizer: tfmot.quantizers.Quantizer):
+        self.quantizer = quantizer
 
-    def __init__(self, kernel: QuantSpec, output: QuantSpec, learned: bool):
-        self.kernel, self.output, self.learned = kernel, output, learned
+    def build(self, tensor_shape, name: str, layer) -> dict[str, tf.Variable]:
+        height, width, inputs, each = tensor_shape
+        return self.quantizer.build(tf.TensorShape((height, width, 1, inputs * each)), name, layer)
 
-    def get_weights_and_quantizers(self, layer) -> list:
-        stock = tfmot.quantizers.LastValueQuantizer(self.kernel.bits, self.kernel.axis is not None, True, True)
-        return [(layer.kernel, LearnedStep(self.kernel) if self.learned else stock)]
-
-    def get_activations_and_quantizers(self, layer) -> list:
-        is_last = layer.activation is keras.activations.softmax
-        stock = tfmot.quantizers.MovingAverageQuantizer(8 if is_last else self.output.bits, False, False, False)
-        return [(layer.activation, LearnedStep(self.output) if self.learned and not is_last else stock)]
-
-    def set_quantize_weights(self, layer, quantize_weights) -> None:
-        layer.kernel = quantize_weights[0]
-
-    def set_quantize_activations(self, layer, quantize_activations) -> None:
-        layer.activation = quantize_activations[0]
-
-    def get_output_quantizers(self, layer) -> list:
-        return []
+    def __call__(self, inputs, training, weights, **kwargs):
+        kernel = tf.reshape(inputs, (*inputs.shape[:2], 1, -1))
+        return tf.reshape(self.quantizer(kernel, training, weights, **kwargs), inputs.shape)
 
     def get_config(self) -> dict:
         return dict(vars(self))
 
 
-def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Sequential":
+class LayerConfig(tfmot.QuantizeConfig):
+    """Which quantizers a layer gets: one for its kernel, if it has one, and one for what it returns (or softmax takes).
+
+    tfmot rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has a default.
+    """
+
+    def __init__(self, kernel: QuantSpec | None, output: QuantSpec, learned: bool, is_last: bool):
+        self.kernel, self.output, self.learned, self.is_last = kernel, output, learned, is_last
+
+    def get_weights_and_quantizers(self, layer) -> list:
+        if self.kernel is None:
+            return []
+        stock = tfmot.quantizers.LastValueQuantizer(self.kernel.bits, self.kernel.axis is not None, True, True)
+        quantizer, kernel = LearnedStep(self.kernel) if self.learned else stock, kernel_of(layer)
+        return [(kernel, OutputsLast(quantizer) if isinstance(layer, keras.layers.DepthwiseConv2D) else quantizer)]
+
+    def get_activations_and_quantizers(self, layer) -> list:
+        return [(layer.activation, self._quantizer())] if self._within(layer) else []
+
+    def get_output_quantizers(self, layer) -> list:
+        return [] if self._within(layer) else [self._quantizer()]
+
+    def set_quantize_weights(self, layer, quantize_weights) -> None:
+        if quantize_weights:
+            setattr(layer, "kernel" if hasattr(layer, "kernel") else "depthwise_kernel", quantize_weights[0])
+
+    def set_quantize_activations(self, layer, quantize_activations) -> None:
+        if quantize_activations:
+            layer.activation = quantize_activations[0]
+
+    def _quantizer(self) -> tfmot.quantizers.Quantizer:
+        stock = tfmot.quantizers.MovingAverageQuantizer(8 if self.is_last else self.output.bits, False, False, False)
+        return LearnedStep(self.output) if self.learned and not self.is_last else stock
+
+    def _within(self, layer) -> bool:
+        """Whether tfmot knows the activation, and quantizes after it, or before it where it is softmax."""
+        activation = getattr(layer, "activation", None)
+        activation = getattr(activation, "activation", activation)  # which tfmot may have wrapped already
+        return activation in (keras.activations.relu, keras.activations.softmax)
+
+    def get_config(self) -> dict:
+        return dict(vars(self))
+
+
+def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequential":
     """Return a copy of a float network with quantizers around its layers; RuntimeError if tfmot left some in float.
 
     Ranges are still tfmot's, -6 to 6 (the image: 0 to 0), and learned steps 1, until :func:`write_ranges` or training.
     """
-    activations = [layer.activation for layer in plan_of(model) if layer.activation]
-    if activations != ["relu"] * (len(activations) - 1) + ["softmax"]:
-        raise ValueError(f"layers need ReLU, and the last one softmax, to be trained; got {', '.join(activations)}")
-
-    learned = settings.method == "lsq"
+    plain = fold(model)
+    learned, last = settings.method == "lsq", plain.layers[-1]
+    if last.weights and last.activation is keras.activations.linear:
+        last.activation = keras.activations.softmax
+    *inner, end = (layer for layer in plain.layers if layer.weights or isinstance(layer, MEAN))
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        raise ValueError(f"layer {last.name!r} must end with softmax, or with no activation, to be trained here")
+    for layer in inner:
+        if learned and layer.weights and layer.activation is keras.activations.linear:
+            why = "has no ReLU: what it returns has both signs, and learned steps are for numbers from 0 up"
+            raise ValueError(f"layer {layer.name!r} {why}; give it one, or train with method='plain'")
     output = QuantSpec(settings.activation_bits, signed=False, symmetric=learned)
 
     def annotated(layer):
-        copy = type(layer).from_config(layer.get_config())
-        config = LayerConfig(_kernel_spec(layer, settings), output, learned) if layer.weights else None
+        copy, config = type(layer).from_config(layer.get_config()), None
+        if layer is end or layer in inner:
+            kernel = _kernel_spec(layer, settings) if layer.weights else None
+            config = LayerConfig(kernel, output, learned, layer is end)
         # tfmot leaves an image in float that goes to a layer without quantizers.
-        return tfmot.quantize_annotate_layer(copy, config) if config or layer is model.layers[0] else copy
+        return tfmot.quantize_annotate_layer(copy, config) if config or layer is plain.layers[0] else copy
 
     with tfmot.quantize_scope({"LayerConfig": LayerConfig}):
-        copy = tfmot.quantize_apply(keras.models.clone_model(model, clone_function=annotated))
-    layers = [layer.name for layer in model.layers if layer.weights]
-    wanted = {"image", *(f"{layer}/kernel" for layer in layers), *layers[:-1], "logits"}
+        copy = tfmot.quantize_apply(keras.models.clone_model(plain, clone_function=annotated))
+    kernels = {f"{layer.name}/kernel" for layer in plain.layers if layer.weights}
+    wanted = {"image", *kernels, *(layer.name for layer in inner), "logits"}
     if missing := wanted - _quantizers(copy).keys():
         raise RuntimeError(f"tfmot left these in float: {', '.join(sorted(missing))}")
     for layer, weights in latent_weights(copy).items():
-        for latent, weight in zip(weights, model.get_layer(layer).weights, strict=True):
+        for latent, weight in zip(weights, plain.get_layer(layer).weights, strict=True):
             latent.assign(weight)
     return copy
 
@@ -324,19 +368,28 @@ def with_quantizers(model: "keras.Sequential", settings: Settings) -> "keras.Seq
 def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf.Variable]]:
     """Return the variables that an optimizer moves, by layer: kernel and bias, both in float."""
     layers = [layer for layer in model.layers if isinstance(getattr(layer, "quantize_config", None), LayerConfig)]
-    return {layer.name.removeprefix("quant_"): tuple(layer.weights[:2]) for layer in layers}
+    trained = [layer for layer in layers if layer.quantize_config.kernel is not None]
+    return {layer.name.removeprefix("quant_"): tuple(layer.weights[:2]) for layer in trained}
+
+
+def _kernels(model: "keras.Sequential") -> dict[str, np.ndarray]:
+    """Return the latent kernels by layer; the last axis counts outputs."""
+    layers = {name: model.get_layer(f"quant_{name}").layer for name in latent_weights(model)}
+    return {name: outputs_last(layers[name], kernel.numpy()) for name, (kernel, _) in latent_weights(model).items()}
 
 
 def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
     """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
     simulation = Simulation(model, images)
     method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
-    ranges = simulation.quantized(None, settings.activation_bits).activations
-    ranges["logits"] = ranges.pop(simulation.layers[-1])
-    for layer in simulation.layers:
-        per_channel = _kernel_spec(model.get_layer(layer), settings).axis is not None
-        network = simulation.quantized(settings.weight_bits, None, per_channel=per_channel, weight_method=method)
-        ranges[f"{layer}/kernel"] = network.kernels[layer]
+    chosen = simulation.quantized(None, settings.activation_bits).activations
+    ranges = {name: chosen[name] for name in simulation.histograms}
+    ranges["logits"] = ranges.pop(list(ranges)[-1])
+    for layer in fold(model).layers:
+        if layer.weights:
+            per_channel = _kernel_spec(layer, settings).axis is not None
+            network = simulation.quantized(settings.weight_bits, None, per_channel=per_channel, weight_method=method)
+            ranges[f"{layer.name}/kernel"] = network.kernels[layer.name]
     return ranges
 
 
@@ -368,11 +421,9 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[st
         name, config = layer.name.removeprefix("quant_"), getattr(layer, "quantize_config", None)
         tensors = {layer.name: ("image", eight_bits)}
         if isinstance(config, LayerConfig):
-            tensors = {
-                "kernel": (f"{name}/kernel", config.kernel),
-                "post_activation": (name, config.output),
-                "pre_activation": ("logits", eight_bits),
-            }
+            output = ("logits", eight_bits) if config.is_last else (name, config.output)
+            tensors = dict.fromkeys(("kernel", "depthwise_kernel"), (f"{name}/kernel", config.kernel))
+            tensors |= dict.fromkeys(("post_activation", "pre_activation", "output"), output)
         for variable in layer.weights:
             part, _, what = variable.name.split("/")[-1].removesuffix(":0").rpartition("_")
             if part in tensors:
@@ -382,7 +433,8 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[st
 
 
 def _kernel_spec(layer, settings: Settings) -> QuantSpec:
-    per_channel = isinstance(layer, keras.layers.Conv2D) or not settings.runs_in_litert
+    convolution = isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
+    per_channel = convolution or not settings.runs_in_litert
     return QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
 

@@ -270,7 +270,7 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     It takes images as floats, the weights by layer, and the :func:`grid_row` of every layer.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
         x, waiting, outputs = images, [], []
         for place, layer in enumerate(plan):

@@ -1,6 +1,7 @@
 """Quantization-aware training: quantizers and their gradients, what is trained, what is kept, what is converted."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,9 +21,11 @@ from qkit.network import (
     trained,
 )
 from qkit.network.backend import keras, tf
+from qkit.network.chain import ends_in_softmax, fold
 from qkit.network.cnn import as_input
 from qkit.network.qat import RATE, LayerConfig, LearnedStep, Settings, read_ranges, with_quantizers, write_ranges
 from qkit.numeric import thresholds
+from tests.network.models import MODELS, L, conv, randomized, sequential
 
 IN_LITERT = [(8, 8, "lsq"), (4, 8, "lsq"), (8, 8, "stock")]
 CALIBRATION_IMAGES = qat.CALIBRATION_IMAGES
@@ -193,9 +196,9 @@ def test_what_stays_in_float_is_said(model, monkeypatch, forgotten, message):
 
 
 def test_a_config_survives_being_rebuilt_or_fails():
-    config = LayerConfig(QuantSpec(3), QuantSpec(4), True)
+    config = LayerConfig(QuantSpec(3), QuantSpec(4), True, False)
     assert vars(LayerConfig.from_config(config.get_config())) == vars(config)
-    with pytest.raises(TypeError, match="learned"):
+    with pytest.raises(TypeError, match=r"learned.* and .*is_last"):
         LayerConfig.from_config({"kernel": QuantSpec(3), "output": QuantSpec(4)})
 
 
@@ -291,29 +294,63 @@ def test_settings_that_cannot_be(model, few_digits):
             qat.train(model, few_digits, **settings)
 
 
+class Images(NamedTuple):
+    """Images of a learner's own, with labels of which the network is right about most."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    name: str = "images"
+
+    @classmethod
+    def of(cls, model, count=260):
+        images = np.random.default_rng(0).integers(0, 256, (count, *fold(model).input_shape[1:]), np.uint8)
+        return cls(images, predict(model, images).argmax(axis=-1))
+
+
+@pytest.mark.parametrize("name", MODELS.keys() - {"depth multiplier"})
+def test_networks_of_learners(name):
+    """Before any training they compute what is simulated; average pools aside, whose numbers stay between the steps."""
+    model = randomized(MODELS[name]())
+    few, method = Images.of(model), "plain" if name == "without a dense layer" else "lsq"
+    network = qat.train(model, few, 5, 6, method, epochs=0)
+    simulation = Simulation(model, few.x_train[: qat.CALIBRATION_IMAGES])
+    weights = thresholds.minmax if method == "plain" else thresholds.mse
+    simulated = simulation.quantized(5, 6, weight_method=weights).predict(few.x_train)
+    expected = simulated if ends_in_softmax(model) else tf.nn.softmax(simulated).numpy()
+    apart = np.abs(network.predict(few.x_train) - expected).max(axis=1)
+    averages = any(isinstance(layer, L.AveragePooling2D) for layer in model.layers)
+    assert np.mean(apart < (0.1 if averages else 1e-3)) > 0.95
+
+
+def test_every_learned_step_is_trained():
+    layers = (
+        L.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="depthwise"),
+        L.Conv2D(4, 1, activation=tf.nn.relu6, name="conv"),
+        L.GlobalAveragePooling2D(name="mean"),
+        L.Dense(3, name="dense"),
+    )
+    model = randomized(sequential((8, 8, 3), *layers))
+    few = Images.of(model)
+    start, network = (qat.train(model, few, 3, 4, images=234, epochs=epochs) for epochs in (0, 1))
+    learned = {"depthwise/kernel", "depthwise", "conv/kernel", "conv", "mean", "dense/kernel"}
+    assert set(network.ranges) == learned | {"image", "logits"}
+    assert network.ranges["depthwise/kernel"].scale.shape == (6,) and network.kernels["depthwise"].shape == (3, 3, 1, 6)
+    for tensor in learned:
+        assert np.mean(network.ranges[tensor].scale != start.ranges[tensor].scale) > 0.7  # a channel can be dead
+
+
 def test_networks_that_cannot_be(few_digits):
-    conv, dense = keras.layers.Conv2D, keras.layers.Dense
-    for shape, layer, last, message in (
-        ((28, 28, 1), keras.layers.BatchNormalization(name="norm"), dense(10, "softmax"), "'norm' .* cannot be simul"),
-        ((28, 28, 1), conv(2, 3), dense(10, "softmax"), "need ReLU, .* got linear, softmax"),
-        ((28, 28, 1), conv(2, 3, activation="relu"), dense(10), "the last one softmax, .* got relu, linear"),
-        (
-            (28, 28, 1),
-            conv(2, 3, activation="relu"),
-            dense(5, "softmax"),
-            r"need shapes .* to \(10,\), .* \(5,\)\)",
-        ),
-        (
-            (32, 32, 3),
-            conv(2, 3, activation="relu"),
-            dense(10, "softmax"),
-            r"need shapes \(28, 28, 1\) .* \(\(32, 32, 3\)",
-        ),
+    wide, relu = L.Conv2DTranspose(2, 3, name="wide"), conv(2, activation="relu")
+    for shape, layers, message in (
+        ((28, 28, 1), (wide, L.Flatten(), L.Dense(10)), "'wide' .* cannot be quantized here; what can"),
+        ((28, 28, 1), (conv(2, name="conv"), L.Flatten(), L.Dense(10)), "'conv' has no ReLU: .* method='plain'"),
+        ((28, 28, 1), (L.Flatten(), L.Dense(10, "relu", name="last")), "'last' must end with softmax, or with"),
+        ((28, 28, 1), (relu, L.Flatten(), L.Dense(5)), r"labels from 0 to 9, but .* answers with shape \(5,\)"),
+        ((28, 28, 1), (conv(10),), r"answers with shape \(26, 26, 10\)"),
+        ((9, 9, 3), (L.Flatten(), L.Dense(10)), r"uint8 of shape \(n, 9, 9, 3\).* got uint8 of .*1, 28, 28\)"),
     ):
-        model = keras.Sequential([keras.layers.Input(shape), layer, keras.layers.Flatten(), last])
-        for method in ("plain", "stock"):
-            with pytest.raises(ValueError, match=message):
-                qat.train(model, few_digits, method=method, epochs=0)
+        with pytest.raises(ValueError, match=message):
+            qat.train(sequential(shape, *layers), few_digits, epochs=0)
 
 
 def test_dense_layers_alone(few_digits):
@@ -483,5 +520,5 @@ def test_the_control_sees_the_same_images_in_float(few_digits, shallow, kept_fol
 def test_what_cannot_be_kept(few_digits):
     with pytest.raises(ValueError, match="epochs must be at least 1 for a network to be kept"):
         qat.trained("shallow", few_digits, epochs=0)
-    with pytest.raises(ValueError, match="one of shallow, deep, got 'wide'"):
+    with pytest.raises(ValueError, match="one of shallow, deep, separable, got 'wide'"):
         qat.trained("wide", few_digits)
