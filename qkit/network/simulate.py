@@ -37,14 +37,15 @@ Method = Callable[..., thresholds.Threshold]
 class Simulation:
     """A network that can be quantized in many ways: its weights, and what its activations were on some images.
 
-    The ``calibration_images``, uint8 (n, 28, 28), are training images, never the test images. What the model has
-    learned is copied. A ValueError, if it has a layer that cannot be simulated. Taught in notebook 05, section 8.
+    What is simulated is a copy of the model's plain form (:func:`qkit.network.fold`, with its ValueErrors). The
+    ``calibration_images``, as :func:`qkit.network.predict` takes them, are training images, never the test images.
+    Taught in notebook 05, section 8.
 
-    ``layers`` are those with weights. ``histograms`` are of the magnitudes of the image and of these layers' outputs
-    (before the pool); of the last one, of its logits, which softmax gets.
+    ``layers`` are those with weights. ``histograms`` are of the magnitudes of the image, of these layers' outputs
+    (before the pool), and of global averages; the last one is of the logits, which softmax gets.
     """
 
-    def __init__(self, model: keras.Sequential, calibration_images: np.ndarray) -> None:
+    def __init__(self, model: keras.Model, calibration_images: np.ndarray) -> None:
         model = fold(model)
         self._plan, self._weights = plan_of(model), weights_of(model)
         self.layers = tuple(self._weights)
@@ -74,7 +75,7 @@ class Simulation:
         image and logits have 8 bits, and grids that span all that was seen: two equal logits have no larger one, so few
         bits there would measure something else. ``per_channel``, every output channel of a kernel has a scale. Methods
         choose thresholds: those of :mod:`qkit.numeric.thresholds`, or one of yours. ``in_float`` names layers whose
-        weights and output stay in float; ``"image"`` can be among them.
+        weights and output stay in float, with averages of it; ``"image"`` can be among them.
         """
         check_names(in_float, self.histograms)
         kernels, activations, ends = {}, {}, ("image", list(self.histograms)[-1])
@@ -207,21 +208,19 @@ class Measured:
         return Measured(accuracy, in_float, self.changed + other.changed, energies)
 
 
-def predict_quantized(
-    model: keras.Sequential, images: np.ndarray, activations: Mapping[str, QuantParams]
-) -> np.ndarray:
-    """Return the answers, float32 (n, 10), with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
+def predict_quantized(model: keras.Model, images: np.ndarray, activations: Mapping[str, QuantParams]) -> np.ndarray:
+    """Return the answers, with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
 
-    Taught in notebook 04, section 8.
+    Layers are those of the plain form (:func:`qkit.network.fold`). Taught in notebook 04, section 8.
     """
     model = fold(model)
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
 
 def activation_histograms(
-    model: keras.Sequential, images: np.ndarray, bins: int = 2048, magnitude: bool = False
+    model: keras.Model, images: np.ndarray, bins: int = 2048, magnitude: bool = False
 ) -> dict[str, Histogram]:
-    """Count the activations of every layer over ``images``, uint8 (n, 28, 28). Taught in notebook 03, section 3.
+    """Count the activations of every layer over ``images``. Taught in notebook 03, section 3.
 
     Layers go from ``"image"``, the input, to the output; those that change no number are left out, and so is what
     :func:`qkit.network.fold` puts into the layer before it.
@@ -237,7 +236,7 @@ def activation_histograms(
     return _observed(model, images, "histograms", count, Histogram.merge)
 
 
-def channel_peaks(model: keras.Sequential, images: np.ndarray) -> dict[str, np.ndarray]:
+def channel_peaks(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return the largest activation of every channel over ``images``, by layer: float32, shape (channels,).
 
     A peak of 0 after ReLU is a dead channel: nothing in these images wakes it. Taught in notebook 03, section 4.
@@ -313,7 +312,7 @@ def _apply(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor
     return {"relu": tf.nn.relu, "relu6": tf.nn.relu6}.get(layer.activation, tf.identity)(x)
 
 
-def _observed(model: keras.Sequential, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
+def _observed(model: keras.Model, images: np.ndarray, what: str, measure: Callable, merge: Callable) -> dict:
     """Measure every layer's output batch by batch, and merge what was measured."""
     found = {}
     moves = keras.layers.Flatten, keras.layers.Reshape

@@ -5,7 +5,7 @@ import pytest
 
 from qkit.network import predict
 from qkit.network.backend import keras
-from qkit.network.chain import fold
+from qkit.network.chain import ends_in_softmax, fold
 from tests.network.models import MODELS, L, conv, functional, nested, randomized, sequential
 
 
@@ -34,6 +34,8 @@ def test_the_plain_form_computes_the_same(name):
     images = np.random.default_rng(1).normal(size=(20, *shape)).astype(np.float32)
     expected, found = model(images).numpy(), plain(images).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    probabilities = np.allclose(expected.sum(axis=-1), 1)
+    assert ends_in_softmax(model) == ends_in_softmax(plain) == probabilities
     assert np.ptp(expected, axis=0).min() > 0  # the answers depend on the images
     for layer in plain.layers:
         assert not isinstance(layer, (L.BatchNormalization, L.Dropout, L.ReLU)) and len(layer.weights) in (0, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from qkit.digits import Digits, draw_digits
 from qkit.network import build, fold, kernels_replaced, layer_costs, predict, recipe, train, trained, trained_weights
-from qkit.network.backend import tf
+from qkit.network.backend import keras, tf
 from qkit.network.cnn import kept_model
 from qkit.network.recipe import as_input, check_images, input_batches, to_keep
 from qkit.numeric import QuantParams, QuantSpec, quantize
@@ -154,6 +154,17 @@ def test_the_version_goes_up_with_what_is_trained():
             "Training gives other weights than before. If that is meant, raise VERSION in qkit/network/recipe.py, or "
             f"learners keep the old ones; then store these numbers: {found}"
         )
+
+
+def test_a_network_that_ends_in_logits_learns_the_same():
+    x, y = draw_digits(300)
+    losses = []
+    for activation in ("softmax", "linear"):
+        model = build("shallow")
+        model.layers[-1].activation = getattr(keras.activations, activation)
+        train(model, Digits(x, y, x, y, "stand-in digits", "a test"), epochs=1)
+        losses.append(model.curves["loss"] + model.curves["val_loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_training_learns_and_keeps_its_history(one_epoch, few_digits):
