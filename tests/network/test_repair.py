@@ -1,0 +1,340 @@
+"""Repairs: the same function where it must be the same, and otherwise what their formulas say, computed another way."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkit.network import Simulation, fold, predict
+from qkit.network.backend import keras
+from qkit.network.chain import weights_of
+from qkit.network.repair import (
+    allocate_bits,
+    correct_bias,
+    diagnose,
+    easyquant,
+    equalize,
+    rescaled,
+    rounded,
+)
+from qkit.numeric import QuantParams, fake_quantize, thresholds
+from qkit.numeric.rounding import gptq
+from tests.network.models import MODELS, L, conv, depthwise, randomized, sequential
+
+RNG = np.random.default_rng(0)
+EVERY_KIND = [
+    *(conv(6, padding="same", strides=2, use_bias=False, name="conv1"), L.BatchNormalization(), L.ReLU()),
+    *(depthwise(3, depth_multiplier=2, padding="same", activation="relu", name="deep1"), L.AveragePooling2D(2)),
+    *(conv(8, 1, name="conv2"), L.MaxPooling2D(2, 1), L.Flatten(), L.Dense(7, activation="relu", name="dense1")),
+    *(L.Reshape((1, 1, 7)), L.GlobalAveragePooling2D(), L.Dense(5, name="dense2")),
+]
+MINMAX = {"weight_method": thresholds.minmax, "activation_method": thresholds.minmax}
+ONLY_RELU = [name for name in MODELS if name not in ("everything apart", "activations after pools")]
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with every kind of layer that factors go through."""
+    return randomized(sequential((12, 12, 2), *EVERY_KIND))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.abs(np.random.default_rng(1).normal(size=(60, 12, 12, 2)).astype(np.float32))
+
+
+def before_activations(model, images):
+    """Return what each layer with weights computes before its activation, by its name."""
+    model = fold(model)
+    found, x = {}, images
+    for layer in model.layers:
+        activation = getattr(layer, "activation", None)
+        if layer.weights:
+            layer.activation = keras.activations.linear
+            found[layer.name] = np.array(layer(x))
+            layer.activation = activation
+        x = layer(x)
+    return found
+
+
+def assert_same_function(one, other, images):
+    expected = np.array(fold(one)(images))
+    np.testing.assert_allclose(fold(other)(images), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ONLY_RELU)
+def test_the_function_stays_the_same(name):
+    model = randomized(MODELS[name]())
+    images = np.random.default_rng(1).normal(size=(20, *fold(model).input_shape[1:])).astype(np.float32)
+    model(images)
+    before = model.get_weights()
+    for other in (rescaled(model, 100, seed=3), equalize(model), equalize(rescaled(model, 100))):
+        assert_same_function(model, other, images)
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
+def test_factors_go_through_every_kind_of_layer(network, images):
+    bad = rescaled(network, 1e4, seed=1)
+    assert_same_function(network, bad, images)
+    for name, (_, bias) in weights_of(fold(network)).items():
+        spread = bias / weights_of(bad)[name].bias
+        if name == "dense2":
+            np.testing.assert_array_equal(spread, 1)
+        else:
+            assert 1e-2 < spread.min() < 1 < spread.max() < 1e2 and np.ptp(np.log(spread)) > 2, name
+            assert len(np.unique(spread)) == len(bias)
+    assert rescaled(network, 10, seed=2).get_weights()[0].tolist() != bad.get_weights()[0].tolist()
+
+
+def test_equalized_channels_have_one_range(network, images):
+    even = equalize(rescaled(network, 1e4), rounds=100)
+    kernels = {name: np.abs(kernel) for name, (kernel, _) in weights_of(even).items()}
+    # Keras's layouts: (height, width, inputs, outputs); a depthwise output c of six has the kernels c // 2.
+    made = {"conv1": kernels["conv1"].max((0, 1, 2)), "deep1": kernels["deep1"].max((0, 1, 2))}
+    made |= {"conv2": kernels["conv2"].max((0, 1, 2)), "dense1": kernels["dense1"].max(0)}
+    taken = {"conv1": kernels["deep1"].reshape(9, 6, 2).max((0, 2)), "deep1": kernels["conv2"].max((0, 1, 3))}
+    taken |= {"conv2": kernels["dense1"].reshape(-1, 8, 7).max((0, 2)), "dense1": kernels["dense2"].max(1)}
+    for name in made:
+        np.testing.assert_allclose(made[name], taken[name], rtol=1e-3)
+    # There is one such network: where the channels were before does not matter.
+    for one, other in zip(even.get_weights(), equalize(network, rounds=100).get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-4)
+
+
+def test_one_round_is_the_papers_formula():
+    model = sequential((2,), L.Dense(2, activation="relu"), L.Dense(1))
+    model.set_weights([np.array([[4.0, 1], [-8, 0]]), np.array([16.0, 3]), np.array([[2.0], [-9]]), np.zeros(1)])
+    first, bias, second, _ = equalize(model, rounds=1).get_weights()
+    np.testing.assert_allclose(first, [[2, 3], [-4, 0]])
+    np.testing.assert_allclose(bias, [8, 9])
+    np.testing.assert_allclose(second, [[4], [-3]])
+
+
+def test_dead_channels_stay_as_they_are():
+    model = randomized(sequential((3,), L.Dense(4, activation="relu"), L.Dense(2)))
+    first, bias, second, last = model.get_weights()
+    first[:, 1], second[2] = 0, 0
+    model.set_weights([first, bias, second, last])
+    found = equalize(model).get_weights()
+    assert all(np.isfinite(each).all() for each in found)
+    for dead in (1, 2):
+        np.testing.assert_array_equal(found[0][:, dead], first[:, dead])
+        np.testing.assert_array_equal(found[2][dead], second[dead])
+
+
+def test_a_reshape_that_mixes_channels_passes_no_factors():
+    model = randomized(sequential((4, 4, 1), conv(4, 3, name="a"), L.Reshape((4, 4, 1)), conv(2, 3, name="b")))
+    for one, other in zip(equalize(model).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("change", [equalize, lambda model: rescaled(model, 10)])
+def test_relu6_is_refused_by_name(change):
+    model = sequential(
+        (6, 6, 1), conv(2, name="first", activation="relu"), conv(2, name="second"), L.ReLU(6), conv(2, 1)
+    )
+    with pytest.raises(ValueError, match="layer 'second' ends in ReLU6, which passes no factors"):
+        change(model)
+    change(sequential((6, 6, 1), conv(2, activation="relu"), conv(2), L.ReLU(6)))  # nothing comes after it
+
+
+@pytest.mark.parametrize("spread", [0.5, np.inf, np.nan])
+def test_a_spread_that_is_none(network, spread):
+    with pytest.raises(ValueError, match="spread must be 1 or more"):
+        rescaled(network, spread)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_rounded_to_nearest_is_what_a_simulation_has(network, images, per_channel):
+    found = weights_of(rounded(network, 3, per_channel=per_channel))
+    expected = Simulation(network, images).quantized(3, None, per_channel=per_channel, weight_method=thresholds.minmax)
+    for name, (kernel, bias) in weights_of(fold(network)).items():
+        np.testing.assert_allclose(found[name].kernel, fake_quantize(kernel, expected.kernels[name]), rtol=1e-6)
+        np.testing.assert_array_equal(found[name].bias, bias)
+
+
+def test_layers_that_are_not_named_stay_in_float(network):
+    found, before = weights_of(rounded(network, {"conv2": 2, "dense1": 4})), weights_of(fold(network))
+    changed = [name for name in found if not np.array_equal(found[name].kernel, before[name].kernel)]
+    assert changed == ["conv2", "dense1"]
+    assert len(np.unique(found["conv2"].kernel[..., 0])) <= 3 < len(np.unique(found["dense1"].kernel[:, 0])) <= 15
+    with pytest.raises(ValueError, match="there is no layer 'conv9'"):
+        rounded(network, {"conv9": 4})
+
+
+def test_a_rounding_gets_the_gram_matrix_of_its_layer(network, images):
+    """What it stands for: the sum of squares of all that the layer returns, without its bias."""
+    energies = []
+
+    def watch(kernel, params, gram):
+        energies.append(np.sum(kernel * (gram @ kernel)))
+        return kernel
+
+    same = rounded(network, 4, rounding=watch, images=images)
+    assert all(map(np.array_equal, same.get_weights(), fold(network).get_weights()))
+    biases = {name: weights.bias for name, weights in weights_of(fold(network)).items()}
+    expected = [np.sum((y - biases[name]) ** 2) for name, y in before_activations(network, images).items()]
+    # One for each layer, but of a depthwise layer one for each of the six channels that it takes.
+    np.testing.assert_allclose([energies[0], np.sum(energies[1:7]), *energies[7:]], expected, rtol=1e-4)
+
+
+def test_gptq_brings_the_answers_closer(network, images):
+    few = rounded(network, 3), rounded(network, 3, rounding=gptq, images=images)
+    exact = predict(fold(network), images)
+    nearest, learned = (np.linalg.norm(predict(each, images) - exact) for each in few)
+    assert learned < 0.6 * nearest
+    for kernel, _ in weights_of(few[1]).values():
+        assert max(len(np.unique(each)) for each in kernel.reshape(-1, kernel.shape[-1]).T) <= 7
+    with pytest.raises(ValueError, match="needs images"):
+        rounded(network, 3, rounding=gptq)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_corrected_means_are_those_in_float(network, images, per_channel):
+    coarse = rounded(network, 3, per_channel=per_channel)
+    fixed = correct_bias(network, coarse, images)
+    means, off, right = (
+        {name: y.reshape(-1, y.shape[-1]).mean(axis=0) for name, y in before_activations(each, images).items()}
+        for each in (network, coarse, fixed)
+    )
+    for name in means:
+        size = np.abs(means[name]).max()
+        assert np.abs(off[name] - means[name]).max() > 0.01 * size
+        np.testing.assert_allclose(right[name], means[name], atol=1e-4 * size)
+        np.testing.assert_array_equal(weights_of(fixed)[name].kernel, weights_of(coarse)[name].kernel)
+
+
+def test_biases_of_another_network_are_refused(network, images):
+    other = randomized(sequential((12, 12, 2), L.Flatten(), L.Dense(5)))
+    with pytest.raises(ValueError, match="quantized must have the layers of model"):
+        correct_bias(network, other, images)
+
+
+def test_nothing_to_correct(network, images):
+    for one, other in zip(correct_bias(network, network, images).weights, fold(network).weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@given(st.data())
+def test_greedy_allocation_is_the_best_where_steps_get_smaller(data):
+    """Layers of one size, and losses that fall less with each bit: then no other allocation loses less."""
+    layers, bits = ["a", "b", "c"], [2, 3, 4, 5]
+    falls = {name: sorted(data.draw(st.lists(st.integers(1, 1000), min_size=3, max_size=3))) for name in layers}
+    losses = {name: {b: float(sum(falls[name][: 5 - b])) for b in bits} for name in layers}
+    budget = data.draw(st.integers(60, 150))
+    chosen = allocate_bits(losses, dict.fromkeys(layers, 80), budget)
+    assert sum(10 * b for b in chosen.values()) <= budget
+    every = (dict(zip(layers, each, strict=True)) for each in product(bits, repeat=3) if 10 * sum(each) <= budget)
+    best = min(sum(losses[name][b] for name, b in each.items()) for each in every)
+    assert sum(losses[name][b] for name, b in chosen.items()) == best
+
+
+@given(st.data())
+def test_any_allocation_fits_and_leaves_no_gain(data):
+    layers = [f"layer{i}" for i in range(data.draw(st.integers(1, 4)))]
+    losses = {
+        n: {b: data.draw(st.floats(0, 1)) for b in data.draw(st.sets(st.integers(2, 8), min_size=1))} for n in layers
+    }
+    sizes = {name: data.draw(st.integers(1, 1000)) for name in layers}
+
+    def taken(chosen):
+        return sum(-(-sizes[name] * b // 8) for name, b in chosen.items())
+
+    least = taken({name: min(losses[name]) for name in layers})
+    budget = least + data.draw(st.integers(0, 500))
+    chosen = allocate_bits(losses, sizes, budget)
+    assert taken(chosen) <= budget
+    for name, now in chosen.items():
+        for b, loss in losses[name].items():
+            assert b <= now or loss >= losses[name][now] or taken(chosen | {name: b}) > budget
+    with pytest.raises(
+        ValueError, match=f"the fewest bits take {least:,} bytes, more than the budget of {least - 1:,}"
+    ):
+        allocate_bits(losses, sizes, least - 1)
+
+
+def test_layers_of_an_allocation_must_agree():
+    with pytest.raises(ValueError, match=r"the same layers, got \['a'\] and \['b'\]"):
+        allocate_bits({"a": {2: 0.0}}, {"b": 10}, 100)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_easyquant_turns_outputs_less_than_minmax(per_channel):
+    """On a layer alone, with NumPy: no other share of the inputs' range is better, few of the weights'."""
+    rng, model = np.random.default_rng(4), sequential((30,), L.Dense(5, name="dense"))
+    model.set_weights([rng.standard_t(3, (30, 5)), rng.normal(size=5)])
+    x, (kernel, bias) = rng.standard_t(3, (200, 30)).astype(np.float32), model.get_weights()
+    y = x @ kernel + bias
+    found = easyquant(model, x, 3, 8, per_channel)
+    start = Simulation(model, x).quantized(3, 8, per_channel=per_channel, **MINMAX)
+
+    def cosine(weights, inputs, axis=None):
+        y_q = fake_quantize(x, inputs, "half_up") @ fake_quantize(kernel, weights) + bias
+        return np.sum(y * y_q, axis) / np.sqrt(np.sum(y**2, axis) * np.sum(y_q**2, axis))
+
+    def share(grid, share):
+        return QuantParams(grid.scale * share, grid.zero_point, grid.spec)
+
+    weights, inputs, shares = found.kernels["dense"], found.activations["image"], np.linspace(1, 0.2, 21)
+    axis = 0 if per_channel else None
+    before = [cosine(share(start.kernels["dense"], part), start.activations["image"], axis) for part in shares]
+    assert np.all(cosine(weights, inputs, axis) > np.quantile(before, 0.8, axis=0) - 1e-4)
+    assert np.mean(cosine(weights, inputs, axis)) > np.mean(before[0]) + 0.01
+    every = [cosine(weights, share(start.activations["image"], part)) for part in shares]
+    assert cosine(weights, inputs) == pytest.approx(max(every), abs=1e-6)
+
+
+def test_easyquant_keeps_what_pools_need(network, images):
+    found = easyquant(network, images, 4, 6)
+    start = Simulation(network, images).quantized(4, 6, **MINMAX)
+    assert found.kernels.keys() == start.kernels.keys() and found.activations.keys() == start.activations.keys()
+    for grids, before in ((found.kernels, start.kernels), (found.activations, start.activations)):
+        shares = {name: grids[name].scale / before[name].scale for name in grids}
+        assert all(np.all((share > 0.19) & (share < 1.01)) for share in shares.values())
+        assert np.min(shares["conv1"]) < 0.99
+    assert found.activations["deep1"].scale == found.activations["average_pooling2d"].scale
+    assert {grid.spec.bits for grid in found.kernels.values()} == {4}
+
+
+def broken(place):
+    """Return a network of four convolutions, of which the channels of one lie far apart."""
+    layers = [conv(8, activation="relu", name=name) for name in "abcd"]
+    model = equalize(randomized(sequential((10, 10, 1), *layers, L.GlobalAveragePooling2D())))
+    weights = model.get_weights()
+    by = np.geomspace(1e-2, 1e2, 8).astype(np.float32)
+    weights[2 * place] /= by
+    weights[2 * place + 1] /= by
+    weights[2 * place + 2] *= by[:, None]
+    model.set_weights(weights)
+    return model
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_layer_that_breaks_is_found(place):
+    images = RNG.random((50, 10, 10, 1), np.float32)
+    table = diagnose(broken(place), images, per_channel=False)
+    layers = ["image", *"abcd"]
+    assert list(table.index) == layers
+    verdicts = table.verdict[table.verdict != ""]
+    assert len(verdicts) == 1 and verdicts.index[0] in list("abcd"[place : place + 2])
+    assert verdicts.iloc[0].startswith("breaks here, for ")
+    assert table["output ratio"].idxmax() == layers[place + 1]
+    mended = diagnose(equalize(broken(place)), images, per_channel=False)
+    assert list(mended.verdict[:-1]) == [""] * 4 and mended.verdict.iloc[-1].startswith("the network holds: ")
+    # What the columns are, from Keras and NumPy.
+    kernel = broken(place).get_layer("b").kernel.numpy()
+    ranges = np.abs(kernel).max(axis=(0, 1, 2))
+    assert table.loc["b", "kernel ratio"] == pytest.approx(ranges.max() / np.median(ranges))
+    assert table["SQNR in"].tolist()[1:] == table["SQNR out"].tolist()[:-1]
+
+
+def test_what_is_clipped_is_counted(network, images):
+    def cut(x, bits=8, signed=None):
+        return thresholds.percentile(x, bits, signed, share=90)
+
+    table = diagnose(network, images, activation_method=cut)
+    assert diagnose(network, images).clipped.max() < 1e-6
+    assert (table.clipped.drop(["image", "dense2"]) > 0.03).all() and table.clipped.max() < 0.12
+    assert table.loc[["image", "dense2"], "clipped"].max() < 1e-6  # both keep all that was seen
