@@ -6,19 +6,22 @@ simulate, to convert, or to repair further.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from qkit.network.backend import keras, tf
-from qkit.network.chain import fold, outputs_last
+from qkit.network.chain import fold, outputs_last, weights_of
 from qkit.network.recipe import as_input, check_images, check_names
 from qkit.network.simulate import Method, QuantizedNetwork, Simulation, grid_row, on_grid
-from qkit.numeric import QuantParams, QuantSpec, fake_quantize, thresholds
+from qkit.numeric import QuantParams, fake_quantize, thresholds
+from qkit.numeric.rounding import gptq
 
 SHARES = np.linspace(1, 0.2, 21)
 """Of MinMax's range, which :func:`easyquant` tries."""
+EASYQUANT_IMAGES = 100
 
 Rounding = Callable[[np.ndarray, QuantParams, np.ndarray], np.ndarray]
 """``rounding(kernel, params, gram)``: those of :mod:`qkit.numeric.rounding`, or one of yours."""
@@ -76,38 +79,31 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
 
 def rounded(
     model: keras.Model,
-    bits: int | Mapping[str, int],
-    *,
-    per_channel: bool = True,
-    method: Callable[..., thresholds.Threshold] = thresholds.minmax,
+    kernels: Mapping[str, QuantParams],
     rounding: Rounding | None = None,
     images: np.ndarray | None = None,
 ) -> keras.Sequential:
-    """Return the network with its kernels on grids, as floats: weights of few bits, and nothing else changed.
+    """Return the network with its weights on grids, as floats, and nothing else changed.
 
-    ``bits`` are for all layers, or by the layers' names, where those that are not named stay in float. ``per_channel``,
-    every output has a scale; ``method`` chooses thresholds. Weights go to their nearest levels; or as ``rounding`` has
-    it, :func:`~qkit.numeric.rounding.gptq` or :func:`~qkit.numeric.rounding.adaround`, for what each layer receives of
-    ``images`` through those that are rounded before it. Taught in notebook 09, section 6.
+    ``kernels`` are grids by layer, such as those of ``Simulation(model, images).quantized(3)`` or of
+    :func:`easyquant`; layers that are not named stay in float. Weights go to their nearest levels; or as ``rounding``
+    has it, :func:`~qkit.numeric.rounding.gptq` or :func:`~qkit.numeric.rounding.adaround`, for what each layer gets of
+    ``images`` through those rounded before it. A depthwise layer is rounded channel by channel. A ValueError, if a
+    layer is not there, or images are wanted. Taught in notebook 09, section 6.
 
-    >>> rounded(model, 2, rounding=gptq, images=digits.x_train[:1000])  # doctest: +SKIP
+    >>> rounded(model, network.kernels, gptq, digits.x_train[:1000])  # doctest: +SKIP
     """
     model = fold(model)
-    names = [layer.name for layer in model.layers if layer.weights]
-    bits = bits if isinstance(bits, Mapping) else dict.fromkeys(names, bits)
-    check_names(bits, names)
+    check_names(kernels, [layer.name for layer in model.layers if layer.weights])
     if rounding and images is None:
         raise ValueError("a rounding for the outputs needs images, some hundred of those the network was trained on")
     x = _input(model, images) if rounding else None
     for layer in model.layers:
-        if layer.name in bits:
-            spec = QuantSpec(bits[layer.name], symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
+        if layer.name in kernels:
             kernel, bias = layer.get_weights()
-            rows = outputs_last(layer, kernel).reshape(-1, len(bias))
-            choose = thresholds.per_channel if per_channel else _per_tensor
-            params = choose(method, rows, spec)
-            on_grid = _for_outputs(layer, x, rows, params, rounding) if rounding else fake_quantize(rows, params)
-            layer.set_weights([on_grid.reshape(kernel.shape), bias])
+            rows, params = outputs_last(layer, kernel).reshape(-1, len(bias)), kernels[layer.name]
+            rows = _for_outputs(layer, x, rows, params, rounding) if rounding else fake_quantize(rows, params)
+            layer.set_weights([rows.reshape(kernel.shape), bias])
         x = layer(x) if rounding else None
     return model
 
@@ -126,7 +122,7 @@ def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray)
 
     Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 and appendix D.
 
-    >>> correct_bias(model, rounded(model, 3, per_channel=False), digits.x_train[:1000])  # doctest: +SKIP
+    >>> correct_bias(model, rounded(model, network.kernels), digits.x_train[:1000])  # doctest: +SKIP
     """
     model, quantized = fold(model), fold(quantized)
     if [layer.get_config() for layer in model.layers] != [layer.get_config() for layer in quantized.layers]:
@@ -326,6 +322,65 @@ def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str,
         chosen[name], left = chosen_bits, left - more
 
 
+class Patient:
+    """A network on which every repair can be tried, with every other: what the explorer ``doctor`` asks.
+
+    ``images`` are training images, as :func:`~qkit.network.predict` takes them: repairs that need some get them. What
+    was worked out once is kept.
+    """
+
+    def __init__(self, model: keras.Model, images: np.ndarray) -> None:
+        self.images, self.layers = images, tuple(weights_of(fold(model)))
+        self._begun = cache(lambda equalized: self._begin(equalize(model) if equalized else fold(model)))
+        self.treated, self._on_grids = (lru_cache(maxsize=256)(each) for each in (self.treated, self._on_grids))
+
+    def _begin(self, model: keras.Sequential) -> tuple[keras.Sequential, Simulation]:
+        return model, Simulation(model, self.images)
+
+    def in_float(self, equalized: bool = False) -> QuantizedNetwork:
+        """Return the network in float; ``equalized`` computes the same, with other weights and outputs inside."""
+        return self._begun(equalized)[1].quantized(None, None)
+
+    def treated(
+        self,
+        weight_bits: int = 8,
+        activation_bits: int = 8,
+        per_channel: bool = False,
+        equalized: bool = False,
+        scales: str = "minmax",
+        rounding: str = "nearest",
+        corrected: bool = False,
+        layer: str = "",
+        layer_bits: int = 8,
+    ) -> QuantizedNetwork:
+        """Return the network quantized, after repairs in the order in which they belong.
+
+        They are :func:`equalize`; scales by ``"minmax"``, ``"mse"`` or ``"eq"``, which is :func:`easyquant`;
+        ``rounding`` to ``"nearest"`` or by ``"gptq"``; and :func:`correct_bias`. The weights of ``layer``, if any, have
+        bits of their own.
+        """
+        network = self._on_grids(equalized, scales, per_channel, weight_bits, activation_bits)
+        if layer:
+            other = self._on_grids(equalized, scales, per_channel, layer_bits, activation_bits)
+            network = replace(network, kernels={**network.kernels, layer: other.kernels[layer]})
+        if rounding == "nearest" and not corrected:
+            return network
+        model = self._begun(equalized)[0]
+        found = rounded(model, network.kernels, {"nearest": None, "gptq": gptq}[rounding], self.images)
+        found = correct_bias(model, found, self.images) if corrected else found
+        return replace(network, weights=weights_of(found))
+
+    def _on_grids(
+        self, equalized: bool, scales: str, per_channel: bool, weight_bits: int, activation_bits: int
+    ) -> QuantizedNetwork:
+        model, simulation = self._begun(equalized)
+        if scales == "eq":
+            return easyquant(model, self.images[:EASYQUANT_IMAGES], weight_bits, activation_bits, per_channel)
+        method = {"minmax": thresholds.minmax, "mse": thresholds.mse}[scales]
+        methods = {"weight_method": method, "activation_method": method}
+        return simulation.quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
+
+
 def _neighbours(model: keras.Sequential) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
     """Return each layer with weights and the next, where the channels of one are the inputs of the other."""
     layers = [layer for layer in model.layers if layer.weights]
@@ -360,10 +415,6 @@ def _before_activation(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
         layer.activation = activation
 
 
-def _per_tensor(method: Callable[..., thresholds.Threshold], kernel: np.ndarray, spec: QuantSpec) -> QuantParams:
-    return method(kernel, spec.bits, True).params(spec)
-
-
 def _for_outputs(
     layer: keras.layers.Layer, x: tf.Tensor, kernel: np.ndarray, params: QuantParams, rounding: Rounding
 ) -> np.ndarray:
@@ -376,7 +427,7 @@ def _for_outputs(
     patches = (tf.image.extract_patches(each, sides, strides, (1, 1, 1, 1), layer.padding.upper()) for each in batches)
     if not isinstance(layer, keras.layers.DepthwiseConv2D):
         return rounding(kernel, params, sum(_gram(np.reshape(each, (-1, len(kernel)))) for each in patches))
-    grams = sum(_gram(np.reshape(each, (-1, len(kernel), x.shape[-1])).transpose(2, 0, 1)) for each in patches)
+    grams = sum(_gram(np.reshape(each, (-1, len(kernel), x.shape[-1])).transpose(2, 0, 1).copy()) for each in patches)
     channels = []
     for gram, part in zip(grams, np.split(np.arange(kernel.shape[1]), x.shape[-1]), strict=True):
         one = (

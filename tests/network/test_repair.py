@@ -11,6 +11,7 @@ from qkit.network import Simulation, fold, predict
 from qkit.network.backend import keras
 from qkit.network.chain import weights_of
 from qkit.network.repair import (
+    Patient,
     allocate_bits,
     correct_bias,
     diagnose,
@@ -19,7 +20,7 @@ from qkit.network.repair import (
     rescaled,
     rounded,
 )
-from qkit.numeric import QuantParams, fake_quantize, thresholds
+from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_data, thresholds
 from qkit.numeric.rounding import gptq
 from tests.network.models import MODELS, L, conv, depthwise, randomized, sequential
 
@@ -146,22 +147,21 @@ def test_a_spread_that_is_none(network, spread):
         rescaled(network, spread)
 
 
-@pytest.mark.parametrize("per_channel", [True, False])
-def test_rounded_to_nearest_is_what_a_simulation_has(network, images, per_channel):
-    found = weights_of(rounded(network, 3, per_channel=per_channel))
-    expected = Simulation(network, images).quantized(3, None, per_channel=per_channel, weight_method=thresholds.minmax)
+def grids(model, bits, per_channel=True):
+    """Return a grid for each layer's weights, from MinMax."""
+    spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
+    return {name: params_from_data(kernel, spec) for name, (kernel, _) in weights_of(fold(model)).items()}
+
+
+def test_layers_that_are_named_are_rounded(network):
+    params = grids(network, 3)
+    some = {name: params[name] for name in ("deep1", "dense1")}
+    found = weights_of(rounded(network, some))
     for name, (kernel, bias) in weights_of(fold(network)).items():
-        np.testing.assert_allclose(found[name].kernel, fake_quantize(kernel, expected.kernels[name]), rtol=1e-6)
+        np.testing.assert_array_equal(found[name].kernel, fake_quantize(kernel, some[name]) if name in some else kernel)
         np.testing.assert_array_equal(found[name].bias, bias)
-
-
-def test_layers_that_are_not_named_stay_in_float(network):
-    found, before = weights_of(rounded(network, {"conv2": 2, "dense1": 4})), weights_of(fold(network))
-    changed = [name for name in found if not np.array_equal(found[name].kernel, before[name].kernel)]
-    assert changed == ["conv2", "dense1"]
-    assert len(np.unique(found["conv2"].kernel[..., 0])) <= 3 < len(np.unique(found["dense1"].kernel[:, 0])) <= 15
     with pytest.raises(ValueError, match="there is no layer 'conv9'"):
-        rounded(network, {"conv9": 4})
+        rounded(network, {"conv9": some["deep1"]})
 
 
 def test_a_rounding_gets_the_gram_matrix_of_its_layer(network, images):
@@ -172,7 +172,7 @@ def test_a_rounding_gets_the_gram_matrix_of_its_layer(network, images):
         energies.append(np.sum(kernel * (gram @ kernel)))
         return kernel
 
-    same = rounded(network, 4, rounding=watch, images=images)
+    same = rounded(network, grids(network, 4), watch, images)
     assert all(map(np.array_equal, same.get_weights(), fold(network).get_weights()))
     biases = {name: weights.bias for name, weights in weights_of(fold(network)).items()}
     expected = [np.sum((y - biases[name]) ** 2) for name, y in before_activations(network, images).items()]
@@ -181,19 +181,20 @@ def test_a_rounding_gets_the_gram_matrix_of_its_layer(network, images):
 
 
 def test_gptq_brings_the_answers_closer(network, images):
-    few = rounded(network, 3), rounded(network, 3, rounding=gptq, images=images)
+    params = grids(network, 3)
+    few = rounded(network, params), rounded(network, params, gptq, images)
     exact = predict(fold(network), images)
     nearest, learned = (np.linalg.norm(predict(each, images) - exact) for each in few)
     assert learned < 0.6 * nearest
-    for kernel, _ in weights_of(few[1]).values():
-        assert max(len(np.unique(each)) for each in kernel.reshape(-1, kernel.shape[-1]).T) <= 7
+    for name, (kernel, _) in weights_of(few[1]).items():
+        np.testing.assert_allclose(kernel, fake_quantize(kernel, params[name]), rtol=1e-6)
     with pytest.raises(ValueError, match="needs images"):
-        rounded(network, 3, rounding=gptq)
+        rounded(network, params, gptq)
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_corrected_means_are_those_in_float(network, images, per_channel):
-    coarse = rounded(network, 3, per_channel=per_channel)
+    coarse = rounded(network, grids(network, 3, per_channel))
     fixed = correct_bias(network, coarse, images)
     means, off, right = (
         {name: y.reshape(-1, y.shape[-1]).mean(axis=0) for name, y in before_activations(each, images).items()}
@@ -296,6 +297,27 @@ def test_easyquant_keeps_what_pools_need(network, images):
         assert np.min(shares["conv1"]) < 0.99
     assert found.activations["deep1"].scale == found.activations["average_pooling2d"].scale
     assert {grid.spec.bits for grid in found.kernels.values()} == {4}
+
+
+def test_a_patient_gets_what_the_repairs_do_one_by_one(network, images):
+    patient, even = Patient(network, images), equalize(network)
+    assert patient.layers == tuple(weights_of(fold(network)))
+    settings = {"per_channel": False, "weight_method": thresholds.mse, "activation_method": thresholds.mse}
+    start = Simulation(even, images).quantized(3, 6, **settings)
+    kernels = {**start.kernels, "conv2": Simulation(even, images).quantized(5, 6, **settings).kernels["conv2"]}
+    by_hand = correct_bias(even, rounded(even, kernels, gptq, images), images)
+    found = patient.treated(3, 6, False, True, "mse", "gptq", True, layer="conv2", layer_bits=5)
+    for name, (kernel, bias) in weights_of(by_hand).items():
+        np.testing.assert_array_equal(found.weights[name].kernel, kernel)
+        np.testing.assert_array_equal(found.weights[name].bias, bias)
+        assert repr(found.kernels[name]) == repr(kernels[name])
+        assert repr(found.activations[name]) == repr(start.activations[name])
+    plain = patient.treated(3, 6)
+    assert repr(plain) == repr(Simulation(network, images).quantized(3, 6, per_channel=False, **MINMAX))
+    assert plain.bytes == found.bytes - 2 * 12 * 8 // 8  # two bits more for each of conv2's weights
+    eq = patient.treated(3, 6, True, scales="eq")
+    assert repr(eq) == repr(easyquant(network, images, 3, 6))
+    np.testing.assert_allclose(patient.in_float(True).predict(images), predict(network, images), rtol=1e-3)
 
 
 def broken(place):

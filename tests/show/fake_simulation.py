@@ -1,6 +1,7 @@
 """A simulation without a network: it answers what an explorer asks at once, and TensorFlow loads when it does."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -56,6 +57,55 @@ class FakeNetwork:
             wrong // 2,
             {"image": (1.0, 0.0)} | {name: (1.0, 0.25 ** (10 - bits)) for name, bits in missing.items()},
         )
+
+
+class FakePatient:
+    """Stands in for ``qkit.network.repair.Patient``: a network whose channels lie far apart until it is equalized."""
+
+    layers = "conv1", "dense1"
+
+    def __init__(self):
+        self.settings = []
+
+    def in_float(self, equalized=False):
+        return FakeTreated(0, 9, equalized)
+
+    def treated(self, weight_bits, activation_bits, equalized, **more):
+        self.settings.append({**more, "weight_bits": weight_bits, "activation_bits": activation_bits})
+        other = self.layers.index(more["layer"]) + 9 - more["layer_bits"] if more["layer"] else 0
+        chosen = (more["scales"] == "minmax") + 2 * (more["rounding"] == "nearest")
+        missing = 18 - weight_bits - activation_bits + other + chosen - more["corrected"] - more["per_channel"]
+        return FakeTreated(missing, weight_bits, equalized)
+
+
+@dataclass(frozen=True)
+class FakeTreated:
+    """Hands on channels of 1 and of 1, or a thousandth, and a dead one; each missing bit costs a layer 3 dB."""
+
+    missing: int
+    bits: int
+    equalized: bool
+
+    @property
+    def bytes(self):
+        return 1_000 * self.bits
+
+    @property
+    def weights(self):
+        kernel = np.array([[1.0, 1.0 if self.equalized else 0.001, 0.0]])
+        return {name: SimpleNamespace(kernel=kernel) for name in FakePatient.layers}
+
+    def outputs(self, images):
+        return [[each[:, :1, :1], *[self.weights["conv1"].kernel] * 2] for each in np.array_split(images, 2)]
+
+    def measure(self, images, labels, in_float):
+        from qkit.network.simulate import Measured
+
+        assert len(in_float) == 2
+        wrong = self.missing * (1 if self.equalized else 10)
+        lost = {"conv1": (1.0, 0.5 ** (20 - self.missing)), "dense1": (1.0, 0.5 ** (18 - self.missing))}
+        right = Accuracy(len(labels) - wrong, len(labels))
+        return Measured(right, Accuracy(len(labels), len(labels)), wrong, {"image": (1.0, 0.0)} | lost)
 
 
 def fake_digits(count):

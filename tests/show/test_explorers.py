@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_simulation import FakeSimulation, fake_digits
+from fake_simulation import FakePatient, FakeSimulation, fake_digits
 from PIL import Image
 
 from qkit.numeric import (
@@ -69,6 +69,7 @@ MAKE = {
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
     ),
     "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
+    "doctor": lambda **start: explorers.doctor(FakePatient(), *fake_digits(1_500), **{"layer": "conv1"} | start),
     "answers": lambda **start: explorers.answers(DIGITS, np.arange(300) % 10, PROBABILITIES, **start),
     "two_accuracies": explorers.two_accuracies,
 }
@@ -97,6 +98,17 @@ MOVES = {
         "conv1": False,
         "dense1": False,
         "all_images": True,
+    },
+    "doctor": {
+        "weight_bits": 3,
+        "activation_bits": 5,
+        "per_channel": True,
+        "equalized": True,
+        "corrected": True,
+        "scales": "eq",
+        "rounding": "gptq",
+        "layer": "dense1",
+        "layer_bits": 6,
     },
     "answers": {"rank": 30},
     "two_accuracies": {"images": 5000, "a": 96.5, "b": 99},

@@ -3,6 +3,7 @@
 from qkit.show.explorers.answers import answers
 from qkit.show.explorers.channels import channels
 from qkit.show.explorers.comparison import comparison
+from qkit.show.explorers.doctor import doctor
 from qkit.show.explorers.fake_quantization import fake_quantization
 from qkit.show.explorers.images import images
 from qkit.show.explorers.journey import journey
@@ -12,5 +13,5 @@ from qkit.show.explorers.tensor import tensor
 from qkit.show.explorers.threshold import threshold
 from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = ["answers", "channels", "comparison", "fake_quantization", "images", "journey", "network"]
+__all__ = ["answers", "channels", "comparison", "doctor", "fake_quantization", "images", "journey", "network"]
 __all__ += ["number_line", "tensor", "threshold", "two_accuracies"]

@@ -1,0 +1,146 @@
+"""A network that quantization harms, and the repairs: which layer loses what, and what helps, with what else."""
+
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from qkit.show.canvas import Stage, named_numbers, write
+from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
+from qkit.show.numerals import decibels, number, size
+from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
+
+SUBSET = 1_000
+BITS = {bits: str(bits) for bits in range(2, 9)}
+SCALES = {"minmax": "MinMax", "mse": "MSE", "eq": "EQ"}
+ROUNDINGS = {"nearest": "to nearest", "gptq": "by GPTQ"}
+LEAST, MOST_DB = 1e-4, 60
+
+
+@in_style
+def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
+    """Try repairs on a network: channels' ranges, the SQNR after each layer, right answers and bytes follow.
+
+    ``patient`` is a :class:`qkit.network.repair.Patient`; ``images`` are as the network takes them, with a label each:
+    a ValueError, if not, or if there are none. At most 1,000 of them, evenly chosen, are measured. A repair takes a
+    second or more when it is tried for the first time, EQ and GPTQ several.
+
+    ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8; ``per_channel``;
+    ``scales``, ``"minmax"``, ``"mse"`` or ``"eq"``; ``equalized``; ``rounding``, ``"nearest"`` or ``"gptq"``;
+    ``corrected``; ``layer``, the name of one whose weights have other bits, and ``layer_bits``. Taught in notebook 09,
+    sections 3 to 5.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if len(images) == 0 or len(images) != len(labels):
+        raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
+    part = slice(None, None, -(-len(images) // SUBSET))
+    images, labels = images[part], labels[part]
+    layers, rows = patient.layers, ("image", *patient.layers)
+
+    height = 2.0 + 0.26 * len(rows)
+    bottom, share = 0.6 / height, (height - 1.55) / height
+    stage = Stage(9, height)
+    names = "right, quantized", "right, float", "changed answers", "parameters"
+    tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
+    place = {"ylim": (len(rows) - 0.4, -0.6), "yticks": range(len(rows))}
+    wide = stage.axes(0.2, bottom, 0.37, share, xscale="log", xlim=(LEAST, 1.15), **place, yticklabels=rows)
+    wide.set(xlabel="range of each channel, largest in the layer = 1")
+    wide.set_xticks(ticks := 10.0 ** np.arange(-4, 1), [f"{tick:g}" for tick in ticks])
+    wide.minorticks_off()
+    exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), **place, yticklabels=[])
+    exact.set_xlabel("SQNR in dB, after each layer")
+    wide.set_title("| weights", color=FLOAT, fontsize=11, loc="left")
+    wide.set_title("| numbers handed on", color=GUIDE, fontsize=11, loc="right")
+    lost = stage.line(wide, ":", color=QUANTIZED_TEXT, linewidth=2)
+    below = stage.label(wide, LEAST, 0, ha="right", va="center", color=QUANTIZED_TEXT, fontsize=10)
+    looks = {"linestyle": "", "marker": "|", "markersize": 8, "markeredgewidth": 1.2}
+    marks = [stage.moving(wide.add_line(Line2D([], [], color=colour, **looks))) for colour in (FLOAT, GUIDE)]
+    bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, color=QUANTIZED, edgecolor="black")]
+    beside = {"ha": "left", "va": "center", "fontsize": 10}
+    ratios = [stage.label(exact, MOST_DB + 2, row, **beside) for row in range(len(rows))]
+
+    # What a float network makes of 1,000 images takes tens of megabytes; there are two.
+    @lru_cache(maxsize=2)
+    def in_float(equalized):
+        network = patient.in_float(equalized)
+        outputs, kernels = network.outputs(images), [network.weights[layer].kernel for layer in layers]
+        largest = [np.max([by_channel(x) for x in batches], axis=0) for batches in zip(*outputs, strict=True)]
+        return (
+            network.bytes,
+            outputs,
+            [of_the_largest(by_channel(x)) for x in kernels],
+            list(map(of_the_largest, largest)),
+        )
+
+    @lru_cache(maxsize=1024)
+    def measured(**settings):
+        network = patient.treated(**settings)
+        return network.measure(images, labels, in_float(settings["equalized"])[1]), network.bytes
+
+    def update(**settings):
+        found, count = measured(**settings)
+        original, _, kernels, handed_on = in_float(settings["equalized"])
+        for mark, channels, first, beside in zip(marks, (kernels, handed_on), (1, 0), (-0.18, 0.18), strict=True):
+            rows_of = [np.full(len(each), row + beside) for row, each in enumerate(channels, first)]
+            mark.set_data(np.maximum(np.concatenate(channels), LEAST), np.concatenate(rows_of))
+        # Half a step, where the largest weight is 1: a channel that is smaller becomes all 0.
+        half = [] if settings["per_channel"] else 2 * [0.5 / (2 ** (settings["weight_bits"] - 1) - 1)]
+        lost.set_data(half, [-0.6, len(rows) - 0.4][: len(half)])
+        below.set(x=0.9 * half[0] if half else LEAST, text="weights left of it: 0" if half else "")
+        ratio = list(found.sqnr.values())
+        for row, (bar, text) in enumerate(zip(bars, ratios, strict=True)):
+            bar.set_width(np.clip(ratio[row], 0, MOST_DB))
+            text.set_text(decibels(ratio[row]))
+        changed = f"{found.changed:,} of {found.accuracy.total:,}"
+        write(tiles, [f"{found.accuracy:.2%}", f"{found.float_accuracy:.2%}", changed, size(count)])
+
+        worst = 1 + int(np.argmax(np.diff(10 ** (-np.array(ratio) / 20))))
+        in_float_right, right = (
+            "{:.2%} ({:.2%} to {:.2%})".format(x, *x.interval) for x in (found.float_accuracy, found.accuracy)
+        )
+        apart = [number(1 / np.median(x)) for x in (kernels[worst - 1], handed_on[worst - 1])]
+        return stage.png(), (
+            f"{describe(**settings)}. {found.accuracy.total:,} images: {right} right, in float {in_float_right}. "
+            f"Answers that differ from float: {found.changed:,}. Most noise comes in at {rows[worst]}, which takes "
+            f"{decibels(ratio[worst - 1])} and hands on {decibels(ratio[worst])}; at the end: {decibels(ratio[-1])}. "
+            f"Its largest channel is {apart[0]} times the median one in weights, {apart[1]} times in what it takes. "
+            f"Parameters: {size(count)}, in float {size(original)}."
+        )
+
+    every, no_layer = {layer: layer for layer in layers}, {"": "no layer"}
+    controls = {
+        "weight_bits": stops("weight bits", "How many bits each weight has", 8, BITS),
+        "activation_bits": stops("activation bits", "How many bits each number between two layers has", 8, BITS),
+        "per_channel": switch(*PER_CHANNEL, False),
+        "equalized": switch("equalize", "Give all channels of a layer one range first; needs no image", False),
+        "corrected": switch("correct biases", "Make the mean of every channel what it is in float", False),
+        "scales": choice("scales", "How the scales of weights and activations are chosen", "minmax", SCALES),
+        "rounding": choice("rounding", "To which of its levels a weight goes", "nearest", ROUNDINGS),
+        "layer": choice("other bits for", "A layer whose weights have bits of their own", "", no_layer | every),
+        "layer_bits": stops("its bits", "How many bits each weight of that layer has", 8, BITS),
+    }
+    return Explorer(controls, update, stage.size, start, lines=4)
+
+
+def by_channel(x: np.ndarray) -> np.ndarray:
+    """Return the largest magnitude in every channel; the last axis counts them."""
+    x = np.asarray(x)
+    return np.abs(x).reshape(-1, x.shape[-1]).max(axis=0)
+
+
+def of_the_largest(ranges: np.ndarray) -> np.ndarray:
+    """Return ranges as shares of the largest one, without those that are 0: dead channels."""
+    return ranges[ranges > 0] / ranges.max() if ranges.any() else np.ones(1)
+
+
+def describe(
+    weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits
+) -> str:
+    """Say what is done to the network, in the order in which it is done."""
+    grids = f"{'a scale per channel' if per_channel else 'one scale per layer'} by {SCALES[scales]}"
+    other = f", {layer}'s in {layer_bits}" if layer else ""
+    done = ["equalized"] if equalized else []
+    done += [f"weights in {weight_bits} bits{other}, {grids}, rounded {ROUNDINGS[rounding]}"]
+    done += [f"activations in {activation_bits}"] + (["biases corrected"] if corrected else [])
+    words = ", ".join(done)
+    return words[0].upper() + words[1:]
