@@ -86,7 +86,7 @@ def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer
         # Half a step, where the largest weight is 1: a channel that is smaller becomes all 0.
         half = [] if settings["per_channel"] else 2 * [0.5 / (2 ** (settings["weight_bits"] - 1) - 1)]
         lost.set_data(half, [-0.6, len(rows) - 0.4][: len(half)])
-        below.set(x=0.9 * half[0] if half else LEAST, text="weights left of it: 0" if half else "")
+        below.set(x=0.9 * half[0] if half else LEAST, text="left of it: 0" if half else "")
         ratio = list(found.sqnr.values())
         for row, (bar, text) in enumerate(zip(bars, ratios, strict=True)):
             bar.set_width(np.clip(ratio[row], 0, MOST_DB))
