@@ -142,5 +142,12 @@ QUESTIONS = {
         lambda x, step, qmin, qmax: np.clip(np.round(x / step), qmin, qmax) - x / step * (qmin <= x / step <= qmax),
         cases=[(0.35, 0.5, -1, 1), (-0.95, 0.5, -1, 1), (0.2, 0.5, -1, 1), (3.3, 1.0, 0, 3), (-0.4, 0.5, 0, 3)],
     ),
+    "9.1": Question(lambda r1, r2: (r1 / r2) ** 0.5, cases=[(4.0, 1.0), (100.0, 0.008), (0.02, 8.0)]),
+    "9.2": Question(-1),
+    "9.3": Question(-0.25),
+    "9.4": Question("a"),
+    "9.a": Question(0.2),
+    "9.b": Question("c"),
+    "9.c": Question(1e-4),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
