@@ -26,8 +26,8 @@ def test_controls_become_repairs():
 def test_words():
     _, explorer = doctor()
     assert explorer.words == (
-        "Weights in 8 bits, one scale per layer by MinMax, rounded to nearest, activations in 8. 900 images: 94.44% "
-        "(92.75% to 95.76%) right, in float 100.00% (99.57% to 100.00%). Answers that differ from float: 50. "
+        "Weights in 8 bits, one scale per layer by MinMax, rounded to nearest, activations in 8. 900 images: 94.44 % "
+        "(92.75 % to 95.76 %) right, in float 100.00 % (99.57 % to 100.00 %). Answers that differ from float: 50. "
         "Most noise comes in at dense1, which takes 45.2 dB and hands on 39.1 dB; at the end: 39.1 dB. Its largest "
         "channel is 2 times the median one in weights, 2 times in what it takes. "
         "Parameters: 8 kB, in float 9 kB."

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
-from qkit.show.numerals import decibels, number, size
+from qkit.show.numerals import decibels, number, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 1_000
@@ -92,12 +92,10 @@ def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer
             bar.set_width(np.clip(ratio[row], 0, MOST_DB))
             text.set_text(decibels(ratio[row]))
         changed = f"{found.changed:,} of {found.accuracy.total:,}"
-        write(tiles, [f"{found.accuracy:.2%}", f"{found.float_accuracy:.2%}", changed, size(count)])
+        write(tiles, [percent(found.accuracy.value), percent(found.float_accuracy.value), changed, size(count)])
 
         worst = 1 + int(np.argmax(np.diff(10 ** (-np.array(ratio) / 20))))
-        in_float_right, right = (
-            "{:.2%} ({:.2%} to {:.2%})".format(x, *x.interval) for x in (found.float_accuracy, found.accuracy)
-        )
+        in_float_right, right = map(with_interval, (found.float_accuracy, found.accuracy))
         apart = [number(1 / np.median(x)) for x in (kernels[worst - 1], handed_on[worst - 1])]
         return stage.png(), (
             f"{describe(**settings)}. {found.accuracy.total:,} images: {right} right, in float {in_float_right}. "
