@@ -545,7 +545,7 @@ def test_the_explorer_shows_what_is_measured(simulation, few_digits):
     explorer.set(weight_bits="float", per_channel=False, conv1=False, activation_method="minmax")
     network = simulation.quantized(None, 3, activation_method=thresholds.minmax, in_float=("conv1",))
     measured = network.measure(few_digits.x_test, few_digits.y_test)
-    assert f"All 500 images: {measured.accuracy.value:.2%} (" in explorer.words
+    assert f"All 500 images: {100 * measured.accuracy.value:.2f} % (" in explorer.words
     assert f"conv2 {measured.sqnr['conv2']:.1f} dB" in explorer.words
 
 
