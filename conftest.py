@@ -1,9 +1,11 @@
-"""How the suite runs: how many files at a time, and which ones first."""
+"""How the suite runs: how many files at a time, which ones first, and on which digits."""
 
 import os
+from pathlib import Path
 
 import psutil
 import pytest
+from nbval.plugin import IPyNbFile
 
 LONG = [
     "notebooks/01",  # Trains the networks that the others wait for.
@@ -30,6 +32,30 @@ def pytest_xdist_auto_num_workers() -> int:
     # are cores hold each other up, and a matrix product takes ten times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, cores // workers)))
     return workers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what CI asks for: all in one run, so that no core waits for the last notebook on the first digits."""
+    text = "run every notebook once more, on the stand-in digits"
+    parser.addoption("--stand-in-too", action="store_true", help=text)
+
+
+class OnStandIn(IPyNbFile):
+    """A notebook whose kernel is asked for the stand-in digits."""
+
+    def setup(self) -> None:
+        """Start the kernel."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("QKIT_MNIST", "stand-in")
+            super().setup()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect a notebook a second time, if that is asked for; the first time nbval has done it."""
+    if file_path.suffix != ".ipynb" or not parent.config.option.stand_in_too:
+        return None
+    nodeid = f"{parent.nodeid}/{file_path.name} on stand-in digits"
+    return OnStandIn.from_parent(parent, path=file_path, nodeid=nodeid)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT
@@ -27,7 +28,19 @@ def test_the_blocks_are_the_ones_tested_here_and_in_test_start():
 
 
 def test_ci_calls_the_test_command():
-    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M)
+    """With a word that only adds to it, as the next test shows."""
+    assert re.search(r"^make test ARGS=--stand-in-too$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M)
+
+
+def test_stand_in_too_runs_a_notebook_on_both_digits(tmp_path):
+    says = 'import os; open("said", "a").write(os.environ["QKIT_MNIST"] + "\\n")'
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(says)]), tmp_path / "one.ipynb")
+    options = ["-p", "conftest", "-c", "pyproject.toml", f"--rootdir={tmp_path}", "--stand-in-too"]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "one.ipynb")]
+    env = ENVIRONMENT | {"QKIT_MNIST": "mnist.npz"}
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
+    assert "2 passed" in done.stdout, done.stdout
+    assert sorted((tmp_path / "said").read_text().split()) == ["mnist.npz", "stand-in"]
 
 
 def test_make_knows_every_target_named():
