@@ -108,7 +108,8 @@ def add(lock):
         stop("The disk is full: {:.1f} GB are free in {}, and qkit needs {} GB.", free, ROOT, GIGABYTES_NEEDED)
     print("Installing {} into .venv (one or two minutes, the first time only) ...".format(lock), flush=True)
     make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-    install_into = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install_into = [str(PYTHON), "-m", "pip", "install", "--no-compile", "--quiet"]
+    install_into += ["--disable-pip-version-check"]
     uv = shutil.which("uv")
     if uv:
         make_venv.insert(-1, "--without-pip")
@@ -121,6 +122,9 @@ def add(lock):
     run_or_stop(install_into + ["-r", str(ROOT / lock)], failed)
     if lock == COURSE:
         run_or_stop(install_into + ["--no-deps", "--editable", str(ROOT)], failed)
+        if not uv:
+            # As pip would, but on all cores; a developer's packages are compiled when they are imported.
+            subprocess.call([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", str(VENV)])
 
 
 def lab(words):

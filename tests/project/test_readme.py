@@ -74,8 +74,9 @@ def test_by_hand_is_what_start_does(monkeypatch, tmp_path):
         "--editable": "-e",
         str(ROOT): ".",
     }
-    not_typed = {"--clear", "--quiet", "--disable-pip-version-check"}
+    not_typed = {"--clear", "--quiet", "--disable-pip-version-check", "--no-compile"}
     *install, _ = SHELL[2].splitlines()
+    assert done.pop()[1:3] == ["-m", "compileall"]  # what pip has not done there
     assert [" ".join(short.get(word, word) for word in line if word not in not_typed) for line in done] == install
 
 
