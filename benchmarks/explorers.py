@@ -42,7 +42,7 @@ sets = {f"{n} rows": {"dense": dense[:n], "after ReLU": np.maximum(dense[:n] - 0
 image = draw_digits(1)[0][0]
 from qkit.numeric import Convolution, QuantParams, QuantSpec
 layer = Convolution(
-    name="conv2", source="pool1", shape=(11, 11, 64), relu=True,
+    name="conv2", source="pool1", shape=(11, 11, 64), activation="RELU",
     x=QuantParams(0.003, -128, QuantSpec()), y=QuantParams(0.01, -128, QuantSpec()),
     w=QuantParams(np.full(64, 0.002), np.zeros(64, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
     q_weights=rng.integers(-127, 128, (64, 3, 3, 32)).astype(np.int8), q_bias=np.zeros(64, np.int32),

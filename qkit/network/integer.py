@@ -6,18 +6,34 @@ The file says which layers there are; :mod:`qkit.numeric.integer_layers` compute
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
-from qkit.network.recipe import as_input, check_names
+from qkit.network.recipe import as_input, check_images, check_names
 from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
 from qkit.numeric import QuantParams, QuantSpec, integer_layers
-from qkit.numeric.fixed_point import Runtime
-from qkit.numeric.integer_layers import Convolution, Dense, Dequantize, Layer, MaxPool, Quantize, Reshape, Softmax
+from qkit.numeric.fixed_point import Activation, Runtime
+from qkit.numeric.integer_layers import (
+    AveragePool,
+    Convolution,
+    Dense,
+    Depthwise,
+    Dequantize,
+    Layer,
+    MaxPool,
+    Mean,
+    Quantize,
+    Reshape,
+    Softmax,
+)
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
-LAYERS = {layer.op: layer for layer in (Convolution, MaxPool, Reshape, Dense, Softmax, Quantize, Dequantize)}
+LAYERS = {
+    layer.op: layer
+    for layer in (Convolution, Depthwise, Dense, MaxPool, AveragePool, Mean, Reshape, Softmax, Quantize, Dequantize)
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,8 +64,9 @@ class IntegerNetwork:
     def predict(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Return the output of the last layer: int8 (n, classes), or float32 or uint8, where the network ends so.
 
-        ``images`` are grey levels, uint8 (n, height, width), which stand for 0 to 1; or what the network takes itself,
-        such as int8 (n, height, width, 1). The ``runtime`` is one of :data:`qkit.numeric.RUNTIMES`.
+        ``images`` are grey levels, uint8 (n, *shape), which stand for 0 to 1; a last side of 1 may be left out. Or they
+        are what the network takes itself, of shape (n, *shape): float32 numbers, or their integers, int8. The
+        ``runtime`` is one of :data:`qkit.numeric.RUNTIMES`.
         """
         return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, runtime)])
 
@@ -97,17 +114,10 @@ class IntegerNetwork:
             yield outputs
 
     def _input(self, images: np.ndarray) -> np.ndarray:
-        dtype = np.dtype(np.float32) if self.image is None else self.image.spec.dtype
-        if images.size and images.dtype == dtype and images.shape[1:] == self.shape:
-            if not np.all(np.isfinite(images)):
-                raise ValueError("images must hold finite numbers, got NaN or infinity")
+        takes_integers = self.image is not None and self.image.spec.dtype == images.dtype == np.int8
+        if takes_integers and images.size and images.shape[1:] == self.shape:
             return images
-        if images.size and images.dtype == np.uint8 and (*images.shape[1:], 1) == self.shape:
-            return as_input(images, self.shape, self.image)
-        raise ValueError(
-            f"images must be grey levels, uint8 of shape (n, {', '.join(map(str, self.shape[:-1]))}), or {dtype} of "
-            f"shape (n, {', '.join(map(str, self.shape))}), at least one; got {images.dtype} of shape {images.shape}"
-        )
+        return as_input(check_images(images, self.shape), self.shape, self.image)
 
 
 def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
@@ -118,7 +128,8 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
         count = 1 + sum(other.partition(" ")[0] == name for other in names.values())
         name = name if count == 1 else f"{name} {count}"
         if step.kind not in LAYERS:
-            raise ValueError(f"{name} is a {step.kind}; known here are {', '.join(LAYERS)}")
+            way_out = "leave that layer out, a BatchNormalization only where it does not come after weights"
+            raise ValueError(f"{name} is a {step.kind}; {way_out}. Known here are {', '.join(LAYERS)}")
         x = step.inputs[0]
         if x.index not in names:
             raise ValueError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
@@ -129,8 +140,8 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
 
 def _layer(step: Operator, name: str, source: str) -> Layer:
     kind, (x, *constants), y = step.kind, step.inputs, step.output
-    if step.activation != "NONE" and (step.activation != "RELU" or kind == "MAX_POOL_2D"):
-        raise ValueError(f"{name}, a {kind}, ends with {step.activation}, which is not known here")
+    if step.activation not in get_args(Activation):
+        raise ValueError(f"{name}, a {kind}, ends with {step.activation}; known here are ReLU and ReLU6")
     types = [tensor.dtype for tensor in (x, y, *constants)]
     match kind, types:
         case "QUANTIZE", ["int8", "uint8"] | ["uint8", "int8"] if x.scale == y.scale:
@@ -138,8 +149,11 @@ def _layer(step: Operator, name: str, source: str) -> Layer:
         case (
             ("QUANTIZE", ["float32", "int8"])
             | ("DEQUANTIZE", ["int8", "float32"])
-            | ("RESHAPE" | "SOFTMAX" | "MAX_POOL_2D", ["int8", "int8", *_])
-            | ("FULLY_CONNECTED" | "CONV_2D", ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"])
+            | ("RESHAPE" | "SOFTMAX" | "MAX_POOL_2D" | "AVERAGE_POOL_2D" | "MEAN", ["int8", "int8", *_])
+            | (
+                "FULLY_CONNECTED" | "CONV_2D" | "DEPTHWISE_CONV_2D",
+                ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"],
+            )
         ):
             layer = LAYERS[kind]
         case _:
@@ -147,7 +161,10 @@ def _layer(step: Operator, name: str, source: str) -> Layer:
             raise ValueError(f"{name}, a {kind}, has {', '.join(types)}; {way_out}")
     if kind == "SOFTMAX" and (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
         raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
+    if kind == "MEAN" and (step.options.keepDims or sorted(constants[0].values % len(x.shape)) != [1, 2]):
+        raise ValueError(f"{name} must be the mean of rows and columns, as GlobalAveragePooling2D(keepdims=False) is")
     more = _weights(step) if kind in WEIGHTED else {}
+    more |= {"activation": step.activation} if issubclass(layer, Dense | MaxPool) else {}
     more |= _window(step, name) if hasattr(step.options, "strideH") else {}
     return layer(name=name, source=source, x=x.grid, y=y.grid, shape=y.shape[1:], **more)
 
@@ -157,11 +174,11 @@ def _weights(step: Operator) -> dict:
     many = weights.scale.size > 1
     scale, zero_point = (each if many else each.item() for each in (weights.scale, weights.zero_point))
     spec = QuantSpec(symmetric=True, narrow_range=True, axis=0 if many else None)
+    q_weights = weights.values if step.kind != "DEPTHWISE_CONV_2D" else np.moveaxis(weights.values[0], -1, 0)[..., None]
     return {
-        "q_weights": weights.values,
-        "q_bias": bias[0].values if bias else np.zeros(weights.shape[0], np.int32),
+        "q_weights": q_weights,
+        "q_bias": bias[0].values if bias else np.zeros(len(q_weights), np.int32),
         "w": QuantParams(scale, zero_point, spec),
-        "relu": step.activation == "RELU",
     }
 
 

@@ -9,20 +9,23 @@ Hardware without floats holds the real number M as a 32-bit integer and a shift:
     M ≈ m0 * 2^(shift - 31),   2^30 <= m0 < 2^31        acc * M ≈ acc * m0 / 2^(31 - shift)
 
 The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's runtimes differ, and
-so do their results, by one integer in a few of a thousand. For int8 convolutions and dense layers on x86 they are:
+so do their results, by one integer in a few of a thousand. For int8 layers with weights on x86 they are:
 
 ==============  =============================================  =========================================
 runtime         what it is                                     how it multiplies and rounds
 ==============  =============================================  =========================================
 ``xnnpack``     LiteRT's default                               float32, ties to even
-``builtin``     LiteRT without XNNPACK; ruy                    M0 and shift; twice, ties up
-``reference``   LiteRT's slow, plain one                       convolution: M0 and shift; twice, the second
-                                                               time ties away from 0. Dense layer: float64,
-                                                               ties away from 0
+``builtin``     LiteRT without XNNPACK; ruy                    M0 and shift; twice, ties up. Depthwise, where
+                                                               the channels are no multiple of 8, the last of
+                                                               them as the reference
+``reference``   LiteRT's slow, plain one                       convolution, depthwise too: M0 and shift;
+                                                               twice, the second time ties away from 0. Dense
+                                                               layer: float64, ties away from 0
 ``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
 ==============  =============================================  =========================================
 
-On ARM, ``builtin`` rounds once. The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to
+A ReLU6 ends at the integer for 6, round(6 / S_y) + Z_y: ties to even in ``xnnpack``, else away from 0. On ARM,
+``builtin`` rounds once. The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to
 round once, and it is here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
@@ -41,6 +44,7 @@ from qkit.numeric.affine import QuantParams, float64s, half_away, reals
 
 FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
+Activation = Literal["NONE", "RELU", "RELU6"]
 
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 """The names of the four, LiteRT's default first."""
@@ -154,6 +158,24 @@ def divide_away(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
     return _divide_up(x - ((x < 0) & np.greater(exponent, 0)), exponent)
 
 
+def integer_range(y: QuantParams, activation: Activation, runtime: Runtime = "xnnpack") -> tuple[int, int]:
+    """Return the lowest and the highest integer that an activation lets through: it costs nothing but a clip.
+
+    A ReLU ends at the integer for 0, the zero-point, and a ReLU6 at that for 6, too. Taught in notebook 06, section 6.
+
+    >>> from qkit.numeric import QuantSpec
+    >>> integer_range(QuantParams(0.05, -100, QuantSpec()), "RELU6")
+    (-100, 20)
+    """
+    if activation == "NONE":
+        return y.spec.qmin, y.spec.qmax
+    q_max = y.spec.qmax
+    if activation == "RELU6":
+        six = np.float32(6) / np.float32(y.scale)
+        q_max = int(min(q_max, y.zero_point + (np.rint(six) if runtime == "xnnpack" else half_away(six))))
+    return y.zero_point, q_max
+
+
 def check_runtime(runtime: str) -> None:
     """Refuse, with a ValueError, a name that is not one of :data:`RUNTIMES`."""
     if runtime not in RUNTIMES:
@@ -178,12 +200,11 @@ class Requantized:
 class Requantizer:
     """Turns the sums of one layer into int8, as each of the runtimes does. Taught in notebook 06, sections 3 to 6.
 
-    ``w_scale`` is one number, or one for each output channel, and ``y`` the grid of the output. ``relu`` says whether a
-    ReLU follows: in integers, a higher ``q_min``, the zero-point. ``dense`` layers are not always treated as
-    convolutions are.
+    ``w_scale`` is one number, or one for each output channel, and ``y`` the grid of the output. ``activation`` is what
+    follows, see :func:`integer_range`. ``dense`` layers are not always treated as convolutions are.
 
     >>> from qkit.numeric import QuantSpec
-    >>> layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), relu=True, dense=False)
+    >>> layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), "RELU", dense=False)
     >>> [int(layer.run(np.int32([58446]), runtime)[0]) for runtime in RUNTIMES]
     [-10, -9, -9, -10]
     """
@@ -191,12 +212,8 @@ class Requantizer:
     x_scale: float
     w_scale: float | np.ndarray
     y: QuantParams
-    relu: bool
+    activation: Activation
     dense: bool
-
-    @property
-    def q_min(self) -> int:
-        return self.y.zero_point if self.relu else self.y.spec.qmin
 
     @property
     def multiplier(self) -> float | np.ndarray:
@@ -206,7 +223,8 @@ class Requantizer:
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
         (held, rescaled), zero_point = self._way(runtime), self.y.zero_point
-        rounded = np.clip(rescaled(acc, held), self.q_min - zero_point, self.y.spec.qmax - zero_point)
+        q_min, q_max = integer_range(self.y, self.activation, runtime)
+        rounded = np.clip(rescaled(acc, held), q_min - zero_point, q_max - zero_point)
         return (rounded + zero_point).astype(np.int8)
 
     def steps(self, acc: int, channel: int, runtime: Runtime = "xnnpack") -> Requantized:
@@ -220,7 +238,7 @@ class Requantizer:
         halfway = float(rounded_once(acc, fixed)) if fixed and runtime != "single" else None
         rounded = int(rescaled(acc, held))
         shifted = rounded + self.y.zero_point
-        q = int(np.clip(shifted, self.q_min, self.y.spec.qmax))
+        q = int(np.clip(shifted, *integer_range(self.y, self.activation, runtime)))
         return Requantized(runtime, float(multiplier), fixed, float(product), halfway, rounded, shifted, q)
 
     def _way(self, runtime: Runtime) -> tuple[np.ndarray | FixedPointMultiplier, Callable]:

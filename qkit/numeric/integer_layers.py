@@ -4,7 +4,23 @@
 
 The bracket does not depend on the image, so it is computed once and takes the place of the bias. Weights have no
 zero-point (they are symmetric), and ``q_bias`` counts steps of S_x * S_w, as the sum does. What becomes of ``acc`` then
-is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ, ``runtime`` says whom to follow.
+is told in :mod:`qkit.numeric.fixed_point`. Where LiteRT's runtimes differ, ``runtime`` says whom to follow. All that
+is here was compared with each of them, number by number:
+
+================  ===================  ============================================  ==================================
+layer             ``xnnpack``          ``builtin`` (x86)                             ``reference``
+================  ===================  ============================================  ==================================
+convolution       float32, to even     twice, up                                     twice, away from 0
+depthwise         float32, to even     twice, up; the last (channels mod 8):         twice, away from 0
+                                       away from 0
+dense             float32, to even     twice, up                                     float64, away from 0
+max pool          no rounding          no rounding                                   no rounding
+average pool      away from 0          away from 0                                   away from 0
+global average    float32, to even     twice, away from 0                            twice, away from 0
+                  of sum and bias
+softmax           table of floats      table of floats                               integers
+quantize          float32, to even     float32, to even                              float32, away from 0
+================  ===================  ============================================  ==================================
 
 Source: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4.
 """
@@ -16,7 +32,17 @@ from typing import ClassVar
 import numpy as np
 
 from qkit.numeric.affine import QuantParams, dequantize, half_away
-from qkit.numeric.fixed_point import Requantized, Requantizer, Runtime
+from qkit.numeric.fixed_point import (
+    Activation,
+    FixedPointMultiplier,
+    Requantized,
+    Requantizer,
+    Runtime,
+    check_runtime,
+    integer_range,
+    quantize_multiplier,
+    rescale,
+)
 from qkit.numeric.softmax import softmax_by_table, softmax_in_integers
 
 
@@ -62,7 +88,8 @@ class Dense(Layer):
     """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
 
     ``q_weights`` are int8, shape (channels, inputs), ``q_bias`` int32, shape (channels,); ``w`` is the grid of the
-    weights, and ``relu`` says whether a ReLU follows. A ValueError, if sums may become more than an int32 holds.
+    weights, and ``activation`` is ``"NONE"``, ``"RELU"`` or ``"RELU6"``. A ValueError, if sums may become more than an
+    int32 holds.
     """
 
     op = "FULLY_CONNECTED"
@@ -70,7 +97,7 @@ class Dense(Layer):
     q_weights: np.ndarray
     q_bias: np.ndarray
     w: QuantParams
-    relu: bool
+    activation: Activation
 
     def __post_init__(self) -> None:
         if self._largest + np.max(np.abs(self.folded_bias)) >= 2**31:
@@ -78,7 +105,7 @@ class Dense(Layer):
 
     @cached_property
     def requantizer(self) -> Requantizer:
-        return Requantizer(self.x.scale, self.w.scale, self.y, self.relu, self.dense)
+        return Requantizer(self.x.scale, self.w.scale, self.y, self.activation, self.dense)
 
     @cached_property
     def folded_bias(self) -> np.ndarray:
@@ -91,12 +118,12 @@ class Dense(Layer):
     def sums(self, q_x: np.ndarray) -> np.ndarray:
         """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...) that lead to ``shape``."""
         patches = self.patches(q_x.astype(self._columns.dtype))
-        if q_x.dtype != np.int8 or patches.shape[1:] != (*self.shape[:-1], *self.q_weights.shape[1:]):
+        if q_x.dtype != np.int8 or patches.shape[1:] != (*self._place(self.shape), *self.q_weights.shape[1:]):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
-        products = patches.reshape(-1, len(self._columns)) @ self._columns
-        acc = products.astype(np.int32) + self.folded_bias.astype(np.int32)
-        return acc.reshape(len(q_x), *self.shape)
+        acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
+        acc += self.folded_bias.astype(np.int32)
+        return acc
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return what each output is computed from, for inputs (n, inputs): themselves."""
@@ -107,8 +134,8 @@ class Dense(Layer):
         lies_in = [0 <= index < side for index, side in zip(position, self.shape, strict=False)]
         if len(position) != len(self.shape) or not all(lies_in):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
-        *place, channel = position
-        q_patch, q_weights = self.patches(q_x[None])[(0, *place)], self.q_weights[channel]
+        channel = position[-1]
+        q_patch, q_weights = self.patches(q_x[None])[(0, *self._place(position))], self.q_weights[channel]
         q_bias, folded_bias = int(self.q_bias[channel]), int(self.folded_bias[channel])
         products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + folded_bias
@@ -116,6 +143,13 @@ class Dense(Layer):
         end = self.requantizer.steps(acc, channel, runtime)
         real, real_hat = float(step * acc), float(dequantize(np.int8(end.q), self.y))
         return Trace(q_patch, q_weights, self.x.zero_point, q_bias, products, folded_bias, acc, real, end, real_hat)
+
+    def _place(self, position: tuple[int, ...]) -> tuple[int, ...]:
+        """Where among the patches that of a number of the output is: all channels see the same."""
+        return position[:-1]
+
+    def _products(self, patches: np.ndarray) -> np.ndarray:
+        return patches.reshape(-1, len(self._columns)) @ self._columns
 
     @property
     def _rows(self) -> np.ndarray:
@@ -154,6 +188,44 @@ class Convolution(Dense):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Depthwise(Convolution):
+    """A convolution of which each output sees one channel: weights (channels, rows, columns, 1).
+
+    Of m times as many outputs as inputs, input c leads to the outputs from m * c on. Taught in notebook 09, section 1.
+    """
+
+    op = "DEPTHWISE_CONV_2D"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        acc = self.sums(q_x)
+        q = self.requantizer.run(acc, runtime)
+        if runtime == "builtin" and self._left_over:
+            q[..., -self._left_over :] = self.requantizer.run(acc, "reference")[..., -self._left_over :]
+        return q
+
+    def patches(self, q_x: np.ndarray) -> np.ndarray:
+        seen = super().patches(np.repeat(q_x, len(self.q_weights) // q_x.shape[-1], axis=-1))
+        return np.moveaxis(seen, -1, 3)[..., None]
+
+    def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
+        if runtime == "builtin" and position[-1:] >= (len(self.q_weights) - self._left_over,):
+            runtime = "reference"
+        return super().trace(q_x, position, runtime)
+
+    def _place(self, position: tuple[int, ...]) -> tuple[int, ...]:
+        return position
+
+    def _products(self, patches: np.ndarray) -> np.ndarray:
+        kernel = self.q_weights.astype(patches.dtype)
+        return sum(patches[..., row, column, 0] * kernel[:, row, column, 0] for row, column in np.ndindex(*self.size))
+
+    @property
+    def _left_over(self) -> int:
+        """Channels that the built-in runtime, which takes eight at a time, computes one by one."""
+        return len(self.q_weights) % 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Layer):
     """The largest integer of each window; the grid stays, so it is the largest real number, too.
 
@@ -164,9 +236,56 @@ class MaxPool(Layer):
     size: tuple[int, int]
     strides: tuple[int, int]
     same: bool
+    activation: Activation = "NONE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        return _windows(q_x, self.size, self.strides, self.same, -128).max(axis=(3, 4))
+        q = _windows(q_x, self.size, self.strides, self.same, -128).max(axis=(3, 4))
+        return np.clip(q, *integer_range(self.y, self.activation, runtime)).astype(np.int8)
+
+
+class AveragePool(MaxPool):
+    """The mean integer of each window, of what lies in the image; ties away from 0, of the integers, in all runtimes.
+
+    XNNPACK leaves it to the built-in runtime. Taught in notebook 09, section 10.
+    """
+
+    op = "AVERAGE_POOL_2D"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        totals, counts = (
+            _windows(x, self.size, self.strides, self.same, 0).sum(axis=(3, 4))
+            for x in (q_x.astype(np.int32), np.ones((1, *q_x.shape[1:3], 1), np.int32))
+        )
+        q = half_away(totals / counts)
+        return np.clip(q, *integer_range(self.y, self.activation, "builtin")).astype(np.int8)
+
+
+class Mean(Layer):
+    """Global average: the sum of each channel, which is given another grid, too. Taught in notebook 09, section 1.
+
+        q_y = round(Σ (q_x - Z_x) * S_x / (S_y * count)) + Z_y
+
+    XNNPACK takes what does not depend on the image, ``Z_y - count * Z_x * scale``, as one float32, adds it to
+    ``Σ q_x * scale``, and rounds then. The others divide M0 by the count.
+    """
+
+    op = "MEAN"
+
+    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        check_runtime(runtime)
+        count, zero_point = q_x.shape[1] * q_x.shape[2], self.y.zero_point
+        total = q_x.sum(axis=(1, 2), dtype=np.int64)
+        if runtime == "xnnpack":
+            scale = np.float32(self.x.scale) / np.float32(self.y.scale) * (np.float32(1) / np.float32(count))
+            bias = np.float32(zero_point) - np.float32(count * self.x.zero_point) * scale
+            q = np.rint(total.astype(np.float32) * scale + bias)
+        else:
+            ratio = quantize_multiplier(self.x.scale / self.y.scale)
+            bits = min(count.bit_length() - 1, 31 + ratio.shift)  # so that m0 keeps its 31
+            multiplier = FixedPointMultiplier((ratio.m0 << bits) // count, ratio.shift - bits)
+            acc = total - count * self.x.zero_point
+            q = rescale(acc, multiplier, "single" if runtime == "single" else "double") + zero_point
+        return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(np.int8)
 
 
 class Reshape(Layer):
@@ -210,7 +329,11 @@ class Shift(Layer):
 
 
 class Dequantize(Layer):
-    """From int8 to float32; the built-in runtime may differ in the last digit."""
+    """From int8 to float32.
+
+    The built-in runtime computes eight numbers of a batch at a time as here; those that are left, up to seven, it may
+    round otherwise in the last digit, as the others do.
+    """
 
     op = "DEQUANTIZE"
 

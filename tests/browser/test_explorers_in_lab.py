@@ -40,7 +40,7 @@ from qkit.show import explorers
 weights = np.random.default_rng(0).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)
 from qkit.numeric import Dense, QuantParams, QuantSpec
 layer = Dense(
-    name="dense", source="flatten", shape=(16,), relu=True, x=QuantParams(0.01, -128, QuantSpec()),
+    name="dense", source="flatten", shape=(16,), activation="RELU", x=QuantParams(0.01, -128, QuantSpec()),
     y=QuantParams(0.02, -128, QuantSpec()), w=QuantParams(0.01, 0, QuantSpec(symmetric=True, narrow_range=True)),
     q_weights=np.random.default_rng(1).integers(-127, 128, (16, 99)).astype(np.int8), q_bias=np.zeros(16, np.int32))
 rng = np.random.default_rng(0)

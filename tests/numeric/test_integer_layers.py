@@ -1,5 +1,7 @@
 """Layers in integers, against plain loops in unlimited ones. LiteRT itself is the oracle in tests/network."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,11 +10,14 @@ from hypothesis import strategies as st
 from qkit.numeric.affine import QuantParams, QuantSpec
 from qkit.numeric.fixed_point import RUNTIMES
 from qkit.numeric.integer_layers import (
+    AveragePool,
     Convolution,
     Dense,
+    Depthwise,
     Dequantize,
     Layer,
     MaxPool,
+    Mean,
     Quantize,
     Reshape,
     Shift,
@@ -31,7 +36,7 @@ def common(shape=(), x=None, y=None) -> dict:
     return {"name": "layer", "source": "image", "shape": shape, "x": x, "y": y}
 
 
-def weighted(q_weights, zero_point=-7, relu=True) -> dict:
+def weighted(q_weights, zero_point=-7, then="RELU") -> dict:
     channels = len(q_weights)
     return {
         "x": activation(0.01, zero_point),
@@ -39,7 +44,7 @@ def weighted(q_weights, zero_point=-7, relu=True) -> dict:
         "q_weights": q_weights,
         "q_bias": RNG.integers(-3000, 3000, channels).astype(np.int32),
         "w": QuantParams(np.linspace(0.01, 0.03, channels), np.zeros(channels, int), QuantSpec(symmetric=True, axis=0)),
-        "relu": relu,
+        "activation": then,
     }
 
 
@@ -90,7 +95,7 @@ def test_convolutions_sum_what_their_window_sees(sides, size, strides, same):
 @windows
 def test_pools_take_the_largest(sides, size, strides, same):
     shape = convolution(*sides, size, strides, same).shape
-    layer = MaxPool(**common(shape), size=size, strides=strides, same=same)
+    layer = MaxPool(**common(shape, y=activation()), size=size, strides=strides, same=same)
     q_x = RNG.integers(-128, 128, (2, *sides, 3)).astype(np.int8)
     found = layer.run(q_x)
     assert found.dtype == np.int8 and found.shape == (2, *shape)
@@ -99,6 +104,62 @@ def test_pools_take_the_largest(sides, size, strides, same):
         y, x = row * strides[0] - start[0], column * strides[1] - start[1]
         seen = q_x[:, max(y, 0) : y + size[0], max(x, 0) : x + size[1]]
         np.testing.assert_array_equal(found[:, row, column], seen.max(axis=(1, 2)))
+
+
+@windows
+def test_depthwise_layers_sum_one_channel(sides, size, strides, same):
+    shape = convolution(*sides, size, strides, same).shape[:2]
+    q_weights = RNG.integers(-127, 128, (6, *size, 1)).astype(np.int8)
+    layer = Depthwise(**common((*shape, 6)) | weighted(q_weights), size=size, strides=strides, same=same)
+    q_x = RNG.integers(-128, 128, (2, *sides, 3)).astype(np.int8)
+    found = layer.sums(q_x)
+    for channel in range(6):  # two for each of three inputs: the same as convolutions of one channel
+        one = weighted(q_weights[channel, None]) | {"q_bias": layer.q_bias[channel, None]}
+        alone = Convolution(**common((*shape, 1)) | one, size=size, strides=strides, same=same)
+        np.testing.assert_array_equal(found[..., channel], alone.sums(q_x[..., channel // 2, None])[..., 0])
+
+
+@windows
+def test_averages_are_means_of_what_lies_in_the_image(sides, size, strides, same):
+    shape = convolution(*sides, size, strides, same).shape
+    layer = AveragePool(**common(shape, y=activation(1, 0)), size=size, strides=strides, same=same)
+    q_x = RNG.integers(-128, 128, (2, *sides, 3)).astype(np.int8)
+    found = layer.run(q_x)
+    assert found.dtype == np.int8
+    start = [padding_before(*which, same) for which in zip(sides, size, strides, strict=True)]
+    for image, row, column, channel in np.ndindex(found.shape):
+        y, x = row * strides[0] - start[0], column * strides[1] - start[1]
+        seen = q_x[image, max(y, 0) : y + size[0], max(x, 0) : x + size[1], channel]
+        mean = Fraction(int(seen.sum(dtype=int)), seen.size)
+        assert found[image, row, column, channel] == int(abs(mean) + Fraction(1, 2)) * (1 if mean > 0 else -1)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0.01, 1), st.floats(0.02, 0.9), st.integers(-128, 127))
+def test_means_over_the_image_are_near_the_real_ones(height, width, x_scale, ratio, zero_point):
+    layer = Mean(**common((2,), activation(x_scale, zero_point), activation(x_scale * ratio, -zero_point - 1)))
+    q_x = RNG.integers(-128, 128, (3, height, width, 2)).astype(np.int8)
+    real = (q_x.astype(float) - zero_point).mean(axis=(1, 2)) / ratio + layer.y.zero_point
+    for runtime in RUNTIMES:
+        found = layer.run(q_x, runtime)
+        assert found.dtype == np.int8
+        # Two roundings, the first perhaps to halves, can miss by a half and a quarter.
+        most = 0.502 if runtime in ("xnnpack", "single") else 0.751
+        assert np.abs(found - np.clip(real, -128, 127)).max() < most
+    with pytest.raises(ValueError, match="runtime must be one of"):
+        layer.run(q_x, "neon")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_depthwise_trace_ends_at_the_output(runtime):
+    q_weights = RNG.integers(-127, 128, (10, 2, 3, 1)).astype(np.int8)
+    layer = Depthwise(**common((5, 5, 10)) | weighted(q_weights, then="NONE"), size=(2, 3), strides=(1, 1), same=False)
+    q_x = RNG.integers(-128, 128, (6, 7, 5)).astype(np.int8)
+    outputs = layer.run(q_x[None], runtime)[0]
+    for position in np.ndindex(layer.shape):
+        step = layer.trace(q_x, position, runtime)
+        assert step.requantized.q == outputs[position] and step.q_patch.shape == (2, 3, 1)
+    with pytest.raises(ValueError, match="position must lie"):
+        layer.trace(q_x, (), runtime)
 
 
 @pytest.mark.parametrize("inputs", [1000, 1032, 1033, 1100, 50_000])

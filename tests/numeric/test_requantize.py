@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkit.numeric.affine import QuantParams, QuantSpec
-from qkit.numeric.fixed_point import RUNTIMES, Requantizer, check_runtime
+from qkit.numeric.fixed_point import RUNTIMES, Requantizer, check_runtime, integer_range
 
 SCALES = np.float32([0.0021, 0.00185, 0.0007]).astype(np.float64)
 X_SCALE, Y_SCALE = float(np.float32(1 / 255)), float(np.float32(0.0029))
 
 
-def requantizer(zero_point=-128, relu=False, dense=False, w_scale=SCALES) -> Requantizer:
-    return Requantizer(X_SCALE, w_scale, QuantParams(Y_SCALE, zero_point, QuantSpec()), relu, dense)
+def requantizer(zero_point=-128, activation="NONE", dense=False, w_scale=SCALES) -> Requantizer:
+    return Requantizer(X_SCALE, w_scale, QuantParams(Y_SCALE, zero_point, QuantSpec()), activation, dense)
 
 
 def half_up(x: Fraction) -> int:
@@ -39,14 +39,20 @@ def test_single_and_dense_reference_round_the_exact_product_once(acc, channel, p
         assert steps.product == pytest.approx(float(exact), rel=1e-9)
 
 
-@given(st.integers(-(2**22), 2**22), st.sampled_from(range(3)), st.sampled_from(RUNTIMES), st.booleans(), st.booleans())
-def test_steps_lead_to_what_arrays_give(acc, channel, runtime, dense, relu):
-    layer = requantizer(-7, relu, dense)
+@given(
+    st.integers(-(2**22), 2**22),
+    st.sampled_from(range(3)),
+    st.sampled_from(RUNTIMES),
+    st.booleans(),
+    st.sampled_from(["NONE", "RELU"]),
+)
+def test_steps_lead_to_what_arrays_give(acc, channel, runtime, dense, activation):
+    layer = requantizer(-7, activation, dense)
     steps = layer.steps(acc, channel, runtime)
     sums = np.full((2, 3), acc, np.int32)
     assert (layer.run(sums, runtime)[:, channel] == steps.q).all()
     assert steps.shifted == steps.rounded - 7
-    assert steps.q == min(max(steps.shifted, -7 if relu else -128), 127)
+    assert steps.q == min(max(steps.shifted, -128 if activation == "NONE" else -7), 127)
     assert abs(steps.product - steps.rounded) <= 0.502  # half, and what the first rounding has added
     assert (steps.fixed is None) == (runtime == "xnnpack" or (runtime == "reference" and dense))
     assert (steps.halfway is None) == (steps.fixed is None or runtime == "single")
@@ -83,7 +89,7 @@ def vars_of(steps) -> dict:
 
 def test_twice_rounded():
     """The published sum, whose exact product is 118.49891."""
-    layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), relu=True, dense=False)
+    layer = Requantizer(1.0, 0.00202749, QuantParams(1.0, -128, QuantSpec()), "RELU", dense=False)
     steps = {runtime: layer.steps(58446, 0, runtime) for runtime in RUNTIMES}
     assert [steps[runtime].rounded for runtime in RUNTIMES] == [118, 119, 119, 118]
     assert [steps[runtime].halfway for runtime in RUNTIMES] == [None, 118.5, 118.5, None]
@@ -91,10 +97,26 @@ def test_twice_rounded():
     assert (steps["builtin"].shifted, steps["builtin"].q) == (-9, -9)
 
 
+def test_a_relu6_clips_at_six():
+    for scale, zero_point, even, away in (
+        (0.1, -100, -40, -40),
+        (12, -100, -100, -99),
+        (2.4, 0, 2, 3),
+        (0.01, -128, 127, 127),
+    ):
+        y = QuantParams(scale, zero_point, QuantSpec())
+        for runtime in RUNTIMES:
+            highest = even if runtime == "xnnpack" else away
+            assert integer_range(y, "RELU6", runtime) == (zero_point, highest)
+            layer = Requantizer(1.0, 1.0, y, "RELU6", dense=False)
+            assert layer.run(np.int32([-(10**6), 10**6]), runtime).tolist() == [zero_point, highest]
+            assert layer.steps(10**6, 0, runtime).q == highest
+
+
 def test_a_relu_clips_at_the_zero_point():
     sums = np.int32([[-9_000_000, -5, 9_000_000]])
     for runtime in RUNTIMES:
-        assert requantizer(-20, relu=True).run(sums, runtime).tolist() == [[-20, -20, 127]]
+        assert requantizer(-20, activation="RELU").run(sums, runtime).tolist() == [[-20, -20, 127]]
         assert requantizer(-20).run(sums, runtime).tolist() == [[-128, -20, 127]]
 
 

@@ -39,7 +39,7 @@ KERNEL = RNG.normal(size=(3, 3, 1, 9))
 CONVOLUTION = {"kernel": KERNEL, "bias": np.linspace(-0.5, 0.5, 9)}
 ONE = {"kernel": np.ones((1, 1, 1, 1)), "bias": np.zeros(1)}
 LAYER = Convolution(
-    **{"name": "conv", "source": "image", "shape": (6, 5, 4), "relu": True},
+    **{"name": "conv", "source": "image", "shape": (6, 5, 4), "activation": "RELU"},
     **{"x": QuantParams(0.01, -128, QuantSpec()), "y": QuantParams(0.02, -128, QuantSpec())},
     w=QuantParams(np.full(4, 0.01), np.zeros(4, int), QuantSpec(symmetric=True, narrow_range=True, axis=0)),
     q_weights=RNG.integers(-127, 128, (4, 3, 3, 2)).astype(np.int8),

@@ -10,7 +10,7 @@ from qkit.show.numerals import exact, number
 from tests.show.test_explorers import LAYER, Q_INPUTS
 
 
-def dense(inputs=7, w_scale=0.01, relu=True) -> Dense:
+def dense(inputs=7, w_scale=0.01, activation="RELU") -> Dense:
     rng = np.random.default_rng(2)
     return Dense(
         name="dense",
@@ -19,7 +19,7 @@ def dense(inputs=7, w_scale=0.01, relu=True) -> Dense:
         x=QuantParams(0.01, -128, QuantSpec()),
         y=QuantParams(0.02, -128, QuantSpec()),
         w=QuantParams(w_scale, 0, QuantSpec(symmetric=True, narrow_range=True)),
-        relu=relu,
+        activation=activation,
         q_weights=rng.integers(-127, 128, (5, inputs)).astype(np.int8),
         q_bias=rng.integers(-999, 999, 5).astype(np.int32),
     )
@@ -61,7 +61,7 @@ def test_runtimes_that_differ_are_named():
         x=QuantParams(1.0, 0, QuantSpec()),
         y=QuantParams(1.0, 0, QuantSpec()),
         w=QuantParams([0.00202749], [0], QuantSpec(symmetric=True, axis=0)),
-        relu=False,
+        activation="NONE",
         q_weights=np.ones((1, 2), np.int8),
         q_bias=np.array([58446], np.int32),
     )
