@@ -4,6 +4,7 @@
 needs no TensorFlow, but LiteRT: without it, all here is an ImportError.
 """
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pandas as pd
 
 from qkit.keeping import write_whole
 from qkit.network.recipe import as_input, check_images, check_names, quiet
-from qkit.network.tflite import WEIGHTED, Operator, Tensor, import_litert, named_tensors, read_operators
+from qkit.network.tflite import WEIGHTED, Operator, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ Grids = Mapping[str, QuantParams]
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
 INTEGERS = {"int8": "TFLITE_BUILTINS_INT8", "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"}
 BATCH = 250
+NUMBERS = 2**25
+"""Of one batch and one layer, at most: of large images it has fewer."""
 SAME_SCALE = "MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE"
 """Operators that hand on integers, or means of integers, as they are: their output has the scale of their input."""
-ANY_SCALE = "CONV_2D", "FULLY_CONNECTED", "SOFTMAX", "ADD", "MEAN"
-"""Operators that LiteRT computes with whatever scales the file has; the biases of the first two depend on them."""
+ANY_SCALE = *WEIGHTED, "SOFTMAX", "MEAN"
+"""Operators that LiteRT computes with whatever scales the file has; the biases of those with weights depend on them."""
 RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 """LiteRT's names for the runtimes: the default, its own fast code, and its plain C++ loops."""
 
@@ -52,26 +55,31 @@ def convert(
     int16x8    int8, biases int64              int16, calibrated          int16 and int8
     =========  ==============================  =========================  =================================
 
-    Images and probabilities are integers too in the last two, which need ``calibration`` images, uint8 (n, 28, 28): the
-    smallest and the largest number that each layer returns for them is its range. (For int8 a network from
-    quantization-aware training needs none: it has learned its ranges.) ``per_channel``, each output of a layer has a
-    scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need another package, AI
-    Edge Quantizer.
+    Images and answers are integers too in the last two, which need ``calibration`` images, uint8 (n, 28, 28), or
+    whatever else the network takes: the smallest and the largest number that each layer returns for them is its range.
+    (For int8 a network from quantization-aware training needs none: it has learned its ranges.) ``per_channel``, each
+    output of a layer has a scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need
+    another package, AI Edge Quantizer.
 
-    The network must turn images (28, 28, 1) into 10 numbers. Taught in notebook 05, section 2.
+    The network takes one image of a fixed shape, with whatever layers LiteRT has. Taught in notebook 05, section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
     >>> convert(trained("deep", digits), "int8", digits.x_train[:200])  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out
     """
-    from qkit.network.backend import tf
+    from qkit.network.backend import keras, tf
+    from qkit.network.chain import BEGIN, image_shape
 
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if not all(np.all(np.isfinite(weights)) for weights in model.get_weights()):
         raise ValueError("the network has weights that are not finite: train it again")
-    _check_shapes(model.input_shape[1:], model.output_shape[1:])
+    shape = image_shape(model)
+    if None in shape:
+        raise ValueError(f"the network takes images of any size, {shape}; {BEGIN}")
+    if isinstance(model, keras.Sequential) and isinstance(model.layers[0], keras.Model):  # it has no input of its own
+        model = keras.Sequential([keras.layers.Input(shape), *model.layers])
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     # A private name, but there is no other to ask for one scale a tensor.
     converter._experimental_disable_per_channel = not per_channel
@@ -82,7 +90,7 @@ def convert(
     if kind in INTEGERS:
         converter.inference_input_type = converter.inference_output_type = getattr(tf, kind.removesuffix("x8"))
         if calibration is not None:
-            images = as_input(check_images(calibration))
+            images = as_input(check_images(calibration, shape), shape)
             converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet[INTEGERS[kind]]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
@@ -95,7 +103,7 @@ def convert(
 class LiteModel:
     """A network in LiteRT's format; ``content`` is the whole file. Taught in notebook 05, sections 3 and 4.
 
-    A ValueError, if LiteRT cannot run it, or it does not turn images (28, 28, 1) into 10 numbers.
+    A ValueError, if LiteRT cannot run it, or it does not turn one image into one answer.
 
     >>> LiteModel.read("digits.tflite").predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
@@ -103,10 +111,12 @@ class LiteModel:
     content: bytes
 
     def __post_init__(self) -> None:
-        # Before LiteRT loads it: a damaged file may ask for images of any size, and so for any memory.
-        first, *_, last = named_tensors(read_operators(self.content)).values()
-        _check_shapes(first.shape[1:], last.shape[1:])
-        object.__setattr__(self, "_grids", (first.grid, last.grid))
+        # Before LiteRT loads it: what is damaged could end the process there.
+        operators = read_operators(self.content)
+        first, *_, last = named_tensors(operators).values()
+        largest = max(math.prod(step.output.shape[1:]) for step in operators)
+        for name, value in (("_image", first), ("_answer", last), ("_batch", max(1, min(BATCH, NUMBERS // largest)))):
+            object.__setattr__(self, name, value)
         Runner(self.content)
 
     @classmethod
@@ -156,14 +166,15 @@ class LiteModel:
         return table
 
     def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
-        """Return the probabilities, float32 (n, 10); those of a quantized output are multiples of its scale.
+        """Return the answers, float32 (n, classes); those of a quantized output are multiples of its scale.
 
-        ``images`` are uint8 (n, 28, 28). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not round
-        alike: an integer inside the network may be one more or less.
+        ``images`` are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it
+        was made from, float32 (n, 28, 28, 1). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not
+        round alike: an integer inside the network may be one more or less.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))
-        inputs, (_, grid) = self._inputs(images), self._grids
-        batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+        inputs, grid = self._inputs(images), self._answer.grid
+        batches = (inputs[start : start + self._batch] for start in range(0, len(inputs), self._batch))
         answers = np.concatenate([runner(len(batch))(batch) for batch in batches])
         return answers if grid is None else dequantize(answers, grid).astype(np.float32)
 
@@ -199,7 +210,8 @@ class LiteModel:
         return 1e6 * statistics.median(seconds[1:])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        return as_input(check_images(images), grid=self._grids[0])
+        shape = self._image.shape[1:]
+        return as_input(check_images(images, shape), shape, self._image.grid)
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]
@@ -221,43 +233,51 @@ def deploy(
     the layer before it: name either. ``weights``, by layer, are symmetric, per tensor or along the last axis, with at
     most 8 bits and a narrow range: fewer bits save no byte.
 
-    A ValueError, if ``converted`` is of another network, parameters do not fit into int8, a bias not into int32, or
-    LiteRT cannot compute with them. Taught in notebook 05, section 6.
+    ``model`` is a network that :func:`qkit.network.fold` takes, and layers are called as there; the kernel of a
+    DepthwiseConv2D is (height, width, 1, outputs). A ValueError, if it is none, ``converted`` is of another network,
+    parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them. Taught in notebook 05,
+    section 6.
 
     >>> params = thresholds.mse(histograms["conv1"]).params(QuantSpec())  # doctest: +SKIP
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out
     """
-    own = {layer.name: layer for layer in model.layers if layer.weights}
-    for layer in own.values():
-        if not hasattr(layer, "kernel"):
-            what = f"the weights of layer {layer.name!r} ({type(layer).__name__}) are not in the file as they are"
-            raise ValueError(f"{what}. Fold BatchNormalization into the weights before it, and convert that")
+    from qkit.network.chain import fold, outputs_last
+
+    own = [layer for layer in fold(model).layers if layer.weights]
     content = bytearray(converted.content)
     operators = read_operators(content)
+    first, *_, last = named_tensors(operators).values()
+    if (first.dtype, last.dtype) != ("int8", "int8"):
+        way_out = f'convert(model, "int8", images) makes one; this one takes {first.dtype}, and returns {last.dtype}'
+        raise ValueError(f"only a network converted to int8 from end to end can take other scales; {way_out}")
     for step in operators:
         if step.kind not in (*SAME_SCALE, *ANY_SCALE):
             raise ValueError(f"{step.layer} is a {step.kind}, and the scales of such a network cannot be changed here")
-    _lay_grids(operators, _as_stored(activations))
-    steps, weights = {step.layer: step for step in operators if step.kind in WEIGHTED}, _as_stored(weights)
-    check_names(weights, steps, "are no weights called")
-    for layer, step in steps.items():
+    steps = [step for step in operators if step.kind in WEIGHTED]
+    if len(steps) != len(own):
+        raise ValueError(
+            f"the file was not converted from this network: {len(steps)} layers have weights, not {len(own)}"
+        )
+    # By their place, as the converter names a dense layer after the BatchNormalization that it folds into it.
+    names = {step.layer: layer.name for step, layer in zip(steps, own, strict=True)}
+    _lay_grids(operators, names, _as_stored(activations))
+    weights = _as_stored(weights)
+    check_names(weights, names.values(), "are no weights called")
+    for step, layer in zip(steps, own, strict=True):
         inputs, kernel, *q_bias = step.inputs
-        real_kernel, *real_bias = own[layer].get_weights() if layer in own else [np.zeros(0)]
-        real_bias = real_bias[0] if real_bias else np.zeros(kernel.shape[0])
-        if np.moveaxis(real_kernel, -1, 0).shape != kernel.shape or not all(
-            np.all(np.abs(real_bias - bias.scale * bias.values) <= bias.scale) for bias in q_bias
-        ):
-            raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
-        if layer in weights:
-            _store_kernel(layer, real_kernel, weights[layer], kernel)
+        if not _of_this_network(layer, step, layer.name in weights):
+            raise ValueError(f"the file was not converted from this network: {layer.name} has other weights there")
+        real_kernel, real_bias = layer.get_weights()
+        if layer.name in weights:
+            _store_kernel(layer.name, outputs_last(layer, real_kernel), weights[layer.name], step)
         for bias in q_bias:
             bias.scale[:] = inputs.scale * kernel.scale
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
                 steps_of_bias = np.rint(real_bias / bias.scale.astype(np.float64))
             if not np.all(np.abs(steps_of_bias) < 2**31):
                 least = f"{bias.scale.min():g}"
-                raise ValueError(f"the bias of {layer} does not fit into int32 at scales as small as {least}")
+                raise ValueError(f"the bias of {layer.name} does not fit into int32 at scales as small as {least}")
             bias.values[:] = steps_of_bias
     try:
         return LiteModel(bytes(content))
@@ -297,26 +317,20 @@ class Runner:
         return self.interpreter.get_tensor(self._last)
 
 
-def _check_shapes(image: tuple, answer: tuple) -> None:
-    if (image, answer) != ((28, 28, 1), (10,)):
-        raise ValueError(f"the network must turn images (28, 28, 1) into 10 numbers, its shapes are {(image, answer)}")
-
-
 def _as_stored(grids: Grids | None) -> Grids:
     """Round the scales to float32."""
     with np.errstate(over="ignore", under="ignore"):
         return {name: QuantParams(np.float32(p.scale), p.zero_point, p.spec) for name, p in (grids or {}).items()}
 
 
-def _lay_grids(operators: list[Operator], activations: Grids) -> None:
+def _lay_grids(operators: list[Operator], own: Mapping[str, str], activations: Grids) -> None:
+    """Write the scales of outputs; ``own`` are the network's names of layers that have others in the file."""
     fixed = [step.output for step in operators if step.kind == "SOFTMAX"]
     names = {
-        "logits" if role == "logits" else layer: tensor
+        "logits" if role == "logits" else own.get(layer, layer): tensor
         for (layer, role), tensor in named_tensors(operators).items()
         if role in ("input", "output", "logits") and tensor not in fixed
     }
-    if (dtype := names["image"].dtype) != "int8":
-        raise ValueError(f"only a network converted to int8 can take other scales, this one takes {dtype}")
     check_names(activations, names, "are no outputs to quantize called")
     origin = {tensor: tensor for tensor in names.values()}
     for step in operators:
@@ -335,12 +349,34 @@ def _lay_grids(operators: list[Operator], activations: Grids) -> None:
             tensor.scale[:], tensor.zero_point[:] = laid[source]
 
 
-def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, kernel: Tensor) -> None:
-    spec, found = params.spec, f"{layer} has {kernel.dtype}, {len(kernel.scale)} scales, got {params}"
+def _q_kernel(step: Operator) -> np.ndarray:
+    """Return the weights as they are in the file, with the outputs in the last axis."""
+    return np.moveaxis(step.inputs[1].values, 0, 2 if step.kind == "DEPTHWISE_CONV_2D" else -1)
+
+
+def _of_this_network(layer: "keras.layers.Layer", step: Operator, new_weights: bool) -> bool:
+    """Whether the file has a layer's weights and biases, to a step; of weights that come anew, only their shape."""
+    from qkit.network.chain import outputs_last
+
+    real, real_bias = layer.get_weights()
+    real, q = outputs_last(layer, real), _q_kernel(step)
+    scale, biases = step.inputs[1].scale, [(bias.scale * bias.values, bias.scale) for bias in step.inputs[2:]]
+    rounding = 1e-4 * np.abs(real_bias).max()  # the converter's, where it folds BatchNormalization
+    if real.shape != q.shape or not all(
+        np.all(np.abs(real_bias - bias) <= step + rounding) for bias, step in biases or [(0, 0)]
+    ):
+        return False
+    most = np.abs(q).max() * scale  # what is beyond may have been clipped
+    return new_weights or bool(np.all(np.abs(np.clip(real, -most, most) - q * scale) <= scale))
+
+
+def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, step: Operator) -> None:
+    spec, kernel = params.spec, step.inputs[1]
+    found = f"{layer} has {kernel.dtype}, {len(kernel.scale)} scales, got {params}"
     if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
         raise ValueError(f"weights must be int8 in the file, and signed, symmetric, from -127 at the lowest; {found}")
     if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
         where = "the last axis, in a file converted with per_channel=True"
         raise ValueError(f"scales can be one for each index of {where}; {found}")
-    kernel.values[:] = np.moveaxis(quantize(real, params), -1, 0)
+    _q_kernel(step)[:] = quantize(real, params)
     kernel.scale[:] = params.scale

@@ -4,6 +4,7 @@ The file is a FlatBuffer: its numbers lie in it as they lie in memory. So the ar
 ``bytearray`` can be written to, and that changes the file. LiteRT's schema reads it; TensorFlow is not needed.
 """
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,8 +14,22 @@ import numpy as np
 from qkit.numeric import QuantParams, QuantSpec
 
 WEIGHTED = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
-ROLES = {"CONV_2D": ("weights", "bias"), "FULLY_CONNECTED": ("weights", "bias"), "RESHAPE": ("shape",)}
+KERNELS = "Conv2D", "convolution", "depthwise", "MatMul"
+"""What Keras calls the operation of a layer with weights, whatever was fused with it."""
+ROLES = {kind: ("weights", "bias") for kind in WEIGHTED} | {"RESHAPE": ("shape",), "MEAN": ("axes",)}
 """What an operator takes beside the numbers that flow through."""
+SHAPES = "SHAPE", "STRIDED_SLICE", "PACK"
+"""Operators that only tell RESHAPE how many images there are. They are not among those that are read."""
+INPUTS = (
+    dict.fromkeys(("SHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"), (1,))
+    | dict.fromkeys(WEIGHTED, (2, 3))
+    | {"STRIDED_SLICE": (4,), "PACK": (2, 3, 4, 5, 6), "MEAN": (2,), "RESHAPE": (1, 2)}
+)
+"""How many tensors an operator takes."""
+STATEFUL = "VAR VARIABLE HASHTABLE CALL IF WHILE CUSTOM STABLEHLO DELEGATE LSTM RNN SVDF RANDOM".split()
+"""Parts of the names of operators that keep something or run something else: no image needs them."""
+LARGEST = 2**26
+"""Numbers that may lie between two layers: a damaged file could ask for any memory."""
 ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
 """The lowest and the highest of each type; of any other, such as the int32 of biases, it is 0."""
 
@@ -49,8 +64,11 @@ class Tensor:
     @property
     def layer(self) -> str:
         """The Keras layer that it belongs to: TensorFlow calls tensors ``network/layer/operation;...``; else ""."""
-        _, *layer = self.name.split(";")[0].split("/")
-        return layer[0].removeprefix("quant_") if layer else ""
+        parts = [part.split("/") for part in self.name.split(";")]
+        for part in parts:  # what was fused has the names of all its layers
+            if len(part) > 2 and part[-1].startswith(KERNELS):
+                return part[-2].removeprefix("quant_")
+        return parts[0][1].removeprefix("quant_") if len(parts[0]) > 1 else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +92,14 @@ class Operator:
             fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
             if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
                 raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
+            if tensor.data.size == 0 and not 1 <= min(tensor.shape, default=1) <= math.prod(tensor.shape) <= LARGEST:
+                raise ValueError(f"{tensor.name} has shape {tensor.shape}; at most {LARGEST:,} numbers can be computed")
+        if any(word in self.kind.split("_") or self.kind.startswith(word) for word in STATEFUL):
+            raise ValueError(f"{self.kind} is no operator of a network for images")
+        if len(self.inputs) not in INPUTS.get(self.kind, range(99)):
+            raise ValueError(f"{self.output.name}, a {self.kind}, is computed from {len(self.inputs)} tensors")
+        if self.kind in SHAPES and (self.output.dtype != "int32" or len(self.output.shape) > 1):
+            raise ValueError(f"{self.output.name}, a {self.kind}, is no shape")
         if self.kind == "SOFTMAX" and not np.all(self.options.beta * self.inputs[0].scale > 2**-26):
             raise ValueError(f"softmax of numbers times {self.options.beta:g}, scale {self.inputs[0].scale}")
         wanted = "int32", (len(self.output.shape),)
@@ -109,7 +135,8 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     """Return the tensors by layer and role, in the order of the computation.
 
     The roles are ``input`` (of ``image``), ``weights``, ``bias``, ``output``, and ``logits`` for what the last softmax
-    takes. Float16 weights come with what they are turned into when the file is loaded: ``weights, as float32``.
+    takes; of a layer with several operators, the second is called ``dense 2``. Float16 weights come with what they are
+    turned into when the file is loaded: ``weights, as float32``.
     """
     widened = [step for step in operators if step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0]
     stored = {step.output: step.inputs[0] for step in widened}
@@ -120,7 +147,8 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
         if step.kind == "SOFTMAX" and (layer, "output") in found:
             found[layer, "logits"] = found.pop((layer, "output"))
         else:
-            layer = step.layer
+            count = 1 + sum(name.partition(" ")[0] == step.layer and role == "output" for name, role in found)
+            layer = step.layer if count == 1 else f"{step.layer} {count}"
         for role, tensor in zip(ROLES.get(step.kind, ()), step.inputs[1:], strict=False):
             if tensor in stored:
                 found[layer, role] = stored[tensor]
@@ -149,7 +177,10 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     tensors = [_tensor(model, graph.Tensors(index), index, dtypes) for index in range(graph.TensorsLength())]
-    operators = []
+    takes = [tensors[index].dtype for index in graph.InputsAsNumpy()]
+    if len(takes) != 1 or graph.OutputsLength() != 1 or takes[0] not in ("float32", *ZERO_POINTS):
+        raise ValueError(f"it must take one image, not {', '.join(takes)}, and return one answer")
+    operators, known = [], {*graph.InputsAsNumpy(), *(tensor.index for tensor in tensors if tensor.data.size)}
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
@@ -157,11 +188,17 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
         kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         inputs = tuple(tensors[place] for place in operator.InputsAsNumpy() if place >= 0)
         activation = activations[getattr(options, "fusedActivationFunction", 0)]
-        operators.append(Operator(kind, inputs, tensors[operator.OutputsAsNumpy()[0]], activation, options))
-    return operators
+        outputs = operator.OutputsAsNumpy()
+        if not known.isdisjoint(outputs) or not known.issuperset(tensor.index for tensor in inputs):
+            raise ValueError(f"{tensors[outputs[0]].name} is computed twice, or from what is not computed yet")
+        known.update(outputs)
+        operators.append(Operator(kind, inputs, tensors[outputs[0]], activation, options))
+    return [step for step in operators if step.kind not in SHAPES]
 
 
 def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
+    if tensor.IsVariable():  # which could end the process, where an operator writes it
+        raise ValueError(f"tensor {index} is kept from one image to the next")
     buffer, grid = model.Buffers(tensor.Buffer()), tensor.Quantization()
     quantized = grid is not None and grid.ScaleLength() > 0
     return Tensor(

@@ -1,12 +1,18 @@
 """Full-int8 .tflite files, and what LiteRT computes from them: for tests and benchmarks."""
 
+import platform
+
 import flatbuffers
 import numpy as np
 
 from qkit.network.backend import keras, quiet, tf
 from qkit.network.cnn import as_input
+from qkit.network.integer import IntegerNetwork
+from qkit.network.litert import RESOLVERS as LITERT
 from qkit.network.litert import Runner
 from qkit.network.tflite import read_operators
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
 def post_training(model, images: np.ndarray, per_channel: bool = True, io=tf.int8) -> bytes:
@@ -59,6 +65,22 @@ def litert_outputs(content: bytes, runtime: str, x: np.ndarray) -> list[np.ndarr
     run = Runner(content, len(x), runtime, keep=True)
     run(x)
     return [run.interpreter.get_tensor(operator.output.index) for operator in read_operators(content)]
+
+
+def check_against_litert(content: bytes, images: np.ndarray) -> None:
+    """Compare in LiteRT's three runtimes every layer that behaves the same on this machine."""
+    network = IntegerNetwork.read(content)
+    for runtime in LITERT:
+        if runtime == "builtin" and not X86:
+            continue  # it rounds in another way there, and so does the softmax that XNNPACK leaves to it
+        found = network.run(images, runtime)
+        expected = litert_outputs(content, runtime, found["image"])
+        assert len(expected) == len(network.layers)
+        for layer, output in zip(network.layers, expected, strict=True):
+            if layer.op == "SOFTMAX" and runtime != "reference" and not X86:
+                break
+            assert found[layer.name].dtype == output.dtype
+            np.testing.assert_array_equal(found[layer.name], output, err_msg=f"{layer.name}, {runtime}")
 
 
 def packed(file) -> bytes:

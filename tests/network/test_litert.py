@@ -316,10 +316,47 @@ def test_a_file_that_asks_for_all_memory(files):
     file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
     image = file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]]
     image.shape = [1, 1 << 30, 28, 1]
-    with pytest.raises(ValueError, match="into 10 numbers"):
+    with pytest.raises(ValueError, match="at most 67,108,864 numbers"):
         LiteModel(packed(file))
-    image.shape = [1 << 30, 28, 28, 1]  # how many images a file says does not matter
+    image.shape = [50, 28, 28, 1]  # how many images a file says does not matter
     LiteModel(packed(file))
+    for size in (1 << 30, 0, -1):
+        image.shape = [size, 28, 28, 1]
+        with pytest.raises(ValueError, match="at most 67,108,864 numbers"):
+            LiteModel(packed(file))
+
+
+def test_what_could_end_the_process(files):
+    """A variable, a result in the place of the image, an operator of another kind with two inputs too few."""
+    schema = import_litert("schema_py_generated")
+
+    def variable(graph, codes):
+        graph.tensors[graph.operators[1].outputs[0]].isVariable = True
+
+    def twice(graph, codes):
+        graph.operators[-1].outputs = graph.inputs
+
+    def few(graph, codes):
+        codes[graph.operators[-1].opcodeIndex].builtinCode = schema.BuiltinOperator.STRIDED_SLICE
+
+    def stateful(graph, codes):
+        codes[graph.operators[-1].opcodeIndex].builtinCode = schema.BuiltinOperator.ASSIGN_VARIABLE
+
+    def thousand(graph, codes):
+        graph.tensors[graph.operators[1].outputs[0]].shape = [1 << 20, 13, 13, 32]
+
+    for damage, message in (
+        (variable, "kept from one image to the next"),
+        (twice, "computed twice, or from what is not computed yet"),
+        (few, "a STRIDED_SLICE, is computed from 1 tensors"),
+        (stateful, "ASSIGN_VARIABLE is no operator of a network for images"),
+        (thousand, "at most 67,108,864 numbers can be computed"),
+    ):
+        file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+        damage(file.subgraphs[0], file.operatorCodes)
+        for read in (LiteModel, IntegerNetwork.read):
+            with pytest.raises(ValueError, match=message):
+                read(packed(file))
 
 
 FLIPS = """
@@ -343,9 +380,15 @@ print("answers", answers)
 """
 
 
-def test_a_wrong_byte_gives_an_answer_or_a_value_error(files, tmp_path):
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_wrong_byte_gives_an_answer_or_a_value_error(files, tmp_path, ours):
     """In a process of its own, which it must not end. What is no weight stands at the end of the file."""
-    files["int8"].save(tmp_path / "network.tflite")
+    file = files["int8"]
+    if not ours:
+        layers = [keras.layers.Reshape((28, 28, 1)), keras.layers.DepthwiseConv2D(3), keras.layers.AveragePooling2D(9)]
+        model = keras.Sequential([keras.layers.Input((28, 28)), *layers, keras.layers.GlobalAveragePooling2D()])
+        file = convert(model, "int8", np.full((2, 28, 28), 255, np.uint8))
+    file.save(tmp_path / "network.tflite")
     command = [sys.executable, "-c", FLIPS, str(tmp_path / "network.tflite")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     last = done.stdout.splitlines()[-2:]
@@ -358,11 +401,19 @@ def test_no_file(tmp_path):
         LiteModel.read(tmp_path / "network.tflite")
 
 
-def test_networks_for_something_else(calibration):
-    for shape, answers in (((5,), 3), ((32, 32, 3), 10), ((28, 28, 1), 5)):
-        layers = [keras.layers.Input(shape), keras.layers.Flatten(), keras.layers.Dense(answers)]
-        with pytest.raises(ValueError, match=rf"into 10 numbers, its shapes are \(\({shape[0]},.*\({answers},\)\)"):
-            convert(keras.Sequential(layers), "int8", calibration)
+def test_networks_that_do_not_take_one_image(calibration):
+    image, dense = keras.layers.Input((28, 28, 1)), keras.layers.Dense(3)
+    two = keras.Model([image, image_2 := keras.layers.Input((28, 28, 1))], dense(image + image_2))
+    with pytest.raises(ValueError, match="must take one image"):
+        convert(two, "float32")
+    with pytest.raises(ValueError, match="must take one image, not float32, float32, and return one"):
+        LiteModel(tf.lite.TFLiteConverter.from_keras_model(two).convert())
+    with pytest.raises(ValueError, match=r"images of any size, \(None, None, 3\); begin the network with"):
+        layers = [keras.layers.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+        convert(keras.Sequential(layers), "float32")
+    words = keras.Sequential([keras.layers.Input((8,), dtype="int32"), keras.layers.Embedding(9, 4)])
+    with pytest.raises(ValueError, match="must take one image, not int32, and"):
+        convert(words, "float32")
 
 
 def test_without_litert_and_without_tensorflow():
@@ -536,10 +587,6 @@ def test_scales_in_networks_that_are_built_in_other_ways(calibration, images):
     """ReLU as a layer, logits at the end, means: twice the scale of an output is its range twice as far, no more."""
     conv, dense, flat = keras.layers.Conv2D, keras.layers.Dense, keras.layers.Flatten
     mean, all_means = keras.layers.AveragePooling2D, keras.layers.GlobalAveragePooling2D
-    image = keras.layers.Input((28, 28, 1))
-    seen = conv(3, 3, padding="same", name="conv1")(image)
-    sums = keras.layers.Add(name="add")([seen, conv(3, 3, padding="same", activation="relu", name="conv2")(seen)])
-    branched = keras.Model(image, dense(10, "softmax", name="dense1")(flat()(sums)))
     for model, names in (
         (network_with(conv(3, 3, name="conv1"), keras.layers.ReLU(), flat(), dense(10, name="dense1")), ["conv1"]),
         (network_with(conv(3, 3, 3, "valid", activation="relu", name="conv1"), flat(), dense(10, name="dense1")), []),
@@ -550,7 +597,6 @@ def test_scales_in_networks_that_are_built_in_other_ways(calibration, images):
             ),
             ["mean", "conv2", "means"],
         ),
-        (branched, ["conv1", "add"]),
     ):
         file = convert(model, "int8", calibration)
         table = file.tensors()
@@ -571,12 +617,18 @@ def test_scales_in_networks_that_are_built_in_other_ways(calibration, images):
 
 def test_layers_whose_scales_cannot_be_changed_are_refused_by_name(calibration):
     conv, dense, flat = keras.layers.Conv2D, keras.layers.Dense, keras.layers.Flatten
-    norm, slim = keras.layers.BatchNormalization(name="norm"), keras.layers.DepthwiseConv2D(3, name="slim")
+    norm = keras.layers.BatchNormalization(name="norm")
     for layers, message in (
-        ([conv(3, 3, use_bias=False), norm, keras.layers.ReLU()], r"'norm' \(BatchNormalization\) .* Fold BatchNorm"),
-        ([slim], r"layer 'slim' \(DepthwiseConv2D\)"),
-        ([keras.layers.UpSampling2D(name="large")], "large is a RESIZE_NEAREST_NEIGHBOR, and the scales"),
+        ([keras.layers.MaxPooling2D(), norm], r"'norm' \(BatchNormalization\) must come directly after .*; move it"),
+        (
+            [keras.layers.UpSampling2D(name="large")],
+            r"'large' \(UpSampling2D\) cannot be quantized here; what can: Conv",
+        ),
     ):
         model = network_with(*layers, flat(), dense(10, "softmax"))
+        file = convert(model, "int8", calibration)
         with pytest.raises(ValueError, match=message):
-            deploy(model, convert(model, "int8", calibration))
+            deploy(model, file)
+    plain = network_with(conv(3, 3), flat(), dense(10, "softmax"))
+    with pytest.raises(ValueError, match="is a RESIZE_NEAREST_NEIGHBOR, and the scales of such a network cannot be"):
+        deploy(plain, file)

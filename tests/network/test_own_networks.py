@@ -1,0 +1,111 @@
+"""Networks as learners write them, through LiteRT: converted, run, deployed, and computed again in integers.
+
+Every row is right, bit for bit, or is refused with the layer's name and what to change.
+"""
+
+import numpy as np
+import pytest
+
+from qkit.network import IntegerNetwork, LiteModel, convert, deploy, predict
+from qkit.network.backend import keras, tf
+from qkit.network.chain import fold, image_shape, outputs_last
+from qkit.network.litert import RESOLVERS, SAME_SCALE
+from qkit.network.tflite import WEIGHTED, named_tensors, read_operators
+from qkit.numeric import QuantParams, QuantSpec, thresholds
+from tests.network import models
+from tests.network.int8_files import check_against_litert, post_training
+
+L = keras.layers
+KERNELS = QuantSpec(symmetric=True, narrow_range=True, axis=-1)
+
+
+def residual():
+    image = L.Input((12, 12, 1))
+    seen = L.Conv2D(4, 3, padding="same")(image)
+    sums = L.Add(name="add")([seen, L.Conv2D(4, 3, padding="same", activation="relu")(seen)])
+    return keras.Model(image, L.Dense(10)(L.Flatten()(sums)))
+
+
+OWN = models.MODELS | {
+    "LiteRT's MNIST tutorial": lambda: models.sequential(
+        (28, 28), L.Reshape((28, 28, 1)), models.conv(12, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(10)
+    ),
+    "CIFAR": lambda: models.sequential(
+        (32, 32, 3), models.conv(4, 5, strides=3), L.ReLU(), L.Flatten(), L.Dense(10)
+    ),
+    "averages and ReLU6": lambda: models.sequential(
+        (12, 12, 1), models.conv(4, activation="relu6"), L.AveragePooling2D(3, 2, "same"), models.depthwise(),
+        L.ReLU(6.0), L.GlobalAveragePooling2D(), L.Dense(10),
+    ),
+    "dense only": lambda: models.sequential((30,), L.Dense(16, "relu"), L.Dense(5)),
+    "residual": residual,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_learners_own_network(name):
+    model = models.randomized(OWN[name]())
+    images = np.random.default_rng(0).integers(0, 256, (150, *image_shape(model)), np.uint8)
+    expected = predict(model, images)
+    apart = 0.06 * np.ptp(expected) + 0.01
+    np.testing.assert_allclose(convert(model, "float32").predict(images), expected, atol=1e-4)
+    file = convert(model, "int8", images)
+    assert np.abs(file.predict(images) - expected).max() < apart
+    if name == "residual":
+        with pytest.raises(ValueError, match=r"'add' \(Add\) .* one chain of layers here, without branches and joins"):
+            deploy(model, file)
+        with pytest.raises(ValueError, match="add is a ADD; leave that layer out"):
+            IntegerNetwork.read(file.content)
+        return
+    if name == "without a dense layer":
+        with pytest.raises(ValueError, match="mean of rows and columns, as GlobalAveragePooling2D"):
+            IntegerNetwork.read(file.content)
+        return
+    check_against_litert(file.content, images)
+    plain = {layer.name: layer for layer in fold(model).layers if layer.weights}
+    kernels = {layer: outputs_last(own, own.get_weights()[0]) for layer, own in plain.items()}
+    # Other scales everywhere: of all outputs a half more, of all weights as the converter would choose them.
+    before, activations = named_tensors(read_operators(file.content)), {}
+    fixed = [step.output for step in read_operators(file.content) if step.kind in ("SOFTMAX", *SAME_SCALE)]
+    for (layer, role), tensor in before.items():
+        if role in ("input", "output", "logits") and tensor.name not in [each.name for each in fixed]:
+            grid = QuantParams(1.5 * tensor.scale.item(), int(tensor.zero_point.item() / 1.5), QuantSpec())
+            activations["logits" if role == "logits" else layer] = grid
+    weights = {layer: thresholds.per_channel(thresholds.minmax, kernel, KERNELS) for layer, kernel in kernels.items()}
+    deployed = deploy(model, file, activations, weights)
+    layers = iter(plain.items())
+    for step in read_operators(deployed.content):
+        if step.kind in WEIGHTED:
+            x, kernel, *biases = step.inputs
+            name, own = next(layers)
+            real_kernel, real_bias = kernels[name], own.get_weights()[1]
+            in_file = np.moveaxis(kernel.values, 0, 2 if step.kind == "DEPTHWISE_CONV_2D" else -1) * kernel.scale
+            assert np.all(np.abs(in_file - real_kernel) <= 0.51 * kernel.scale)
+            for bias in biases:
+                np.testing.assert_array_equal(bias.scale, x.scale * kernel.scale)
+                assert np.all(np.abs(bias.values * bias.scale.astype(float) - real_bias) <= 0.51 * bias.scale)
+    assert np.abs(deployed.predict(images) - expected).max() < 1.5 * apart
+    check_against_litert(deployed.content, images)
+
+
+@pytest.mark.parametrize("io", [tf.float32, tf.uint8])
+@pytest.mark.parametrize("name", ["LiteRT's MNIST tutorial", "everything apart"])
+def test_other_ends(name, io):
+    """A file that a learner brings, of LiteRT's documented conversion."""
+    model = models.randomized(OWN[name]())
+    images = np.random.default_rng(0).integers(0, 256, (60, *model.input_shape[1:]), np.uint8)
+    content = post_training(model, (images / 255).astype(np.float32), io=io)
+    expected = predict(model, images)
+    for runtime in RESOLVERS:
+        assert np.abs(LiteModel(content).predict(images, runtime) - expected).max() < 0.04 * np.ptp(expected) + 0.01
+    check_against_litert(content, images)
+    with pytest.raises(ValueError, match=r'convert\(model, "int8", images\) makes one; this one takes (float32|uint8)'):
+        deploy(model, LiteModel(content))
+
+
+def test_a_file_of_another_network_is_refused():
+    model, other = models.randomized(OWN["everything apart"]()), OWN["everything apart"]()
+    images = np.zeros((3, 9, 9, 3), np.uint8)
+    other.set_weights([1.1 * weights for weights in model.get_weights()])
+    with pytest.raises(ValueError, match=r"not converted from this network: conv2d.* has other weights there"):
+        deploy(other, convert(model, "int8", images))
