@@ -11,6 +11,7 @@ LONG = [
     "notebooks/01",  # Trains the networks that the others wait for.
     "tests/network/test_integer",
     "notebooks/08",  # Trains networks that 07 finds then.
+    "notebooks/09",
     "tests/network/test_qat",
     "tests/browser",
     "notebooks/05",
