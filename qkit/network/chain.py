@@ -173,9 +173,11 @@ def ends_in_softmax(model: keras.Model) -> bool:
 def image_shape(model: keras.Model | keras.layers.Layer) -> Shape:
     """Return the shape of one image that a model takes, or a layer."""
     shape = getattr(model, "input_shape", None)
-    # Keras does not know it of a Sequential that was made of another model's layers.
+    # Keras does not know it of a Sequential that was made of another model's layers, nor of layers that stand in two.
     if shape is None and isinstance(model, keras.Sequential) and model.layers:
         return image_shape(model.layers[0])
+    if shape is None and not isinstance(model, keras.Model) and model.inbound_nodes:
+        shape = model.get_input_shape_at(0)
     if not isinstance(shape, tuple):
         raise ValueError(f"{model.name!r} must take one image, of a shape that is known; {BEGIN}")
     return shape[1:]

@@ -182,6 +182,16 @@ def test_predict_gives_what_keras_gives(one_epoch, few_digits):
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_the_first_layers_of_a_network_are_one(one_epoch, few_digits):
+    model, _ = one_epoch
+    images = few_digits.x_test[:3]
+    floats = images[..., None] / np.float32(255)
+    keras.Sequential(model.layers[:2])(floats)  # then its first layer has two input shapes
+    for count in (1, 2):
+        first = keras.Sequential(model.layers[:count])
+        np.testing.assert_array_equal(predict(first, images), first(floats))
+
+
 def test_the_second_time_it_is_read(one_epoch, few_digits, monkeypatch, instant):
     model, folder = one_epoch
     monkeypatch.setenv("QKIT_DATA", str(folder))
