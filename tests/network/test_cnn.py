@@ -180,6 +180,10 @@ def test_predict_gives_what_keras_gives(one_epoch, few_digits):
     assert ours.shape == (500, 10) and ours.dtype == np.float32
     theirs = model.predict(few_digits.x_test[..., None].astype(np.float32) / 255, verbose=0)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    # More than a batch is compiled.
+    images = few_digits.x_train[:1_100]
+    parts = np.concatenate([predict(model, images[start : start + 500]) for start in (0, 500, 1_000)])
+    np.testing.assert_allclose(predict(model, images), parts, atol=1e-6)
 
 
 def test_the_first_layers_of_a_network_are_one(one_epoch, few_digits):
