@@ -43,6 +43,7 @@ OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
 """What all layers must have, where they have such a thing."""
 KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
 BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
+TWICE = "is used twice; write two layers, also where they are alike"
 WAYS_OUT = {
     "Rescaling": "leave it out: grey levels are divided by 255 before they reach the network",
     "SeparableConv2D": "write it as DepthwiseConv2D and Conv2D with 1 × 1 filters",
@@ -188,18 +189,22 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     if not isinstance(model, keras.Model) or not (model.inputs or isinstance(model, keras.Sequential)):
         flavour = "a network must be a Sequential or functional model of the keras that qkit.network.backend has"
         raise ValueError(f"{flavour}, tf_keras; this one is a {type(model).__module__}.{type(model).__name__}")
-    x = None if isinstance(model, keras.Sequential) else model.inputs[0]
-    for layer in model.layers:
-        if x is not None and not isinstance(layer, keras.layers.InputLayer):
-            # A layer can also be in other models, and has other inputs there.
-            here = [place for place in range(len(layer.inbound_nodes)) if layer.get_input_at(place) is x]
-            x = layer.get_output_at(here[0]) if here else None
-            if x is None:
-                way_out = "a network must be one chain of layers here, without branches and joins"
-                _refuse(layer, f"does not take just what the layer before it returns; {way_out}")
-        yield from _layers(layer) if isinstance(layer, keras.Model) else [layer]
-    if x is not None and x is not model.outputs[0]:
-        raise ValueError(f"the network {model.name!r} uses a layer twice; write two layers, also where they are alike")
+    # ``model.layers`` has a layer once, however often it is called; what a model computes are its nodes, the calls.
+    if not model.inputs:
+        for place, layer in enumerate(model._self_tracked_trackables):
+            if any(layer is other for other in model._self_tracked_trackables[:place]):
+                _refuse(layer, TWICE)
+            yield from _layers(layer) if isinstance(layer, keras.Model) else [layer]
+        return
+    x = model.inputs[0]
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if not isinstance(node.layer, keras.layers.InputLayer):
+                if len(node.keras_inputs) != 1 or node.keras_inputs[0] is not x:
+                    way_out = "a network must be one chain of layers here, without branches and joins"
+                    _refuse(node.layer, f"does not take just what the layer before it returns; {way_out}")
+                x = node.outputs
+            yield from _layers(node.layer) if isinstance(node.layer, keras.Model) else [node.layer]
 
 
 def _normalize(parts: list[_Part], layer: keras.layers.BatchNormalization) -> None:
@@ -250,9 +255,13 @@ def _name_of(function: Callable) -> str | None:
 def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
     if not any(part.layer.weights for part in parts):
         raise ValueError(f"the network {model.name!r} has no layer with weights: there is nothing to quantize")
-    for part in parts:
+    for place, part in enumerate(parts):
         if part.layer.name in RESERVED:
             _refuse(part.layer, "has a name that means something else here; call it otherwise")
+        for other in parts[:place]:
+            if other.layer.name == part.layer.name:
+                same = other.layer is part.layer
+                _refuse(part.layer, TWICE if same else "has the name of another layer; call one of them otherwise")
     shape = image_shape(parts[0].layer)
     if None in shape:
         _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")

@@ -26,6 +26,32 @@ def repeated():
     return keras.Model(inputs, layer(layer(inputs)))
 
 
+def repeated_in_a_row():
+    layer = L.Dense(4, name="again")
+    return sequential((4,), layer, layer, L.Dense(2))
+
+
+def repeated_without_input():
+    layer = L.Dense(4, name="again")
+    layer(np.zeros((1, 4)))
+    return keras.Sequential([layer, layer])
+
+
+def repeated_pool():
+    pool = L.MaxPooling2D(name="again")
+    return sequential((12, 12, 1), conv(2), pool, conv(2), pool, L.Flatten(), L.Dense(2))
+
+
+def repeated_model():
+    inner = sequential((4,), L.Dense(4, name="again"))
+    return sequential((4,), inner, inner, L.Dense(2))
+
+
+def namesakes():
+    one, other = (keras.Sequential([L.Input((4,)), L.Dense(4, name="again")]) for _ in range(2))
+    return keras.Sequential([one, other])
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_plain_form_computes_the_same(name):
     model = randomized(MODELS[name]())
@@ -67,10 +93,23 @@ def test_a_layer_that_is_also_in_other_models():
         np.testing.assert_allclose(fold(model)(images), model(images), rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [sequential, functional])
+def test_a_relu_that_is_called_wherever_one_is_wanted(make):
+    relu, dropout = L.ReLU(), L.Dropout(0.5)
+    model = randomized(make((5,), L.Dense(6), relu, dropout, L.Dense(6), relu, dropout, L.Dense(6), relu))
+    images = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    np.testing.assert_allclose(fold(model)(images), model(images), rtol=1e-5)
+
+
 REFUSED = [
     (residual, r"'add' \(Add\) does not take just what the layer before it returns; .* without branches and joins"),
     (branched, r"'right' \(Flatten\) does not take just"),
-    (repeated, "uses a layer twice; write two layers"),
+    (repeated, r"'again' \(Dense\) is used twice; write two layers"),
+    (repeated_in_a_row, r"'again' \(Dense\) is used twice; write two layers"),
+    (repeated_without_input, r"'again' \(Dense\) is used twice; write two layers"),
+    (repeated_pool, r"'again' \(MaxPooling2D\) is used twice; write two layers"),
+    (repeated_model, r"'again' \(Dense\) is used twice; write two layers"),
+    (namesakes, r"'again' \(Dense\) has the name of another layer; call one of them otherwise"),
     (lambda: sequential((8, 8, 1), conv(2, dilation_rate=2)), r"\(Conv2D\) has dilation_rate \(2, 2\), .* give it"),
     (lambda: sequential((8, 8, 4), conv(2, groups=2)), "has groups 2, and cannot be quantized here; give it 1"),
     (lambda: sequential((8, 8, 4), L.Flatten(data_format="channels_first"), L.Dense(2)), "give it channels_last"),
