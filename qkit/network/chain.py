@@ -228,17 +228,18 @@ def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable)
         return
     if name is None:
         _refuse(layer, "has an activation that is not known here; known: linear, relu, relu6, and softmax at the end")
-    if name == "softmax" and parts and not parts[-1].layer.weights:
+    if name == "softmax" and parts and not parts[-1].layer.weights and parts[-1].activation != "softmax":
         parts.append(_Part(keras.layers.Activation("softmax", name=layer.name), "softmax"))
         return
     # The largest of four numbers after ReLU is ReLU of the largest.
     through = () if name == "softmax" else ("Flatten", "Reshape", "MaxPooling2D")
     before = [part for part in parts if type(part.layer).__name__ not in through][-1:]
+    # ReLU of ReLU is ReLU, but softmax of softmax is something else.
+    if before and (before[0].activation not in ("linear", name) or before[0].activation == "softmax"):
+        _refuse(layer, f"comes after another activation, {before[0].activation}; leave one of them out")
     if not before or not before[0].layer.weights:
         way_out = "must come after a layer with weights, or only MaxPooling2D, Flatten and Reshape between them"
         _refuse(layer, f"{way_out}; move it there, or leave it out")
-    if before[0].activation not in ("linear", name):
-        _refuse(layer, f"comes after another activation, {before[0].activation}; leave one of them out")
     before[0].activation = name
 
 

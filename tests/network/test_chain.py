@@ -101,6 +101,13 @@ def test_a_relu_that_is_called_wherever_one_is_wanted(make):
     np.testing.assert_allclose(fold(model)(images), model(images), rtol=1e-5)
 
 
+def test_relu_of_relu_is_relu():
+    layers = L.Dense(6, activation="relu"), L.ReLU(), L.Dense(6), L.ReLU(6), L.ReLU(6), L.Dense(3)
+    model = randomized(sequential((5,), *layers))
+    images = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    np.testing.assert_allclose(fold(model)(images), model(images), rtol=1e-5)
+
+
 REFUSED = [
     (residual, r"'add' \(Add\) does not take just what the layer before it returns; .* without branches and joins"),
     (branched, r"'right' \(Flatten\) does not take just"),
@@ -134,6 +141,14 @@ REFUSED = [
     (lambda: sequential((8,), L.ReLU(), L.Dense(2)), r"\(ReLU\) must come after a layer with weights, .*; move it"),
     (lambda: sequential((8, 8, 1), conv(2), L.AveragePooling2D(), L.ReLU()), r"\(ReLU\) must come after a layer wi"),
     (lambda: sequential((8,), L.Dense(2, activation="relu"), L.ReLU(6)), "after another activation, relu; leave one"),
+    (
+        lambda: sequential((8,), L.Dense(5, "softmax"), L.Softmax(name="s")),
+        r"'s' \(Softmax\) comes after another activation, softmax; leave one of them out",
+    ),
+    (
+        lambda: sequential((8, 8, 1), conv(2), L.Flatten(), L.Softmax(), L.Softmax(name="s")),
+        r"'s' \(Softmax\) comes after another activation, softmax; leave one of them out",
+    ),
     (lambda: sequential((8, 8, 1), L.Flatten()), "has no layer with weights"),
     (lambda: sequential((8,), L.Softmax()), r"\(Softmax\) must come after a layer with weights"),
     (lambda: sequential((8,), L.Dense(2, name="logits")), "means something else here; call it otherwise"),
