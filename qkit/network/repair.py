@@ -36,8 +36,8 @@ def rescaled(model: keras.Model, spread: float, seed: int = 0) -> keras.Sequenti
         W_1[..., i] / s_i,   b_1[i] / s_i,   W_2[..., i, :] * s_i
 
     is a network with the same answers, to the rounding of float32, whose channels lie ``spread`` times further apart.
-    A ValueError, if ``spread`` is below 1, or a layer ends in ReLU6, which passes no factors. Taught in notebook 09,
-    section 1.
+    Two layers between which a Reshape mixes the channels stay as they are. A ValueError, if ``spread`` is below 1, or a
+    layer ends in ReLU6, which passes no factors. Taught in notebook 09, section 1.
     """
     if not 1 <= spread < np.inf:
         raise ValueError(f"spread must be 1 or more, how many times the channels are moved apart, got {spread}")
@@ -56,7 +56,8 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
         s = √(r_1 r_2) / r_2        so that both become √(r_1 r_2)
 
     One pair of layers after the other, ``rounds`` times, because a layer is the second of one pair and the first of
-    the next. A channel without weights on one side stays as it is. No image is needed, and no answer changes by more
+    the next. A channel without weights on one side stays as it is, and so do two layers between which a Reshape mixes
+    the channels. No image is needed, and no answer changes by more
     than float32 rounds. A ValueError, if a layer ends in ReLU6, which passes no factors. Taught in notebook 09,
     section 4.
 
@@ -371,15 +372,19 @@ class Patient:
 
 def _neighbours(model: keras.Sequential) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
     """Return each layer with weights and the next, where the channels of one are the inputs of the other."""
-    layers = [layer for layer in model.layers if layer.weights]
-    for first, second in pairwise(layers):
+    moves = keras.layers.Flatten, keras.layers.Reshape
+    places = [place for place, layer in enumerate(model.layers) if layer.weights]
+    for place, next_place in pairwise(places):
+        first, second = model.layers[place], model.layers[next_place]
         if first.activation is tf.nn.relu6:
             way_out = "train it with ReLU, or replace its activation by ReLU and measure what that costs"
             raise ValueError(
                 f"layer {first.name!r} ends in ReLU6, which passes no factors: its 6 would move; {way_out}"
             )
-        # Flattened, (height, width, channels) still counts the channels fastest: input i is of channel i mod channels.
-        if second.get_weights()[0].shape[-2] % first.bias.shape[0] == 0:
+        # Flattened or reshaped, numbers still count the channels fastest: where the last side is a multiple of them,
+        # its number i is of channel i mod channels. So it must be for the second layer, and for each pool before it.
+        takers = [layer for layer in model.layers[place + 1 : next_place + 1] if not isinstance(layer, moves)]
+        if all(layer.input_shape[-1] % first.bias.shape[0] == 0 for layer in takers):
             yield first, second
 
 

@@ -131,6 +131,25 @@ def test_a_reshape_that_mixes_channels_passes_no_factors():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("pool", [L.MaxPooling2D, L.AveragePooling2D])
+@pytest.mark.parametrize("side", [1, 2, 8, 16])
+def test_a_pool_of_reshaped_channels(pool, side):
+    between = L.Reshape((256 // 4 // side, 4, side)), pool((2, 1)), L.Flatten()
+    model = sequential((10, 10, 1), conv(4, 3, activation="relu", name="a"), *between, L.Dense(3, name="b"))
+    images, model = np.random.default_rng(1).normal(size=(20, 10, 10, 1)), randomized(model)
+    for other in (equalize(model), rescaled(model, 100)):
+        assert_same_function(model, other, images.astype(np.float32))
+        assert np.array_equal(other.get_weights()[0], model.get_weights()[0]) == (side % 4 > 0)
+
+
+def test_a_reshape_that_is_flattened_again_mixes_nothing():
+    layers = conv(4, 3, activation="relu"), L.Reshape((8, 8, 1)), L.Flatten(), L.Dense(3)
+    model = randomized(sequential((6, 6, 1), *layers))
+    images = np.random.default_rng(1).normal(size=(20, 6, 6, 1)).astype(np.float32)
+    assert_same_function(model, rescaled(model, 100), images)
+    assert not np.array_equal(rescaled(model, 100).get_weights()[0], model.get_weights()[0])
+
+
 @pytest.mark.parametrize("change", [equalize, lambda model: rescaled(model, 10)])
 def test_relu6_is_refused_by_name(change):
     model = sequential(
