@@ -30,6 +30,8 @@ LEARNING = "Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization"
 """Layers with weights, as learners write them."""
 DROPPED = "InputLayer", "Dropout", "SpatialDropout2D"
 """Layers that do nothing when a network answers."""
+ACTIVATIONS = "Activation", "ReLU", "Softmax"
+KINDS = {*PLAIN, *LEARNING, *DROPPED, *ACTIVATIONS}
 FUNCTIONS = {
     keras.activations.linear: "linear",
     keras.activations.relu: "relu",
@@ -44,10 +46,18 @@ OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
 KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
 BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
 TWICE = "is used twice; write two layers, also where they are alike"
+FUNCTION = "write what it does as a layer of keras.layers, such as ReLU"
+FLOAT = "give the float network that was trained, not the one that tfmot made of it"
 WAYS_OUT = {
     "Rescaling": "leave it out: grey levels are divided by 255 before they reach the network",
     "SeparableConv2D": "write it as DepthwiseConv2D and Conv2D with 1 × 1 filters",
     "LeakyReLU": "train the network with ReLU instead",
+    "ZeroPadding2D": 'leave it out, and give the layer after it padding="same"; train the network again',
+    "GlobalMaxPooling2D": "write it as MaxPooling2D of the size that the images have there, and Flatten",
+    "Lambda": FUNCTION,
+    "TFOpLambda": FUNCTION,
+    "QuantizeLayer": FLOAT,
+    "QuantizeWrapperV2": FLOAT,
 }
 
 
@@ -66,7 +76,7 @@ def fold(model: keras.Model) -> keras.Sequential:
 
     The ``model`` is Sequential or functional, without branches, of Conv2D, DepthwiseConv2D, Dense, MaxPooling2D,
     AveragePooling2D, GlobalAveragePooling2D, Flatten, Reshape, BatchNormalization, ReLU, ReLU6, Dropout and softmax.
-    Anything else is a ValueError that names the layer, and says what can be done. Taught in notebook 09, section 3.
+    Anything else is a ValueError that names the layer, and says what can be done. Taught in notebook 09, section 1.
 
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
     Inference", arXiv:1712.05877, section 3.2.
@@ -79,12 +89,14 @@ def fold(model: keras.Model) -> keras.Sequential:
     parts: list[_Part] = []
     for layer in _layers(model):
         kind = type(layer).__name__
+        if kind in KINDS and type(layer) is not getattr(keras.layers, kind):
+            _refuse(layer, f"is a class of your own, which may compute something else; use keras.layers.{kind}")
         for option, plain in OPTIONS.items():
             if getattr(layer, option, plain) != plain:
                 _refuse(layer, f"has {option} {getattr(layer, option)}, and cannot be quantized here; give it {plain}")
         if kind in LEARNING and not layer.built:
             _refuse(layer, f"has no weights yet; {BEGIN}")
-        if kind in ("Activation", "ReLU", "Softmax"):
+        if kind in ACTIVATIONS:
             _activate(parts, layer, getattr(layer, "activation", layer))
         elif kind == "BatchNormalization":
             _normalize(parts, layer)
@@ -186,9 +198,14 @@ def image_shape(model: keras.Model | keras.layers.Layer) -> Shape:
 
 def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Return the layers of a model, and of models in it, from input to output."""
+    flavour = "a network must be a Sequential or functional model of the keras that qkit.network.backend has, tf_keras"
     if not isinstance(model, keras.Model) or not (model.inputs or isinstance(model, keras.Sequential)):
-        flavour = "a network must be a Sequential or functional model of the keras that qkit.network.backend has"
-        raise ValueError(f"{flavour}, tf_keras; this one is a {type(model).__module__}.{type(model).__name__}")
+        raise ValueError(f"{flavour}; this one is a {type(model).__module__}.{type(model).__name__}")
+    if type(model).call not in (keras.Sequential.call, keras.Sequential.__base__.call):
+        raise ValueError(f"the network {model.name!r} has a call of its own; {flavour}, without one")
+    if model.inputs and not len(model.inputs) == len(model.outputs) == 1:
+        found = f"has {len(model.inputs)} inputs and {len(model.outputs)} outputs, and must have one of each"
+        raise ValueError(f"the network {model.name!r} {found}; quantize keras.Model(an input, an output) by itself")
     # ``model.layers`` has a layer once, however often it is called; what a model computes are its nodes, the calls.
     if not model.inputs:
         for place, layer in enumerate(model._self_tracked_trackables):
@@ -211,7 +228,7 @@ def _normalize(parts: list[_Part], layer: keras.layers.BatchNormalization) -> No
     before = parts[-1] if parts else None
     if before is None or not before.layer.weights or before.activation != "linear":
         what = "must come directly after a layer with weights, before its activation, to be folded into it"
-        _refuse(layer, f"{what}; move it there, or leave it out")
+        _refuse(layer, f"{what}; move it there, or leave it out, and train again")
     if list(layer.axis) != [layer.input_spec.ndim - 1]:
         _refuse(layer, f"normalizes axis {list(layer.axis)}; give it the last one, axis=-1, that of the channels")
     mean, variance = (np.float64(each.numpy()) for each in (layer.moving_mean, layer.moving_variance))
@@ -227,7 +244,8 @@ def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable)
     if name == "linear":
         return
     if name is None:
-        _refuse(layer, "has an activation that is not known here; known: linear, relu, relu6, and softmax at the end")
+        known = "linear, relu, relu6, and softmax at the end (for a sigmoid there, two outputs and softmax)"
+        _refuse(layer, f"has an activation that is not known here; known: {known}")
     if name == "softmax" and parts and not parts[-1].layer.weights and parts[-1].activation != "softmax":
         parts.append(_Part(keras.layers.Activation("softmax", name=layer.name), "softmax"))
         return
@@ -244,9 +262,9 @@ def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable)
 
 
 def _name_of(function: Callable) -> str | None:
-    if isinstance(function, keras.layers.Softmax):
+    if type(function) is keras.layers.Softmax:
         return "softmax" if function.axis == -1 else None
-    if isinstance(function, keras.layers.ReLU):
+    if type(function) is keras.layers.ReLU:
         settings = function.get_config()
         most = settings["max_value"] if not settings["negative_slope"] and not settings["threshold"] else 0
         return "relu" if most is None else "relu6" if most == 6 else None

@@ -37,7 +37,7 @@ def rescaled(model: keras.Model, spread: float, seed: int = 0) -> keras.Sequenti
 
     is a network with the same answers, to the rounding of float32, whose channels lie ``spread`` times further apart.
     Two layers between which a Reshape mixes the channels stay as they are. A ValueError, if ``spread`` is below 1, or a
-    layer ends in ReLU6, which passes no factors. Taught in notebook 09, section 1.
+    layer ends in ReLU6, which passes no factors. Taught in notebook 09, section 2.
     """
     if not 1 <= spread < np.inf:
         raise ValueError(f"spread must be 1 or more, how many times the channels are moved apart, got {spread}")
@@ -57,9 +57,8 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
 
     One pair of layers after the other, ``rounds`` times, because a layer is the second of one pair and the first of
     the next. A channel without weights on one side stays as it is, and so do two layers between which a Reshape mixes
-    the channels. No image is needed, and no answer changes by more
-    than float32 rounds. A ValueError, if a layer ends in ReLU6, which passes no factors. Taught in notebook 09,
-    section 4.
+    the channels. No image is needed, and no answer changes by more than float32 rounds. A ValueError, if a layer ends
+    in ReLU6, which passes no factors. Taught in notebook 09, section 4.
 
     Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
     arXiv:1906.04721, section 4.1.
@@ -90,7 +89,7 @@ def rounded(
     :func:`easyquant`; layers that are not named stay in float. Weights go to their nearest levels; or as ``rounding``
     has it, :func:`~qkit.numeric.rounding.gptq` or :func:`~qkit.numeric.rounding.adaround`, for what each layer gets of
     ``images`` through those rounded before it. A depthwise layer is rounded channel by channel. A ValueError, if a
-    layer is not there, or images are wanted. Taught in notebook 09, section 6.
+    layer is not there, or images are wanted. Taught in notebook 09, sections 5 and 6.
 
     >>> rounded(model, network.kernels, gptq, digits.x_train[:1000])  # doctest: +SKIP
     """

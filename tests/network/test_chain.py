@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qkit.network import predict
-from qkit.network.backend import keras
+from qkit.network.backend import keras, tf
 from qkit.network.chain import ends_in_softmax, fold
 from tests.network.models import MODELS, L, conv, functional, nested, randomized, sequential
 
@@ -50,6 +50,56 @@ def repeated_model():
 def namesakes():
     one, other = (keras.Sequential([L.Input((4,)), L.Dense(4, name="again")]) for _ in range(2))
     return keras.Sequential([one, other])
+
+
+class Dense(L.Dense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class ReLU(L.ReLU):
+    def call(self, inputs):
+        return -super().call(inputs)
+
+
+class Doubled(keras.Sequential):
+    def call(self, inputs, training=None, mask=None):
+        return 2 * super().call(inputs, training, mask)
+
+
+class Trained(keras.Model):
+    """Learners write a training step of their own; what the network answers is the same."""
+
+    def train_step(self, data):
+        return {}
+
+
+def two_outputs():
+    inputs = L.Input((4,))
+    x = L.Dense(3)(inputs)
+    return keras.Model(inputs, [x, L.Dense(2)(x)])
+
+
+def two_inputs():
+    one, other = L.Input((4,)), L.Input((4,))
+    return keras.Model([one, other], L.Dense(2)(one))
+
+
+def a_function():
+    inputs = L.Input((4,))
+    return keras.Model(inputs, tf.nn.relu(L.Dense(2)(inputs)))
+
+
+def of_tfmot():
+    tfmot = pytest.importorskip("tensorflow_model_optimization")
+    return tfmot.quantization.keras.quantize_model(sequential((4,), L.Dense(2)))
+
+
+def test_a_model_with_its_own_training_step():
+    inputs = L.Input((4,))
+    model = randomized(Trained(inputs, L.Dense(2)(inputs)))
+    images = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    np.testing.assert_allclose(fold(model)(images), model(images), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -149,6 +199,19 @@ REFUSED = [
         lambda: sequential((8, 8, 1), conv(2), L.Flatten(), L.Softmax(), L.Softmax(name="s")),
         r"'s' \(Softmax\) comes after another activation, softmax; leave one of them out",
     ),
+    (lambda: sequential((8,), Dense(2, name="own")), r"'own' .* a class of your own, .*; use keras.layers.Dense"),
+    (lambda: sequential((8,), L.Dense(2), ReLU()), r"\(ReLU\) is a class of your own, .*; use keras.layers.ReLU"),
+    (lambda: sequential((8,), L.Dense(2, activation=ReLU())), r"\(Dense\) has an activation that is not known"),
+    (lambda: Doubled([L.Input((8,)), L.Dense(2)]), "has a call of its own; a network must be a Sequential or"),
+    (two_outputs, "has 1 inputs and 2 outputs, and must have one of each; quantize keras.Model"),
+    (two_inputs, "has 2 inputs and 1 outputs, and must have one of each; quantize keras.Model"),
+    (lambda: sequential((8, 8, 1), L.ZeroPadding2D(), conv(2)), 'give the layer after it padding="same"'),
+    (lambda: sequential((8, 8, 1), conv(2), L.GlobalMaxPooling2D()), "write it as MaxPooling2D of the size"),
+    (lambda: sequential((8,), L.Dense(2), L.Lambda(abs)), r"\(Lambda\) .* as a layer of keras.layers, such as ReLU"),
+    (a_function, r"\(TFOpLambda\) .* as a layer of keras.layers, such as ReLU"),
+    (of_tfmot, r"\(QuantizeLayer\) .* give the float network that was trained"),
+    (lambda: sequential((8,), L.Dense(1, activation="sigmoid")), "for a sigmoid there, two outputs and softmax"),
+    (lambda: sequential((8,), L.Dense(2, "relu"), L.BatchNormalization()), "leave it out, and train again"),
     (lambda: sequential((8, 8, 1), L.Flatten()), "has no layer with weights"),
     (lambda: sequential((8,), L.Softmax()), r"\(Softmax\) must come after a layer with weights"),
     (lambda: sequential((8,), L.Dense(2, name="logits")), "means something else here; call it otherwise"),
