@@ -194,7 +194,12 @@ class Measured:
         """The SQNR in dB of the image and of each layer's output, with the errors of the layers before it.
 
         After the pool; of the last layer, what softmax gets. Infinite where only the rounding of float32 is left.
+        A ValueError, where squares overflow float32.
         """
+        for name, energy in self.energies.items():
+            if not np.all(np.isfinite(energy)):
+                way_out = "equalize the network, or divide its weights"
+                raise ValueError(f"layer {name!r} hands on numbers whose squares overflow float32; {way_out}")
         with np.errstate(divide="ignore"):
             return {
                 name: np.inf if noise <= signal * 2.0**-46 else float(10 * np.log10(signal / noise))

@@ -353,6 +353,13 @@ def test_sqnr_at_its_ends():
     assert sqnr == {"exact": np.inf, "float32": np.inf, "silent": np.inf, "noise alone": -np.inf, "ten": 10}
 
 
+@pytest.mark.parametrize("energy", [(np.inf, np.inf), (1.0, np.inf), (np.nan, 1.0)])
+def test_an_sqnr_of_numbers_that_overflow(energy):
+    measured = Measured(Accuracy(1, 1), Accuracy(1, 1), 0, {"image": (1.0, 0.1), "large": energy})
+    with pytest.raises(ValueError, match="layer 'large' hands on numbers whose squares overflow float32"):
+        _ = measured.sqnr
+
+
 def test_an_image_has_eight_bits_anyway(network, few_digits):
     eight = {"image": params_from_range(np.float32(0), np.float32(1), UNSIGNED[8])}
     measured = replace(network, kernels={}, activations=eight).measure(few_digits.x_test[:20], few_digits.y_test[:20])
