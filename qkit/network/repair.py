@@ -17,6 +17,7 @@ from qkit.network.chain import fold, outputs_last, weights_of
 from qkit.network.recipe import as_input, check_images, check_names
 from qkit.network.simulate import Method, QuantizedNetwork, Simulation, grid_row, on_grid
 from qkit.numeric import QuantParams, fake_quantize, thresholds
+from qkit.numeric.affine import whole
 from qkit.numeric.rounding import gptq
 
 SHARES = np.linspace(1, 0.2, 21)
@@ -66,7 +67,7 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
     >>> equalize(rescaled(trained("deep", digits), 1000))  # doctest: +SKIP
     """
     model = fold(model)
-    for _ in range(rounds):
+    for _ in range(whole(rounds, "rounds", 0, 1_000_000)):
         for first, second in _neighbours(model):
             channels = first.bias.shape[0]
             r_1 = np.abs(outputs_last(first, first.get_weights()[0])).reshape(-1, channels).max(axis=0)
@@ -158,6 +159,7 @@ def easyquant(
 
     >>> easyquant(model, digits.x_train[:200], 4).measure(digits.x_test, digits.y_test).accuracy  # doctest: +SKIP
     """
+    _check_bits(weight_bits, activation_bits)
     model, methods = fold(model), {"weight_method": thresholds.minmax, "activation_method": thresholds.minmax}
     network = Simulation(model, images).quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
     kernels, activations = dict(network.kernels), dict(network.activations)
@@ -230,6 +232,7 @@ def diagnose(
 
     >>> diagnose(rescaled(model, 1000), digits.x_train[:1000], per_channel=False)  # doctest: +SKIP
     """
+    _check_bits(weight_bits, activation_bits)
     simulation = Simulation(model, images)
     methods = {"weight_method": weight_method, "activation_method": activation_method}
     network = simulation.quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
@@ -270,6 +273,11 @@ def diagnose(
     return table.rename_axis("layer")
 
 
+def _check_bits(weight_bits: int, activation_bits: int) -> None:
+    whole(weight_bits, "weight_bits", 2, 16)
+    whole(activation_bits, "activation_bits", 2, 16)
+
+
 def _ratio(x: np.ndarray) -> float:
     """Return the largest magnitude of the largest channel, in multiples of the median channel's."""
     ranges = np.max(np.abs(x), axis=tuple(range(len(x.shape) - 1)))
@@ -284,7 +292,8 @@ def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str,
     each other. ``sizes`` are numbers of weights; n weights of b bits take ``ceil(n b / 8)`` bytes.
 
     The best of all choices is found without trying all: after each layer, a choice is dropped that another one, of no
-    more bytes, beats. A ValueError, if the fewest bits do not fit, or layers differ. Taught in notebook 09, section 8.
+    more bytes, beats. A ValueError, if the fewest bits do not fit, layers differ, or a loss is not finite. Taught in
+    notebook 09, section 8.
 
     >>> losses = {"conv1": {2: 5.0, 4: 1.0, 8: 0.0}, "dense1": {2: 6.0, 4: 2.0, 8: 0.0}}
     >>> allocate_bits(losses, {"conv1": 100, "dense1": 1000}, budget=400)
@@ -292,6 +301,9 @@ def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str,
     """
     if losses.keys() != sizes.keys() or not losses:
         raise ValueError(f"losses and sizes must have the same layers, got {list(losses)} and {list(sizes)}")
+    for name, by_bits in losses.items():
+        if not by_bits or not np.all(np.isfinite(list(by_bits.values()))):
+            raise ValueError(f"layer {name!r} must have a loss, a finite number, for some bits, got {dict(by_bits)}")
     fewest = sum(-(-sizes[name] * min(losses[name]) // 8) for name in losses)
     if fewest > budget:
         raise ValueError(f"the fewest bits take {fewest:,} bytes, more than the budget of {budget:,}")

@@ -267,6 +267,25 @@ def test_layers_of_an_allocation_must_agree():
         allocate_bits({"a": {2: 0.0}}, {"b": 10}, 100)
 
 
+@pytest.mark.parametrize("by_bits", [{}, {2: np.nan, 4: 0.0}, {2: np.inf}])
+def test_a_layer_without_a_loss(by_bits):
+    with pytest.raises(ValueError, match="layer 'b' must have a loss, a finite number, for some bits, got "):
+        allocate_bits({"a": {2: 0.0}, "b": by_bits}, {"a": 10, "b": 10}, 100)
+
+
+@pytest.mark.parametrize("change", [diagnose, easyquant])
+@pytest.mark.parametrize("bits, name", [((None, 8), "weight"), ((8, None), "activation"), ((1, 8), "weight")])
+def test_bits_that_are_none(network, images, change, bits, name):
+    with pytest.raises(ValueError, match=f"{name}_bits must be an integer from 2 to 16, got "):
+        change(network, images, *bits)
+
+
+@pytest.mark.parametrize("rounds", [-1, 1.5, None])
+def test_rounds_that_are_none(network, rounds):
+    with pytest.raises(ValueError, match="rounds must be an integer from 0 "):
+        equalize(network, rounds)
+
+
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_easyquant_turns_outputs_less_than_minmax(per_channel):
     """On a layer alone, with NumPy: no other share of the inputs' range is better, few of the weights'."""
@@ -356,6 +375,13 @@ def test_the_layer_that_breaks_is_found(place):
     ranges = np.abs(kernel).max(axis=(0, 1, 2))
     assert table.loc["b", "kernel ratio"] == pytest.approx(ranges.max() / np.median(ranges))
     assert table["SQNR in"].tolist()[1:] == table["SQNR out"].tolist()[:-1]
+
+
+def test_a_network_whose_numbers_overflow():
+    model = randomized(sequential((4,), L.Dense(5, activation="relu", name="a"), L.Dense(3, name="b")))
+    model.set_weights([weight * 1e30 if place == 0 else weight for place, weight in enumerate(model.get_weights())])
+    with pytest.raises(ValueError, match="layer 'a' hands on numbers whose squares overflow float32"):
+        diagnose(model, RNG.random((20, 4), np.float32))
 
 
 def test_what_is_clipped_is_counted(network, images):
