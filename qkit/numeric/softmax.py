@@ -18,8 +18,8 @@ ONE = 2**31 - 1
 def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
     """Look the 256 possible exponentials up, and add and divide in float32: LiteRT's default on x86.
 
-    (On ARM it has another table, of integers.) ``q`` are int8, shape (n, classes), with the ``scale`` S; so is what is
-    returned. Taught in notebook 06, section 5.
+    (On ARM it has another table, of integers.) ``q`` are int8, shape (n, ..., classes), with the ``scale`` S; so is
+    what is returned. Taught in notebook 06, section 5.
 
     >>> softmax_by_table(np.int8([[0, 10]]), scale=0.1)  # 256 / (1 + e) and 256 e / (1 + e), both minus 128
     array([[-59,  59]], dtype=int8)
@@ -27,9 +27,9 @@ def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
     steps = np.float32(-scale) * np.arange(256, dtype=np.float32)
     # In float64, because NumPy's float32 exponential misses the nearest float32 in one of three.
     table = np.exp(steps.astype(np.float64)).astype(np.float32)
-    exponentials = table[q.max(axis=1, keepdims=True).astype(np.int16) - q]
+    exponentials = table[q.max(axis=-1, keepdims=True).astype(np.int16) - q]
     # np.sum adds in another order, and another order rounds otherwise.
-    total = np.cumsum(exponentials, axis=1, dtype=np.float32)[:, -1:]
+    total = np.cumsum(exponentials, axis=-1, dtype=np.float32)[..., -1:]
     share = exponentials * (np.float32(1) / (total * np.float32(1 / 256)))
     return np.clip(np.floor(share.astype(np.float64) + 0.5) - 128, -128, 127).astype(np.int8)
 
@@ -37,7 +37,7 @@ def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
 def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
     """Use integers only, as LiteRT's reference runtime does; the ``scale`` S is at most 16.
 
-    ``q`` are int8, shape (n, classes); so is what is returned. Taught in notebook 06, section 5.
+    ``q`` are int8, shape (n, ..., classes); so is what is returned. Taught in notebook 06, section 5.
 
     >>> softmax_in_integers(np.int8([[0, 10]]), scale=0.1)
     array([[-59,  59]], dtype=int8)
@@ -45,10 +45,10 @@ def softmax_in_integers(q: np.ndarray, scale: float) -> np.ndarray:
     multiplier = quantize_multiplier(scale * 2**26)
     # Further below the maximum, S * difference would leave the 5 bits before the point.
     lowest = -((31 << 26) >> max(multiplier.shift, 0))
-    below = q.astype(np.int64) - q.max(axis=1, keepdims=True)
+    below = q.astype(np.int64) - q.max(axis=-1, keepdims=True)
     exponentials = exponential_of_negative(rescale(np.maximum(below, lowest), multiplier, "double").astype(np.int64))
     exponentials[below < lowest] = 0
-    total = divide_away(exponentials, 12).sum(axis=1, keepdims=True)  # steps of 2^-19
+    total = divide_away(exponentials, 12).sum(axis=-1, keepdims=True)  # steps of 2^-19
     bits = np.frexp(total)[1]
     shares = high_product(reciprocal(total << (32 - bits)), exponentials)
     return np.clip(divide_away(shares, bits + 3) - 128, -128, 127).astype(np.int8)

@@ -38,6 +38,9 @@ OWN = models.MODELS | {
         L.ReLU(6.0), L.GlobalAveragePooling2D(), L.Dense(10),
     ),
     "dense only": lambda: models.sequential((30,), L.Dense(16, "relu"), L.Dense(5)),
+    "softmax of every pixel": lambda: models.sequential(
+        (6, 5, 1), models.conv(4, activation="relu"), models.conv(2, 1, activation="softmax")
+    ),
     "residual": residual,
 }  # fmt: skip
 

@@ -35,6 +35,13 @@ def test_a_sure_answer_saturates():
         assert integer_softmax(np.int8([[127, -128, -128]]), 1.0).tolist() == [[127, -128, -128]]
 
 
+def test_each_pixel_of_an_image_has_its_own_softmax():
+    q = np.random.default_rng(0).integers(-128, 128, (2, 3, 4, 5), np.int8)
+    for integer_softmax in (softmax_by_table, softmax_in_integers):
+        by_pixel = integer_softmax(q.reshape(-1, 5), 0.05).reshape(q.shape)
+        np.testing.assert_array_equal(integer_softmax(q, 0.05), by_pixel)
+
+
 def test_exponential_is_good_to_seven_digits():
     x = -np.arange(0, 2**31, 99_991)
     found = exponential_of_negative(x) / 2**31
