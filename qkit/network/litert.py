@@ -375,7 +375,7 @@ def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, step: Opera
     found = f"{layer} has {kernel.dtype}, {len(kernel.scale)} scales, got {params}"
     if kernel.dtype != "int8" or not (spec.symmetric and spec.signed and spec.qmin >= -127):
         raise ValueError(f"weights must be int8 in the file, and signed, symmetric, from -127 at the lowest; {found}")
-    if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) == 1):
+    if spec.axis is not None and (spec.axis_of(real) != real.ndim - 1 or len(kernel.scale) != real.shape[-1]):
         where = "the last axis, in a file converted with per_channel=True"
         raise ValueError(f"scales can be one for each index of {where}; {found}")
     _q_kernel(step)[:] = quantize(real, params)

@@ -33,6 +33,9 @@ OWN = {name: made for name, made in models.MODELS.items() if name != KEPT} | {
         L.ReLU(6.0), L.GlobalAveragePooling2D(), L.Dense(10),
     ),
     "dense only": lambda: models.sequential((30,), L.Dense(16, "relu"), L.Dense(5)),
+    "one output": lambda: models.sequential(
+        (6, 6, 1), models.conv(1, activation="relu"), L.Flatten(), L.Dense(3, "relu"), L.Dense(1)
+    ),
     "softmax of every pixel": lambda: models.sequential(
         (6, 5, 1), models.conv(4, activation="relu"), models.conv(2, 1, activation="softmax")
     ),
