@@ -228,10 +228,10 @@ def deploy(
     named keeps the scale that it has in ``converted``, which is ``convert(model, "int8", ...)``; the softmax's output
     has always 1/256.
 
-    ``activations``, by layer, ``"image"`` or ``"logits"`` (what the last softmax takes), have 8 bits, per tensor;
-    unsigned ones are stored as int8, which stands for the same numbers. The output of a pooling layer has the scale of
-    the layer before it: name either. ``weights``, by layer, are symmetric, per tensor or along the last axis, with at
-    most 8 bits and a narrow range: fewer bits save no byte.
+    ``activations``, by layer, ``"image"`` or ``"logits"``, have 8 bits, per tensor; unsigned ones are stored as int8,
+    which stands for the same numbers. What the last softmax takes is ``"logits"``, or has the name of the layer that
+    returns it; the output of a pooling layer has the scale of the layer before it: name either. ``weights``, by layer,
+    are symmetric, per tensor or along the last axis, with at most 8 bits and a narrow range: fewer bits save no byte.
 
     ``model`` is a network that :func:`qkit.network.fold` takes, and layers are called as there; the kernel of a
     DepthwiseConv2D is (height, width, 1, outputs). A ValueError, if it is none, ``converted`` is of another network,
@@ -253,7 +253,9 @@ def deploy(
         raise ValueError(f"only a network converted to int8 from end to end can take other scales; {way_out}")
     for step in operators:
         if step.kind not in (*SAME_SCALE, *ANY_SCALE):
-            raise ValueError(f"{step.layer} is a {step.kind}, and the scales of such a network cannot be changed here")
+            way_out = 'convert its plain form: convert(fold(model), "int8", images)'
+            why = f"{step.layer} is a {step.kind}, and the scales of such a network cannot be changed here"
+            raise ValueError(f"{why}; {way_out}")
     steps = [step for step in operators if step.kind in WEIGHTED]
     if len(steps) != len(own):
         raise ValueError(
@@ -327,9 +329,10 @@ def _lay_grids(operators: list[Operator], own: Mapping[str, str], activations: G
     """Write the scales of outputs; ``own`` are the network's names of layers that have others in the file."""
     fixed = [step.output for step in operators if step.kind == "SOFTMAX"]
     names = {
-        "logits" if role == "logits" else own.get(layer, layer): tensor
+        name: tensor
         for (layer, role), tensor in named_tensors(operators).items()
         if role in ("input", "output", "logits") and tensor not in fixed
+        for name in (own.get(layer, layer), *(["logits"] if role == "logits" else []))
     }
     check_names(activations, names, "are no outputs to quantize called")
     origin = {tensor: tensor for tensor in names.values()}
@@ -343,7 +346,7 @@ def _lay_grids(operators: list[Operator], own: Mapping[str, str], activations: G
             raise ValueError(f"outputs need all 256 integers of 8 bits, and one scale; got for {name} {params}")
         grid = params.scale, params.zero_point - (0 if spec.signed else 128)
         if laid.setdefault(origin[names[name]], grid) != grid:
-            raise ValueError(f"{name} has the scale of the layer before it, and that is given another one")
+            raise ValueError(f"{name} has the scale of the layer before it, or is the logits, and that has another")
     for tensor, source in origin.items():
         if source in laid:
             tensor.scale[:], tensor.zero_point[:] = laid[source]

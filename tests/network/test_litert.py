@@ -541,9 +541,9 @@ def test_what_cannot_be_deployed(network, files):
         (
             {"conv9": asymmetric()},
             {},
-            "no outputs to quantize called 'conv9'; there are image, conv1, pool1, flatten, log",
+            "no outputs to quantize called 'conv9'; there are image, conv1, pool1, flatten, dense1, log",
         ),
-        ({"dense1": asymmetric()}, {}, "no outputs to quantize called 'dense1'"),
+        ({"logits": asymmetric(), "dense1": symmetric()}, {}, "dense1 has the scale of the layer before it"),
         ({}, {"pool1": symmetric(narrow_range=True)}, "no weights called 'pool1'; there are conv1, dense1"),
         ({"conv1": asymmetric(bits=4)}, {}, "all 256 integers of 8 bits"),
         ({"conv1": asymmetric(narrow_range=True)}, {}, "all 256 integers of 8 bits"),
@@ -630,5 +630,5 @@ def test_layers_whose_scales_cannot_be_changed_are_refused_by_name(calibration):
         with pytest.raises(ValueError, match=message):
             deploy(model, file)
     plain = network_with(conv(3, 3), flat(), dense(10, "softmax"))
-    with pytest.raises(ValueError, match="is a RESIZE_NEAREST_NEIGHBOR, and the scales of such a network cannot be"):
+    with pytest.raises(ValueError, match=r"is a RESIZE_NEAREST_NEIGHBOR, .*; convert its plain form: convert\(fold\(m"):
         deploy(plain, file)

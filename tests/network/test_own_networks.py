@@ -6,7 +6,7 @@ Every row is right, bit for bit, or is refused with the layer's name and what to
 import numpy as np
 import pytest
 
-from qkit.network import IntegerNetwork, LiteModel, convert, deploy, predict
+from qkit.network import IntegerNetwork, LiteModel, Simulation, convert, deploy, predict
 from qkit.network.backend import keras, tf
 from qkit.network.chain import fold, image_shape, outputs_last
 from qkit.network.litert import RESOLVERS, SAME_SCALE
@@ -82,6 +82,15 @@ def test_a_learners_own_network(name):
                 assert np.all(np.abs(bias.values * bias.scale.astype(float) - real_bias) <= 0.51 * bias.scale)
     assert np.abs(deployed.predict(images) - expected).max() < 1.5 * apart
     check_against_litert(deployed.content, images)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_what_was_simulated_is_deployed(name):
+    model = models.randomized(models.MODELS[name]())
+    images, _, apart, file = converted(model)
+    simulated = Simulation(model, images).quantized(8, 8)
+    deployed = deploy(model, file, simulated.activations, simulated.kernels)
+    assert np.abs(deployed.predict(images) - simulated.predict(images)).max() < 0.25 * apart
 
 
 def test_a_residual_network_is_converted_and_refused_elsewhere():
