@@ -286,6 +286,8 @@ def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
         _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")
     folded = keras.Sequential([keras.layers.Input(shape, name="image"), *(part.built() for part in parts)], model.name)
     for part, layer in zip(parts, folded.layers, strict=True):
+        if isinstance(layer, keras.layers.Dense) and len(layer.input_shape) > 2:
+            _refuse(layer, "takes more than one axis; put Flatten before it, or use Conv2D with 1 × 1 filters")
         if layer.weights:
             layer.set_weights([part.kernel.reshape(layer.weights[0].shape), part.bias])
     return folded

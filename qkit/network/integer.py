@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from qkit.network.recipe import as_input, check_images, check_names
-from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
+from qkit.network.tflite import WEIGHTED, Operator, Tensor, named_tensors, read_operators
 from qkit.numeric import QuantParams, QuantSpec, integer_layers
 from qkit.numeric.fixed_point import Activation, Runtime
 from qkit.numeric.integer_layers import (
@@ -55,7 +55,7 @@ class IntegerNetwork:
         """Read a .tflite file, by its path or by its bytes; a ValueError, if it holds what is not known here."""
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         operators = read_operators(content)
-        image = operators[0].inputs[0]
+        image = named_tensors(operators)["image", "input"]
         try:
             return cls(image.shape[1:], image.grid, _layers(image, operators))
         except (ArithmeticError, AttributeError, LookupError, TypeError) as problem:
@@ -129,6 +129,8 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
         name = name if count == 1 else f"{name} {count}"
         if step.kind not in LAYERS:
             way_out = "leave that layer out, a BatchNormalization only where it does not come after weights"
+            if step.kind == "GATHER":  # the converter's first step of a Dense on more than one axis
+                way_out = "before Dense put Flatten, or use Conv2D with 1 × 1 filters"
             raise ValueError(f"{name} is a {step.kind}; {way_out}. Known here are {', '.join(LAYERS)}")
         x = step.inputs[0]
         if x.index not in names:

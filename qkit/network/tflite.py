@@ -48,6 +48,7 @@ class Tensor:
     scale: np.ndarray  # float32
     zero_point: np.ndarray  # int64
     data: np.ndarray  # the bytes that are stored: none for what is computed when the network runs
+    is_image: bool  # what the network takes
 
     @property
     def values(self) -> np.ndarray:
@@ -141,7 +142,7 @@ def named_tensors(operators: list[Operator]) -> dict[tuple[str, str], Tensor]:
     widened = [step for step in operators if step.kind == "DEQUANTIZE" and step.inputs[0].data.size > 0]
     stored = {step.output: step.inputs[0] for step in widened}
     steps = [step for step in operators if step.output not in stored]
-    found = {("image", "input"): steps[0].inputs[0]}
+    found = {("image", "input"): next(tensor for step in steps for tensor in step.inputs if tensor.is_image)}
     layer = "image"
     for step in steps:
         if step.kind == "SOFTMAX" and (layer, "output") in found:
@@ -176,7 +177,7 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
     )
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
-    tensors = [_tensor(model, graph.Tensors(index), index, dtypes) for index in range(graph.TensorsLength())]
+    tensors = [_tensor(model, graph, index, dtypes) for index in range(graph.TensorsLength())]
     takes = [tensors[index].dtype for index in graph.InputsAsNumpy()]
     if len(takes) != 1 or graph.OutputsLength() != 1 or takes[0] not in ("float32", *ZERO_POINTS):
         raise ValueError(f"it must take one image, not {', '.join(takes)}, and return one answer")
@@ -196,7 +197,8 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
     return [step for step in operators if step.kind not in SHAPES]
 
 
-def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
+def _tensor(model, graph, index: int, dtypes: dict[int, str]) -> Tensor:
+    tensor = graph.Tensors(index)
     if tensor.IsVariable():  # which could end the process, where an operator writes it
         raise ValueError(f"tensor {index} is kept from one image to the next")
     buffer, grid = model.Buffers(tensor.Buffer()), tensor.Quantization()
@@ -209,4 +211,5 @@ def _tensor(model, tensor, index: int, dtypes: dict[int, str]) -> Tensor:
         scale=grid.ScaleAsNumpy() if quantized else np.zeros(0, np.float32),
         zero_point=grid.ZeroPointAsNumpy() if quantized else np.zeros(0, np.int64),
         data=buffer.DataAsNumpy() if buffer.DataLength() else np.zeros(0, np.uint8),
+        is_image=index == graph.Inputs(0),
     )

@@ -111,6 +111,23 @@ def test_a_global_average_that_keeps_its_sides_is_converted_and_not_computed_aga
         IntegerNetwork.read(file.content)
 
 
+@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 3)])
+def test_a_dense_layer_on_more_than_one_axis_is_converted_and_refused_elsewhere(shape):
+    layers = L.Dense(4, activation="relu", name="dense1"), L.Flatten(), L.Dense(3)
+    model = models.randomized(models.sequential(shape, *layers))
+    *_, file = converted(model)
+    image = file.tensors().loc[("image", "input")]
+    assert (image["shape"], image["dtype"]) == ((1, *shape), "int8")
+    with pytest.raises(
+        ValueError, match=r"'dense1' \(Dense\) .*; put Flatten before it, or use Conv2D with 1 × 1 filt"
+    ):
+        deploy(model, file)
+    with pytest.raises(
+        ValueError, match=r"dense1 is a GATHER; before Dense put Flatten, or use Conv2D with 1 × 1 filt"
+    ):
+        IntegerNetwork.read(file.content)
+
+
 @pytest.mark.parametrize("io", [tf.float32, tf.uint8])
 @pytest.mark.parametrize("name", ["LiteRT's MNIST tutorial", "everything apart"])
 def test_other_ends(name, io):
