@@ -146,7 +146,7 @@ QUESTIONS = {
     "9.2": Question(-1),
     "9.3": Question(-0.25),
     "9.4": Question("a"),
-    "9.a": Question(0.2),
+    "9.a": Question(0),
     "9.b": Question("c"),
     "9.c": Question(1e-4),
 }

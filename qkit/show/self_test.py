@@ -56,7 +56,7 @@ class SelfTest:
     """Ask twenty questions, two of every notebook at least; answer, and press the button.
 
     A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
-    Taught at the end of notebook 08.
+    Taught at the end of notebook 09.
 
     Examples
     --------
