@@ -22,7 +22,6 @@ from qkit.numeric.rounding import gptq
 
 SHARES = np.linspace(1, 0.2, 21)
 """Of MinMax's range, which :func:`easyquant` tries."""
-EASYQUANT_IMAGES = 100
 
 Rounding = Callable[[np.ndarray, QuantParams, np.ndarray], np.ndarray]
 """``rounding(kernel, params, gram)``: those of :mod:`qkit.numeric.rounding`, or one of yours."""
@@ -331,11 +330,12 @@ class Patient:
 
     def __init__(self, model: keras.Model, images: np.ndarray) -> None:
         self.images, self.layers = images, tuple(weights_of(fold(model)))
-        self._begun = cache(lambda equalized: self._begin(equalize(model) if equalized else fold(model)))
-        self.treated, self._on_grids = (lru_cache(maxsize=256)(each) for each in (self.treated, self._on_grids))
 
-    def _begin(self, model: keras.Sequential) -> tuple[keras.Sequential, Simulation]:
-        return model, Simulation(model, self.images)
+        def begin(equalized: bool) -> tuple[keras.Sequential, Simulation]:
+            begun = equalize(model) if equalized else fold(model)
+            return begun, Simulation(begun, images)
+
+        self._begun, self._on_grids = cache(begin), lru_cache(maxsize=256)(self._on_grids)
 
     def in_float(self, equalized: bool = False) -> QuantizedNetwork:
         """Return the network in float; ``equalized`` computes the same, with other weights and outputs inside."""
@@ -375,7 +375,7 @@ class Patient:
     ) -> QuantizedNetwork:
         model, simulation = self._begun(equalized)
         if scales == "eq":
-            return easyquant(model, self.images[:EASYQUANT_IMAGES], weight_bits, activation_bits, per_channel)
+            return easyquant(model, self.images[:100], weight_bits, activation_bits, per_channel)
         method = {"minmax": thresholds.minmax, "mse": thresholds.mse}[scales]
         methods = {"weight_method": method, "activation_method": method}
         return simulation.quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
@@ -389,9 +389,8 @@ def _neighbours(model: keras.Sequential) -> Iterator[tuple[keras.layers.Layer, k
         first, second = model.layers[place], model.layers[next_place]
         if first.activation is tf.nn.relu6:
             way_out = "train it with ReLU, or replace its activation by ReLU and measure what that costs"
-            raise ValueError(
-                f"layer {first.name!r} ends in ReLU6, which passes no factors: its 6 would move; {way_out}"
-            )
+            why = f"layer {first.name!r} ends in ReLU6, which passes no factors: its 6 would move"
+            raise ValueError(f"{why}; {way_out}")
         # Flattened or reshaped, numbers still count the channels fastest: where the last side is a multiple of them,
         # its number i is of channel i mod channels. So it must be for the second layer, and for each pool before it.
         takers = [layer for layer in model.layers[place + 1 : next_place + 1] if not isinstance(layer, moves)]
@@ -434,11 +433,9 @@ def _for_outputs(
     grams = sum(_gram(np.reshape(each, (-1, len(kernel), x.shape[-1])).transpose(2, 0, 1).copy()) for each in patches)
     channels = []
     for gram, part in zip(grams, np.split(np.arange(kernel.shape[1]), x.shape[-1]), strict=True):
-        one = (
-            params
-            if params.spec.axis is None
-            else QuantParams(params.scale[part], params.zero_point[part], params.spec)
-        )
+        one = params
+        if params.spec.axis is not None:
+            one = QuantParams(params.scale[part], params.zero_point[part], params.spec)
         channels.append(rounding(kernel[:, part], one, gram))
     return np.concatenate(channels, axis=1)
 

@@ -48,6 +48,16 @@ def test_code_is_not_cut_off_at_the_right(path):
 
 
 @each
+def test_every_guess_is_answered(path):
+    """JupyterLab shows what ``reveal`` returns only where a cell ends with it."""
+    for cell in read(path).cells:
+        if cell.cell_type == "code" and "reveal(" in cell.source:
+            *before, last = ast.parse(cell.source).body
+            assert ast.unparse(last).startswith("reveal("), cell.source
+            assert not any("reveal(" in ast.unparse(each) for each in before), cell.source
+
+
+@each
 def test_every_picture_has_words(path):
     for cell in read(path).cells:
         for output in cell.get("outputs", []):
