@@ -36,11 +36,11 @@ def curves(
 ) -> tuple[Figure, str]:
     """Draw a line for each of ``lines`` against ``x``: numbers, or accuracies with their 95 % intervals.
 
-    Of accuracies the wrong answers are drawn, on a logarithmic axis: one per cent and fifty are both to be seen. Where
-    ``x`` falls, as bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names
-    the logarithmic axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is
-    a dashed curve, with ``lines`` as points beside it. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07,
-    5 and 6; 08, 3.
+    Of accuracies the wrong answers are drawn, on a logarithmic axis: one per cent and fifty are both to be seen. It
+    reaches up to guessing where more than a tenth is wrong anywhere, else as far as the lines do. Where ``x`` falls, as
+    bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names the logarithmic
+    axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is a dashed curve,
+    with ``lines`` as points beside it. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07, 5 and 6; 08, 3.
 
     Examples
     --------
@@ -66,7 +66,9 @@ def curves(
     theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
     if accuracies:
         what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
-        axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
+        worst = 1 - min(each.interval[0] for values in lines.values() for each in values)
+        if worst > 0.1:
+            axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
     for place, ((name, values), colour, marker, style) in enumerate(_looks(lines)):
         # Few points have markers, and stand alone beside a theory; many have a line style.
         looks = {"ls": style, "lw": 2}
@@ -81,10 +83,14 @@ def curves(
         for other, expected in theory.items():
             said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
     if accuracies:
-        axes.set(ylabel="wrong answers (log scale)", yscale="log", ylim=(None, 1.1))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+        axes.set(ylabel="wrong answers (log scale)", yscale="log")
+        axes.yaxis.set_major_formatter(lambda share, place: f"{100 * share:g} %")
         axes.yaxis.set_minor_formatter("")
-        axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
+        if worst > 0.1:
+            axes.set(ylim=(None, 1.1), yticks=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
+        else:
+            axes.set(ylim=(None, 1.05 * worst))
+            axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     if len(x) <= 20 and np.all(x == np.round(x)):
         axes.set_xticks(x)
     if x[0] > x[-1]:
@@ -367,9 +373,10 @@ def _looks(lines: Mapping) -> Iterator[tuple]:
 
 def _set_aside(line: Line2D, accuracies: Sequence[Accuracy], place: int, count: int) -> None:
     """Move a line of wrong answers a little, so that the intervals of ``count`` lines do not hide one another."""
-    axes, points = line.axes, min(9, 27 / max(1, count - 1)) * (place - (count - 1) / 2)
+    axes, points = line.axes, min(9, 42 / max(1, count - 1)) * (place - (count - 1) / 2)
     aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
     line.set_transform(aside)
+    axes.margins(x=0.08)
     ends = 1 - np.array([each.interval for each in accuracies]).T
     axes.vlines(line.get_xdata(), *ends, line.get_color(), lw=2, zorder=1, transform=aside)
 

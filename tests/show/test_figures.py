@@ -122,6 +122,14 @@ def test_curves_of_numbers_are_drawn_where_they_are():
     assert set(lines(picture)["best"].get_ydata()) == {1}
 
 
+def test_accuracies_reach_up_to_guessing_only_where_one_is_low():
+    for right, top in ((9_800, 0.05), (5_000, 1.1)):
+        picture = figures.curves([8, 2], {"a": [Accuracy(9_900, 10_000), Accuracy(right, 10_000)]}, xlabel="bits")
+        lowest = 1 - Accuracy(right, 10_000).interval[0]
+        assert lowest < picture.figure.axes[0].get_ylim()[1] <= top
+        assert ("guessing" in lines(picture)) == (right == 5_000)
+
+
 def test_no_two_curves_look_the_same():
     for points in (2, 30):
         many = {str(i): np.arange(points) + i for i in range(16)}
