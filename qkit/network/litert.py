@@ -169,7 +169,7 @@ class LiteModel:
         """Return the answers, float32 (n, classes); those of a quantized output are multiples of its scale.
 
         ``images`` are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it
-        was made from, float32 (n, 28, 28, 1). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not
+        was made from, floats (n, 28, 28, 1). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not
         round alike: an integer inside the network may be one more or less.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))

@@ -135,16 +135,19 @@ def as_input(images: np.ndarray, shape: Shape = DIGIT, grid: QuantParams | None 
 def check_images(images: np.ndarray, shape: Shape = DIGIT) -> np.ndarray:
     """Return the images as an array, if a network can take them whose input has this ``shape``; else a ValueError.
 
-    Grey levels, uint8 (n, *shape), stand for 0 to 1; a last side of 1 may be left out. Floats, float32 (n, *shape), are
-    taken as they are, and must be finite.
+    Grey levels, uint8 (n, *shape), stand for 0 to 1; a last side of 1 may be left out. Floats (n, *shape) are taken as
+    they are, in float32 as in Keras, and must be finite.
     """
     images = np.asarray(images)
+    if np.issubdtype(images.dtype, np.floating):
+        with np.errstate(over="ignore"):  # then they are infinite
+            images = images.astype(np.float32, copy=False)
     grey = shape[:-1] if shape[-1:] == (1,) else shape
     fit = {"uint8": (grey, shape), "float32": (shape,)}
     if images.size == 0 or images.shape[1:] not in fit.get(images.dtype.name, ()):
         grey, floats = (", ".join(map(str, ("n", *sides))) for sides in (grey, shape))
         raise ValueError(
-            f"images must be grey levels, uint8 of shape ({grey}), or float32 of shape ({floats}) as the network takes "
+            f"images must be grey levels, uint8 of shape ({grey}), or floats of shape ({floats}) as the network takes "
             f"them, at least one, got {images.dtype} of shape {images.shape}"
         )
     if images.dtype == np.float32 and not np.all(np.isfinite(images)):

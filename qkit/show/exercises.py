@@ -145,14 +145,16 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
             result = _called(function, copy.deepcopy(case))
         except BaseException as error:
             reason = f" ({_cut(str(error), 200)})" if str(error) else ""
-            told = f"For {said} your function stopped with {type(error).__name__}{reason}."
-            return told if isinstance(error, Exception) else Feedback("wrong", told)
+            return Feedback("wrong", f"For {said} your function stopped with {type(error).__name__}{reason}.")
         if case is question.cases[0] and (result is ... or result is None):
             message = "Your function returns nothing yet: put its result in place of the dots after return."
             return Feedback("unanswered", message)
         value = _as_float(result)
-        if value is None or abs(value - question.expected(*case)) > question.tolerance:
-            return f"For {said} your function returns {_short(result)}."
+        told = f"For {said} your function returns {_short(result)}"
+        if value is None:
+            return Feedback("wrong", f"{told}; a number is wanted.")
+        if abs(value - question.expected(*case)) > question.tolerance:
+            return f"{told}."
     return ""
 
 

@@ -251,13 +251,23 @@ def test_no_images_to_predict():
         ((28, 28), np.uint8),
         ((5, 28, 28, 3), np.uint8),
         ((5, 28, 28), np.float32),
-        ((5, 28, 28, 1), np.float64),
+        ((5, 28, 28, 1), np.int64),
         ((), np.uint8),
     ):
-        with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\), or float32 of shape .* at least one, got"):
+        with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\), or floats of shape .* at least one, got"):
             predict(build("shallow"), np.ones(shape, dtype))
     with pytest.raises(ValueError, match="finite numbers, got NaN"):
         predict(build("shallow"), np.full((1, 28, 28, 1), np.nan, np.float32))
+    with pytest.raises(ValueError, match="finite numbers, got NaN or infinity"):
+        check_images(np.full((1, 28, 28, 1), 1e300))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_floats_of_another_width_are_taken_as_keras_takes_them(dtype):
+    model, images = build("shallow"), np.random.default_rng(0).random((3, 28, 28, 1)).astype(dtype)
+    answers = predict(model, images)
+    np.testing.assert_array_equal(answers, predict(model, images.astype(np.float32)))
+    np.testing.assert_allclose(answers, model.predict(images, verbose=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (8, 6, 3), (12,), (5, 1)])

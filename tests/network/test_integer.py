@@ -219,7 +219,7 @@ def test_images_of_another_kind(content):
     for images, message in (
         (np.zeros((2, 28, 27), np.uint8), r"got uint8 of shape \(2, 28, 27\)"),
         (np.zeros((28, 28), np.uint8), r"got uint8 of shape \(28, 28\)"),
-        (np.zeros((2, 28, 28), np.float32), r"or float32 of shape \(n, 28, 28, 1\) as the network takes them"),
+        (np.zeros((2, 28, 28), np.float32), r"or floats of shape \(n, 28, 28, 1\) as the network takes them"),
         (np.zeros((2, 28, 28), np.int8), r"uint8 of shape \(n, 28, 28\), or"),
         (np.zeros((0, 28, 28), np.uint8), r"at least one, got uint8 of shape \(0, 28, 28\)"),
         (np.zeros((0, 28, 28, 1), np.int8), r"at least one, got int8 of shape \(0, 28, 28, 1\)"),
