@@ -24,7 +24,7 @@ import numpy as np
 LARGEST = 1e100
 """Larger numbers are refused everywhere, so that no square, and no width of a range, ever overflows."""
 
-Rounding = Literal["half_even", "half_up", "half_away"]
+Ties = Literal["half_even", "half_up", "half_away"]
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def params_from_data(x: np.ndarray, spec: QuantSpec) -> QuantParams:
     return params_from_range(x.min(axis=others), x.max(axis=others), spec)
 
 
-def quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
+def quantize(x: np.ndarray, params: QuantParams, rounding: Ties = "half_even") -> np.ndarray:
     """Replace real numbers by integers: ``clip(round(x / scale) + zero_point, qmin, qmax)``.
 
     Returns an array of type ``params.spec.dtype`` in the shape of ``x``. An ``x / scale`` halfway between two integers
@@ -228,7 +228,7 @@ def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
     return np.subtract(q, zero_point, dtype=np.float64) * scale
 
 
-def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Rounding = "half_even") -> np.ndarray:
+def fake_quantize(x: np.ndarray, params: QuantParams, rounding: Ties = "half_even") -> np.ndarray:
     """Move real numbers onto the grid: :func:`quantize`, then :func:`dequantize`.
 
     Returns an array in the shape and type of ``x``, float32 at least; a grid point beyond that type's largest number is

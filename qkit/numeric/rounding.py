@@ -15,9 +15,6 @@ from scipy.linalg import solve_triangular
 
 from qkit.numeric.affine import QuantParams, checked, fake_quantize, float64s, whole
 
-LEARNING_RATE = 0.1
-"""Of Adam, which moves each weight's number v by about as much in a step."""
-
 
 def output_error(kernel: np.ndarray, rounded: np.ndarray, gram: np.ndarray) -> float:
     """Return how far a layer's outputs are off, as a share of them: ``||A (W_q - W)|| / ||A W||``.
@@ -116,7 +113,8 @@ def adaround(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, steps: i
             slope -= 2 * beta * np.sign(side) * np.abs(side) ** (beta - 1)
         slope *= 1.2 * sigmoid * (1 - sigmoid) * ((h > 0) & (h < 1))
         mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
-        v -= LEARNING_RATE * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        # Adam moves each v by about 0.1 in a step.
+        v -= 0.1 * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
     up = 1.2 / (1 + np.exp(-v)) - 0.1 >= 0.5
     rounded = scale * (np.clip(below + up, spec.qmin, spec.qmax) - zero_point)
     return rounded.astype(np.result_type(np.asarray(kernel), np.float32))
