@@ -122,16 +122,22 @@ class LayerPlan(NamedTuple):
     strides: tuple[int, ...]
     padding: str
     shape: Shape  # of what it makes of one image
+    grid_of: str  # the layer whose grid its numbers stand on: itself, or one before; of softmax, its logits
 
 
 def plan_of(plain: keras.Sequential) -> tuple[LayerPlan, ...]:
     """Return what the layers of a network in plain form do; before them, ``"image"``, which takes the images as is."""
-    plan = [LayerPlan("image", "InputLayer", "linear", (), (), "", plain.input_shape[1:])]
+    grid_of = "image"
+    plan = [LayerPlan("image", "InputLayer", "linear", (), (), "", plain.input_shape[1:], grid_of)]
     for layer in plain.layers:
+        # What takes the largest of numbers, or moves them, makes no new ones; and the means of a pool, but not those of
+        # all positions, have the grid of what it takes, as LiteRT wants it.
+        if layer.weights or isinstance(layer, keras.layers.GlobalAveragePooling2D):
+            grid_of = layer.name
         activation = FUNCTIONS[getattr(layer, "activation", keras.activations.linear)]
         window, strides = getattr(layer, "pool_size", ()), getattr(layer, "strides", ())
         padding, shape = getattr(layer, "padding", "").upper(), layer.output_shape[1:]
-        plan.append(LayerPlan(layer.name, type(layer).__name__, activation, window, strides, padding, shape))
+        plan.append(LayerPlan(layer.name, type(layer).__name__, activation, window, strides, padding, shape, grid_of))
     return tuple(plan)
 
 

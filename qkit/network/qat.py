@@ -20,7 +20,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, key
 from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
-from qkit.network.chain import fold, kernel_of, outputs_last
+from qkit.network.chain import fold, kernel_of, outputs_last, plan_of
 from qkit.network.litert import LiteModel, convert
 from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
@@ -37,7 +37,6 @@ IMAGES = 12_000
 LEARNING_RATE = 3e-4
 LEARNING_RATES = {2: 2e-3, 3: 1e-3, 4: 1e-3}
 """By the fewest bits in the network. Where there are few levels, a weight has far to go to the next one."""
-MEAN = keras.layers.GlobalAveragePooling2D
 RATE = 10.0
 """How much faster than the optimizer's learning rate the logarithm of a learned step moves."""
 
@@ -336,7 +335,8 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
     learned, last = settings.method == "lsq", plain.layers[-1]
     if last.weights and last.activation is keras.activations.linear:
         last.activation = keras.activations.softmax
-    *inner, end = (layer for layer in plain.layers if layer.weights or isinstance(layer, MEAN))
+    own_grids = {layer.grid_of for layer in plan_of(plain)}
+    *inner, end = (layer for layer in plain.layers if layer.name in own_grids)
     if getattr(last, "activation", None) is not keras.activations.softmax:
         raise ValueError(f"layer {last.name!r} must end with softmax, or with no activation, to be trained here")
     for layer in inner:

@@ -6,22 +6,20 @@ simulate, to convert, or to repair further.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from qkit.network.backend import keras, tf
-from qkit.network.chain import fold, outputs_last, weights_of
-from qkit.network.recipe import as_input, check_images, check_names
-from qkit.network.simulate import Method, QuantizedNetwork, Simulation, grid_row, on_grid
-from qkit.numeric import QuantParams, fake_quantize, thresholds
+from qkit.network.chain import LayerPlan, fold, outputs_last, plan_of, weights_of
+from qkit.network.recipe import Weights, as_input, check_images, check_names
+from qkit.network.simulate import Measured, Method, QuantizedNetwork, Simulation, apply_layer, grid_row, on_grid
+from qkit.numeric import QuantParams, fake_quantize, share_clipped, thresholds
 from qkit.numeric.affine import whole
+from qkit.numeric.histogram import channel_shares
 from qkit.numeric.rounding import gptq
-
-SHARES = np.linspace(1, 0.2, 21)
-"""Of MinMax's range, which :func:`easyquant` tries."""
 
 Rounding = Callable[[np.ndarray, QuantParams, np.ndarray], np.ndarray]
 """``rounding(kernel, params, gram)``: those of :mod:`qkit.numeric.rounding`, or one of yours."""
@@ -38,6 +36,12 @@ def rescaled(model: keras.Model, spread: float, seed: int = 0) -> keras.Sequenti
     is a network with the same answers, to the rounding of float32, whose channels lie ``spread`` times further apart.
     Two layers between which a Reshape mixes the channels stay as they are. A ValueError, if ``spread`` is below 1, or a
     layer ends in ReLU6, which passes no factors. Taught in notebook 09, section 2.
+
+    >>> model = keras.Sequential([keras.layers.Dense(2, "relu", input_shape=(2,)), keras.layers.Dense(1)])
+    >>> model.set_weights([np.array([[4, 1], [-8, 0]]), np.array([16, 3]), np.array([[2], [-9]]), np.zeros(1)])
+    >>> worse, image = rescaled(model, 100), np.array([[1.0, 2.0]])
+    >>> np.allclose(worse(image), model(image)), np.allclose(worse.get_weights()[0], model.get_weights()[0])
+    (True, False)
     """
     if not 1 <= spread < np.inf:
         raise ValueError(f"spread must be 1 or more, how many times the channels are moved apart, got {spread}")
@@ -63,7 +67,11 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
     Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
     arXiv:1906.04721, section 4.1.
 
-    >>> equalize(rescaled(trained("deep", digits), 1000))  # doctest: +SKIP
+    >>> model = keras.Sequential([keras.layers.Dense(2, "relu", input_shape=(2,)), keras.layers.Dense(1)])
+    >>> model.set_weights([np.array([[4, 1], [-8, 0]]), np.array([16, 3]), np.array([[2], [-9]]), np.zeros(1)])
+    >>> equalize(model).get_weights()[0]
+    array([[ 2.,  3.],
+           [-4.,  0.]], dtype=float32)
     """
     model = fold(model)
     for _ in range(whole(rounds, "rounds", 0, 1_000_000)):
@@ -91,7 +99,13 @@ def rounded(
     ``images`` through those rounded before it. A depthwise layer is rounded channel by channel. A ValueError, if a
     layer is not there, or images are wanted. Taught in notebook 09, sections 5 and 6.
 
-    >>> rounded(model, network.kernels, gptq, digits.x_train[:1000])  # doctest: +SKIP
+    >>> model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,), name="only")])
+    >>> model.set_weights([np.array([[0.4], [0.45]]), np.zeros(1)])
+    >>> images = np.array([[1, 1], [2, 2.1]], np.float32)
+    >>> from qkit.numeric import QuantSpec
+    >>> kernels = {"only": QuantParams(1.0, 0, QuantSpec(4))}
+    >>> [rounded(model, kernels, how, images).get_weights()[0].ravel().tolist() for how in (None, gptq)]
+    [[0.0, 0.0], [0.0, 1.0]]
     """
     model = fold(model)
     check_names(kernels, [layer.name for layer in model.layers if layer.weights])
@@ -117,24 +131,33 @@ def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray)
         b_q -= mean(W_q * x_q + b_q) - mean(W * x + b)
 
     ``quantized`` has the layers of ``model`` and other kernels, such as :func:`rounded` makes; ``images`` are as
-    :func:`~qkit.network.predict` takes them, a thousand of those the network was trained on. Equalize before: that
-    moves biases, too. A ValueError, if the two networks differ in more than numbers. Taught in notebook 09, section 5.
+    :func:`~qkit.network.predict` takes them, a thousand of those the network was trained on; they go through together,
+    which takes more than five times the memory of a layer's outputs, 0.5 GB for ``deep``. Equalize before: that moves
+    biases, too. A ValueError, if the two networks differ in more than numbers. Taught in notebook 09, section 5.
 
     Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 and appendix D.
 
-    >>> correct_bias(model, rounded(model, network.kernels), digits.x_train[:1000])  # doctest: +SKIP
+    >>> model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,), name="only")])
+    >>> model.set_weights([np.array([[0.4], [0.45]]), np.zeros(1)])
+    >>> images = np.array([[1, 1], [2, 2.1]], np.float32)
+    >>> from qkit.numeric import QuantSpec
+    >>> kernels = {"only": QuantParams(1.0, 0, QuantSpec(4))}
+    >>> kernel, bias = correct_bias(model, rounded(model, kernels), images).get_weights()
+    >>> kernel.ravel().tolist(), np.round(bias, 3)
+    ([0.0, 0.0], array([1.297], dtype=float32))
     """
     model, quantized = fold(model), fold(quantized)
     if [layer.get_config() for layer in model.layers] != [layer.get_config() for layer in quantized.layers]:
         raise ValueError("quantized must have the layers of model, alike in name, kind and size")
+    weights, weights_q = weights_of(model), weights_of(quantized)
     x = x_q = _input(model, images)
-    for layer, layer_q in zip(model.layers, quantized.layers, strict=True):
+    for plan, layer in zip(plan_of(model)[1:], quantized.layers, strict=True):
         if not layer.weights:
-            x, x_q = layer(x), layer_q(x_q)
+            x, x_q = layer(x), layer(x_q)
             continue
-        y, y_q = _before_activation(layer, x), _before_activation(layer_q, x_q)
+        y, y_q = (_before_activation(plan, *of) for of in ((x, weights[plan.name]), (x_q, weights_q[plan.name])))
         moved = tf.reduce_mean(y_q, range(len(y.shape) - 1)) - tf.reduce_mean(y, range(len(y.shape) - 1))
-        layer_q.bias.assign_sub(moved)
+        layer.bias.assign_sub(moved)
         x, x_q = layer.activation(y), layer.activation(y_q - moved)
     return quantized
 
@@ -151,54 +174,54 @@ def easyquant(
 
     over all images and positions: first for the weights, each channel by itself where it has a scale, ``per_channel``;
     then, with these, for the inputs; then once more for both. ``images`` are as :func:`~qkit.network.predict` takes
-    them, a hundred or two. The grids are ``kernels`` and ``activations`` of the result; what no other layer takes keeps
-    MinMax. Taught in notebook 09, section 7.
+    them, a hundred or two, which go through together: 50 MB for a hundred and ``deep``. The grids are ``kernels`` and
+    ``activations`` of the result; what no other layer takes keeps MinMax. Taught in notebook 09, section 7.
 
     Source: Wu et al. 2020, "EasyQuant: Post-training Quantization via Scale Optimization", arXiv:2006.16669.
 
-    >>> easyquant(model, digits.x_train[:200], 4).measure(digits.x_test, digits.y_test).accuracy  # doctest: +SKIP
+    >>> keras.utils.set_random_seed(0)
+    >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])
+    >>> images = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
+    >>> round(easyquant(model, images, 3).measure(images, np.zeros(100)).sqnr["last"], 1)  # by MinMax 14.3
+    15.8
     """
     _check_bits(weight_bits, activation_bits)
     model, methods = fold(model), {"weight_method": thresholds.minmax, "activation_method": thresholds.minmax}
     network = Simulation(model, images).quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
     kernels, activations = dict(network.kernels), dict(network.activations)
-    x, alike = _input(model, images), ["image"]
-    for layer in model.layers:
-        x_next = layer(x)
-        if layer.weights:
-            found = _by_cosine(layer, x, kernels[layer.name], activations[alike[0]])
-            kernels[layer.name], activations = found[0], activations | dict.fromkeys(alike, found[1])
-            alike = [layer.name]
-        elif layer.name in activations:
-            # A pool's numbers stay on the grid of those it takes; the mean of all positions has its own.
-            alike = [*alike, layer.name] if isinstance(layer, keras.layers.AveragePooling2D) else [layer.name]
-        x = x_next
+    x = _input(model, images)
+    for before, layer in pairwise(network.plan):
+        name, weights = layer.name, network.weights.get(layer.name)
+        if weights:
+            kernels[name], inputs = _by_cosine(layer, x, weights, kernels[name], activations[before.grid_of])
+            alike = [each.name for each in network.plan if each.grid_of == before.grid_of]
+            activations |= {each: inputs for each in alike if each in activations}
+        x = apply_layer(layer, x, weights)
     return replace(network, kernels=kernels, activations=activations)
 
 
 def _by_cosine(
-    layer: keras.layers.Layer, x: tf.Tensor, weights: QuantParams, inputs: QuantParams
+    layer: LayerPlan, x: tf.Tensor, weights: Weights, kernel: QuantParams, inputs: QuantParams
 ) -> tuple[QuantParams, QuantParams]:
-    """Return the grids of a layer's weights and inputs that :func:`easyquant` finds, from those of MinMax on."""
-    y, kernel = _before_activation(layer, x), layer.get_weights()[0]
-    rows, per_channel = outputs_last(layer, kernel), weights.spec.axis is not None
+    """Return the grids of a layer's kernel and inputs that :func:`easyquant` finds, from those of MinMax on."""
+    y, shares = _before_activation(layer, x, weights), np.linspace(1, 0.2, 21)
 
     def narrowed(grid: QuantParams, share: float | np.ndarray) -> QuantParams:
         return QuantParams(grid.scale * share, grid.zero_point, grid.spec)
 
-    def cosine(weights: QuantParams, inputs: QuantParams, each_channel: bool) -> np.ndarray:
-        layer.weights[0].assign(fake_quantize(rows, weights).reshape(kernel.shape))
-        y_q = _before_activation(layer, on_grid(x, grid_row(inputs)))
+    def cosine(kernel: QuantParams, inputs: QuantParams, each_channel: bool) -> np.ndarray:
+        on_grids = weights._replace(kernel=fake_quantize(weights.kernel, kernel))
+        y_q = _before_activation(layer, on_grid(x, grid_row(inputs)), on_grids)
         axes = range(len(y.shape) - each_channel)
         both, one, other = (tf.reduce_sum(a * b, axes) for a, b in ((y, y_q), (y, y), (y_q, y_q)))
         return tf.math.divide_no_nan(both, tf.sqrt(one * other)).numpy()
 
-    best = weights, inputs
+    best = kernel, inputs
     for _ in range(2):
-        found = [cosine(narrowed(weights, share), best[1], per_channel) for share in SHARES]
-        best = narrowed(weights, SHARES[np.argmax(found, axis=0)]), best[1]
-        found = [cosine(best[0], narrowed(inputs, share), False) for share in SHARES]
-        best = best[0], narrowed(inputs, SHARES[np.argmax(found)])
+        found = [cosine(narrowed(kernel, share), best[1], kernel.spec.axis is not None) for share in shares]
+        best = narrowed(kernel, shares[np.argmax(found, axis=0)]), best[1]
+        found = [cosine(best[0], narrowed(inputs, share), False) for share in shares]
+        best = best[0], narrowed(inputs, shares[np.argmax(found)])
     return best
 
 
@@ -223,13 +246,17 @@ def diagnose(
     ============  =================================================================================================
 
     It breaks where the noise exceeds half of the signal, less than 6 dB; of the layers up to there, one is named that
-    adds the most ("worst of many", if that is less than half of it all), and of its weights, what it takes and what it
-    hands on that which, quantized alone, does most harm.
+    adds the most ("worst of many", if that is less than half of it all), as :attr:`Measured.weakest` has it; and of its
+    weights, what it takes and what it hands on that which, quantized alone, does most harm.
     Settings are those of :meth:`Simulation.quantized`, by default as LiteRT's converter chooses; ``images`` are as
     :func:`~qkit.network.predict` takes them, a thousand of those the network was trained on. Taught in notebook 09,
     section 3.
 
-    >>> diagnose(rescaled(model, 1000), digits.x_train[:1000], per_channel=False)  # doctest: +SKIP
+    >>> keras.utils.set_random_seed(0)
+    >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])
+    >>> images = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
+    >>> diagnose(rescaled(model, 10_000), images, per_channel=False).loc["last", "verdict"]
+    'breaks here, for what it takes (290 : 1)'
     """
     _check_bits(weight_bits, activation_bits)
     simulation = Simulation(model, images)
@@ -238,38 +265,32 @@ def diagnose(
     in_float = simulation.quantized(None, None).outputs(images)
     answers = np.concatenate([np.argmax(batch[-1], axis=1) for batch in in_float])
 
-    def sqnr(kernels: Mapping[str, QuantParams], activations: Mapping[str, QuantParams]) -> dict[str, float]:
-        return replace(network, kernels=kernels, activations=activations).measure(images, answers, in_float).sqnr
+    def measured(kernels: Mapping[str, QuantParams], activations: Mapping[str, QuantParams]) -> Measured:
+        return replace(network, kernels=kernels, activations=activations).measure(images, answers, in_float)
 
-    found = pd.Series(sqnr(network.kernels, network.activations))
-    table = pd.DataFrame({"kernel ratio": np.nan, "output ratio": np.nan, "clipped": 0.0}, index=found.index)
-    for place, name in enumerate(found.index):
-        outputs, grid = tf.concat([batch[place] for batch in in_float], axis=0), network.activations[name]
-        table.loc[name, "output ratio"] = _ratio(outputs)
-        beyond = (outputs < grid.low - grid.scale / 2) | (outputs > grid.high + grid.scale / 2)
-        table.loc[name, "clipped"] = np.mean(beyond)
-        if place:
-            table.loc[name, "kernel ratio"] = _ratio(network.weights[name].kernel)
-    table["SQNR in"], table["SQNR out"], table["verdict"] = found.shift(fill_value=np.inf), found, ""
+    found = measured(network.kernels, network.activations)
+    sqnr, (worst, how) = pd.Series(found.sqnr), found.weakest
+    outputs = dict(zip(sqnr.index, map(np.concatenate, zip(*in_float, strict=True)), strict=True))
+    table = pd.DataFrame(index=sqnr.index.rename("layer"))
+    table["kernel ratio"] = pd.Series({name: _ratio(kernel) for name, (kernel, _) in network.weights.items()})
+    table["output ratio"] = [_ratio(x) for x in outputs.values()]
+    table["clipped"] = [share_clipped(x, network.activations[name]) for name, x in outputs.items()]
+    table["SQNR in"], table["SQNR out"], table["verdict"] = sqnr.shift(fill_value=np.inf), sqnr, ""
 
-    noise = 10 ** (-found / 20)
-    if not np.any(noise > 0.5):
-        table.loc[found.index[-1], "verdict"] = f"the network holds: {found.iloc[-1]:.1f} dB at its end"
-        return table.rename_axis("layer")
-    added = noise.diff()[: np.argmax(noise > 0.5) + 1]
-    worst, places = added.idxmax(), [layer.name for layer in network.plan]
-    before = found.index[found.index.get_loc(worst) - 1]
+    if how == "holds":
+        table.iloc[-1, -1] = f"the network holds: {sqnr.iloc[-1]:.1f} dB at its end"
+        return table
+    before, places = sqnr.index[sqnr.index.get_loc(worst) - 1], [layer.name for layer in network.plan]
     taken = {name: network.activations.get(name) for name in places[places.index(before) : places.index(worst)]}
     causes = {
         "its weights": (table.loc[worst, "kernel ratio"], {worst: network.kernels[worst]}, {}),
         "what it takes": (table.loc[before, "output ratio"], {}, {n: grid for n, grid in taken.items() if grid}),
         "what it hands on": (table.loc[worst, "output ratio"], {}, {worst: network.activations[worst]}),
     }
-    cause = min(causes, key=lambda cause: sqnr(*causes[cause][1:])[worst])
+    cause = min(causes, key=lambda cause: measured(*causes[cause][1:]).sqnr[worst])
     # Short enough for what pandas shows of a cell.
-    how = "breaks here" if added.max() > 0.5 * noise[added.index[-1]] else "worst of many"
     table.loc[worst, "verdict"] = f"{how}, for {cause} ({causes[cause][0]:.3g} : 1)"
-    return table.rename_axis("layer")
+    return table
 
 
 def _check_bits(weight_bits: int, activation_bits: int) -> None:
@@ -278,9 +299,7 @@ def _check_bits(weight_bits: int, activation_bits: int) -> None:
 
 
 def _ratio(x: np.ndarray) -> float:
-    """Return the largest magnitude of the largest channel, in multiples of the median channel's."""
-    ranges = np.max(np.abs(x), axis=tuple(range(len(x.shape) - 1)))
-    return float(ranges.max() / np.median(ranges[ranges > 0])) if ranges.any() else 1.0
+    return float(1 / np.median(channel_shares(x)))
 
 
 def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int], budget: int) -> dict[str, int]:
@@ -321,30 +340,42 @@ def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str,
     return dict(zip(losses, choices[-1][2], strict=True))
 
 
-class Patient:
-    """A network on which every repair can be tried, with every other: what the explorer ``doctor`` asks.
+def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., QuantizedNetwork]:
+    """Return ``treated(**settings)``, which tries every repair of a network with every other, for ``explorers.doctor``.
 
-    ``images`` are training images, as :func:`~qkit.network.predict` takes them: repairs that need some get them. What
-    was worked out once is kept.
+    It returns the network quantized, after repairs in the order in which they belong. ``equalized`` is the result of
+    :func:`equalize`; ``scales`` are by ``"minmax"``, ``"mse"`` or ``"eq"``, which is :func:`easyquant`; ``rounding`` is
+    to ``"nearest"`` or by ``"gptq"``; ``corrected`` is that of :func:`correct_bias`. The weights of ``layer``, if any,
+    have bits of their own. With ``None`` for both, weights and activations, the network is in float.
+
+    ``images`` are training images, as :func:`~qkit.network.predict` takes them, for the repairs that need some. Grids
+    that were found once are kept. Taught in notebook 09, section 3.
+
+    >>> keras.utils.set_random_seed(0)
+    >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])
+    >>> images = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
+    >>> treated, labels = treatments(rescaled(model, 10_000), images), np.zeros(100)
+    >>> [round(treated(equalized=how).measure(images, labels).sqnr["last"]) for how in (False, True)]
+    [0, 39]
     """
 
-    def __init__(self, model: keras.Model, images: np.ndarray) -> None:
-        self.images, self.layers = images, tuple(weights_of(fold(model)))
+    @cache
+    def begun(equalized: bool) -> tuple[keras.Sequential, Simulation]:
+        begun = equalize(model) if equalized else fold(model)
+        return begun, Simulation(begun, images)
 
-        def begin(equalized: bool) -> tuple[keras.Sequential, Simulation]:
-            begun = equalize(model) if equalized else fold(model)
-            return begun, Simulation(begun, images)
-
-        self._begun, self._on_grids = cache(begin), lru_cache(maxsize=256)(self._on_grids)
-
-    def in_float(self, equalized: bool = False) -> QuantizedNetwork:
-        """Return the network in float; ``equalized`` computes the same, with other weights and outputs inside."""
-        return self._begun(equalized)[1].quantized(None, None)
+    @cache
+    def on_grids(equalized: bool, scales: str, per_channel: bool, *bits: int | None) -> QuantizedNetwork:
+        model, simulation = begun(equalized)
+        if scales == "eq":
+            return easyquant(model, images[:100], *bits, per_channel)
+        method = {"minmax": thresholds.minmax, "mse": thresholds.mse}[scales]
+        methods = {"weight_method": method, "activation_method": method}
+        return simulation.quantized(*bits, per_channel=per_channel, **methods)
 
     def treated(
-        self,
-        weight_bits: int = 8,
-        activation_bits: int = 8,
+        weight_bits: int | None = 8,
+        activation_bits: int | None = 8,
         per_channel: bool = False,
         equalized: bool = False,
         scales: str = "minmax",
@@ -353,32 +384,18 @@ class Patient:
         layer: str = "",
         layer_bits: int = 8,
     ) -> QuantizedNetwork:
-        """Return the network quantized, after repairs in the order in which they belong.
-
-        They are :func:`equalize`; scales by ``"minmax"``, ``"mse"`` or ``"eq"``, which is :func:`easyquant`;
-        ``rounding`` to ``"nearest"`` or by ``"gptq"``; and :func:`correct_bias`. The weights of ``layer``, if any, have
-        bits of their own.
-        """
-        network = self._on_grids(equalized, scales, per_channel, weight_bits, activation_bits)
+        network = on_grids(equalized, scales, per_channel, weight_bits, activation_bits)
         if layer:
-            other = self._on_grids(equalized, scales, per_channel, layer_bits, activation_bits)
+            other = on_grids(equalized, scales, per_channel, layer_bits, activation_bits)
             network = replace(network, kernels={**network.kernels, layer: other.kernels[layer]})
         if rounding == "nearest" and not corrected:
             return network
-        model = self._begun(equalized)[0]
-        found = rounded(model, network.kernels, {"nearest": None, "gptq": gptq}[rounding], self.images)
-        found = correct_bias(model, found, self.images) if corrected else found
+        model, _ = begun(equalized)
+        found = rounded(model, network.kernels, {"nearest": None, "gptq": gptq}[rounding], images)
+        found = correct_bias(model, found, images) if corrected else found
         return replace(network, weights=weights_of(found))
 
-    def _on_grids(
-        self, equalized: bool, scales: str, per_channel: bool, weight_bits: int, activation_bits: int
-    ) -> QuantizedNetwork:
-        model, simulation = self._begun(equalized)
-        if scales == "eq":
-            return easyquant(model, self.images[:100], weight_bits, activation_bits, per_channel)
-        method = {"minmax": thresholds.minmax, "mse": thresholds.mse}[scales]
-        methods = {"weight_method": method, "activation_method": method}
-        return simulation.quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
+    return treated
 
 
 def _neighbours(model: keras.Sequential) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
@@ -410,12 +427,8 @@ def _input(model: keras.Sequential, images: np.ndarray) -> tf.Tensor:
     return tf.constant(as_input(check_images(images, shape), shape))
 
 
-def _before_activation(layer: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
-    activation, layer.activation = layer.activation, keras.activations.linear
-    try:
-        return layer(x)
-    finally:
-        layer.activation = activation
+def _before_activation(layer: LayerPlan, x: tf.Tensor, weights: Weights) -> tf.Tensor:
+    return apply_layer(layer._replace(activation="linear"), x, weights)
 
 
 def _for_outputs(

@@ -25,10 +25,6 @@ VERSION = 1
 """Goes up when the same network, images and settings give other grids or other answers."""
 BATCH = 250
 """Images at a time: what a layer writes is still in the cache when the next one reads it."""
-OWN_GRID = "InputLayer", "GlobalAveragePooling2D"
-"""Besides layers with weights. A pool's numbers have the grid of those it takes, as LiteRT wants it."""
-CHANNEL_BINS = 1024
-"""Of the histogram of a kernel's channel: several times faster than its weights, and fine enough for 8 bits."""
 
 Method = Callable[..., thresholds.Threshold]
 """Chooses a threshold: ``method(histogram_of_magnitudes, bits=8)``; of weights, also ``signed=True``."""
@@ -52,9 +48,7 @@ class Simulation:
         if self._plan[-1].activation == "softmax":
             model.layers[-1].activation = keras.activations.linear
         observed = activation_histograms(model, calibration_images, magnitude=True)
-        # What takes the largest of numbers, or moves them, makes no new ones; means of integers stay on their grid.
-        own = [layer.name for layer in self._plan if layer.name in self.layers or layer.kind in OWN_GRID]
-        self.histograms = {name: observed[name] for name in own}
+        self.histograms = {layer.name: observed[layer.name] for layer in self._plan if layer.grid_of == layer.name}
         # A learner goes to and fro between settings, and a search for thresholds takes longer than all the rest.
         self._kernel_params = lru_cache(maxsize=512)(self._kernel_params)
         self._activation_params = lru_cache(maxsize=512)(self._activation_params)
@@ -89,14 +83,15 @@ class Simulation:
                 kernels[name] = self._kernel_params(name, weight_bits, weight_method, per_channel)
             if activation_bits is not None and name in self.histograms:
                 how = (8, thresholds.minmax) if name in ends else (activation_bits, activation_method)
-                grid = activations[name] = self._activation_params(name, *how)
-            elif activation_bits is not None and layer.kind == "AveragePooling2D":
-                activations[name] = grid
+                activations[name] = self._activation_params(name, *how)
+            elif layer.kind == "AveragePooling2D" and layer.grid_of in activations:
+                activations[name] = activations[layer.grid_of]
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
         def choose(weights: np.ndarray, *_) -> thresholds.Threshold:
-            return method(histogram_of(weights, CHANNEL_BINS), bits=bits, signed=True)
+            # A histogram is several times faster than the weights, and this one fine enough for 8 bits.
+            return method(histogram_of(weights, bins=1024), bits=bits, signed=True)
 
         kernel = self._weights[name].kernel
         spec = QuantSpec(bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
@@ -206,6 +201,23 @@ class Measured:
                 for name, (signal, noise) in self.energies.items()
             }
 
+    @property
+    def weakest(self) -> tuple[str, str]:
+        """The layer that harms the network most, and how: ``"breaks here"``, ``"worst of many"`` or ``"holds"``.
+
+        A network breaks at the first layer where the noise exceeds half of the signal, less than 6 dB; if there is
+        none, it holds. Of the layers up to there, or all, that one is meant which adds the most: it is the worst of
+        many, if that is less than half of the noise where the network breaks.
+        """
+        noise = 10 ** (-np.array(list(self.sqnr.values())) / 20)
+        broken = 1 + np.flatnonzero(noise[1:] > 0.5)
+        added = np.diff(noise[: broken[0] + 1] if broken.size else noise)
+        worst = int(np.argmax(added))
+        how = "holds"
+        if broken.size:
+            how = "breaks here" if added[worst] >= 0.5 * noise[broken[0]] else "worst of many"
+        return list(self.energies)[1 + worst], how
+
     def merge(self, other: "Measured") -> "Measured":
         """Return what both together measure, on other images each."""
         accuracy, in_float = self.accuracy.merge(other.accuracy), self.float_accuracy.merge(other.float_accuracy)
@@ -280,7 +292,7 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
         for place, layer in enumerate(plan):
             if layer.name in weights or layer.name == "image":
                 outputs.append(x)
-            x = _apply(layer, x, weights.get(layer.name))
+            x = apply_layer(layer, x, weights.get(layer.name))
             waiting.append(grids[place])
             # Rounding and clipping keep the order of numbers, so the largest of four stays the largest: after the
             # pool the result is the same, and there are four times fewer numbers to quantize.
@@ -294,7 +306,8 @@ def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
     return forward
 
 
-def _apply(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor:
+def apply_layer(layer: LayerPlan, x: tf.Tensor, weights: Weights | None) -> tf.Tensor:
+    """Return what a layer makes of numbers (n, ...); it leaves softmax out."""
     match layer.kind:
         case "MaxPooling2D":
             return tf.nn.max_pool2d(x, layer.window, layer.strides, layer.padding)

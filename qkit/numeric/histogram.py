@@ -165,6 +165,20 @@ def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
     return reduce(Range.merge, map(_range, _batches(batches)))
 
 
+def channel_shares(x: np.ndarray) -> np.ndarray:
+    """Return the range of each channel as a share of the largest: ``max(|x|)``, by index of the last axis.
+
+    Channels that are all 0 are left out; a single 1 stands for nothing else. The largest channel is
+    ``1 / np.median(shares)`` times the median one. Taught in notebook 09, section 3.
+
+    >>> channel_shares([[0.5, 4.0, 0.0, -2.0], [-1.0, 3.0, 0.0, 0.0]])
+    array([0.25, 1.  , 0.5 ])
+    """
+    x = some(x)
+    largest = np.abs(x).reshape(-1, x.shape[-1]).max(axis=0)
+    return largest[largest > 0] / largest.max() if largest.any() else np.ones(1)
+
+
 def histogram_of(
     batches: np.ndarray | Iterable[np.ndarray], bins: int = 2048, magnitude: bool = True, within: Range | None = None
 ) -> Histogram:

@@ -28,8 +28,8 @@ from qkit.network import Simulation, build
 x, y = draw_digits(2_400)
 explorers.network(Simulation(build("shallow"), x[:50]), x, y)""",
     "doctor": """\
-from qkit.network.repair import Patient
-explorers.doctor(Patient(build("deep"), x[:50]), x[:200], y[:200], weight_bits=3)""",
+from qkit.network.repair import treatments
+explorers.doctor(treatments(build("deep"), x[:50]), x[:200], y[:200], weight_bits=3)""",
 }
 SETUP = """\
 from collections import namedtuple

@@ -25,7 +25,7 @@ from qkit.network import (
 from qkit.network.backend import keras, tf
 from qkit.network.chain import fold, plan_of, weights_of
 from qkit.network.recipe import as_input
-from qkit.network.simulate import CHANNEL_BINS, Measured, compiled, grid_row, on_grid
+from qkit.network.simulate import Measured, compiled, grid_row, on_grid
 from qkit.numeric import Accuracy, histogram_of, mse, sqnr_db, thresholds
 from qkit.show import explorers
 from tests.network.models import MODELS, L, conv, randomized, sequential
@@ -416,6 +416,22 @@ def test_images_and_labels_that_do_not_fit(small, network, few_digits):
         network.measure(images, few_digits.y_test[:4])
 
 
+@pytest.mark.parametrize(
+    "noise, weakest",
+    [
+        ((0, 0.1, 0.6, 2.0), ("b", "breaks here")),  # what comes after the break does not count
+        ((0, 0.1, 0.35, 0.55), ("b", "worst of many")),
+        ((0, 0.1, 0.4, 0.3), ("b", "holds")),
+        ((0.6, 0.7, 3.0, 0.2), ("a", "worst of many")),
+        ((0, 0.0, np.inf, 0.2), ("b", "breaks here")),
+    ],
+)
+def test_the_layer_that_harms_most(noise, weakest):
+    energies = [(1.0, each**2) if each < np.inf else (0.0, 1.0) for each in noise]
+    found = Measured(Accuracy(1, 1), Accuracy(1, 1), 0, dict(zip(("image", *"abc"), energies, strict=True)))
+    assert found.weakest == weakest
+
+
 # Quantized in many ways
 
 
@@ -423,7 +439,7 @@ def test_thresholds_are_those_of_the_method(deep, simulation):
     network = simulation.quantized(4, 3, weight_method=thresholds.kl, activation_method=thresholds.percentile)
     kernel = deep.get_layer("conv2").kernel.numpy()
     for channel in (0, 63):
-        counted = histogram_of(kernel[..., channel], CHANNEL_BINS)
+        counted = histogram_of(kernel[..., channel], 1024)
         assert network.kernels["conv2"].high[channel] == pytest.approx(thresholds.kl(counted, 4, True).value)
     assert network.activations["dense1"].high == pytest.approx(
         thresholds.percentile(simulation.histograms["dense1"], 3).value

@@ -59,20 +59,17 @@ class FakeNetwork:
         )
 
 
-class FakePatient:
-    """Stands in for ``qkit.network.repair.Patient``: a network whose channels lie far apart until it is equalized."""
-
-    layers = "conv1", "dense1"
+class FakeTreatments:
+    """Stands in for ``qkit.network.repair.treatments``: channels lie far apart until the network is equalized."""
 
     def __init__(self):
         self.settings = []
 
-    def in_float(self, equalized=False):
-        return FakeTreated(0, 9, equalized)
-
-    def treated(self, weight_bits, activation_bits, equalized, **more):
+    def __call__(self, weight_bits, activation_bits, equalized=False, **more):
+        if weight_bits is None:
+            return FakeTreated(0, 9, equalized)
         self.settings.append({**more, "weight_bits": weight_bits, "activation_bits": activation_bits})
-        other = self.layers.index(more["layer"]) + 9 - more["layer_bits"] if more["layer"] else 0
+        other = FakeSimulation.layers.index(more["layer"]) + 9 - more["layer_bits"] if more["layer"] else 0
         chosen = (more["scales"] == "minmax") + 2 * (more["rounding"] == "nearest")
         missing = 18 - weight_bits - activation_bits + other + chosen - more["corrected"] - more["per_channel"]
         return FakeTreated(missing, weight_bits, equalized)
@@ -93,7 +90,7 @@ class FakeTreated:
     @property
     def weights(self):
         kernel = np.array([[1.0, 1.0 if self.equalized else 0.001, 0.0]])
-        return {name: SimpleNamespace(kernel=kernel) for name in FakePatient.layers}
+        return {name: SimpleNamespace(kernel=kernel) for name in FakeSimulation.layers}
 
     def outputs(self, images):
         return [[each[:, :1, :1], *[self.weights["conv1"].kernel] * 2] for each in np.array_split(images, 2)]

@@ -1,26 +1,26 @@
-"""The explorer of repairs: what it asks of the patient, and what it says and draws of the answers."""
+"""The explorer of repairs: what it asks for, and what it says and draws of the answers."""
 
 import pytest
-from fake_simulation import FakePatient, fake_digits
+from fake_simulation import FakeTreatments, fake_digits
 
 from qkit.show import explorers
 
 
 def doctor(count=900, **start):
-    patient = FakePatient()
-    return patient, explorers.doctor(patient, *fake_digits(count), **start)
+    treated = FakeTreatments()
+    return treated, explorers.doctor(treated, *fake_digits(count), **start)
 
 
 def test_controls_become_repairs():
-    patient, explorer = doctor()
+    treated, explorer = doctor()
     start = {"weight_bits": 8, "activation_bits": 8, "per_channel": False, "corrected": False, "scales": "minmax"}
     start |= {"rounding": "nearest", "layer": "", "layer_bits": 8}
-    assert patient.settings == [start]
+    assert treated.settings == [start]
     moved = {"weight_bits": 3, "rounding": "gptq", "corrected": True, "layer": "conv1", "layer_bits": 5, "scales": "eq"}
     explorer.set(**moved, equalized=True)
-    assert patient.settings[1] == start | moved
+    assert treated.settings[1] == start | moved
     explorer.set(rounding="nearest").set(rounding="gptq")
-    assert len(patient.settings) == 3  # what was measured is remembered
+    assert len(treated.settings) == 3  # what was measured is remembered
 
 
 def test_words():
@@ -38,6 +38,8 @@ def test_words():
         "in 8, biases corrected. 900 images: "
     )
     assert "Its largest channel is 1 times the median one in weights" in explorer.words
+    words = doctor(weight_bits=2, activation_bits=2)[1].words
+    assert "Most noise up to where it breaks comes in at conv1, which takes " in words
 
 
 def test_at_most_a_thousand_images_evenly_chosen():
@@ -48,4 +50,4 @@ def test_at_most_a_thousand_images_evenly_chosen():
 def test_images_and_labels_that_do_not_fit():
     for images, labels in ((0, 0), (5, 4)):
         with pytest.raises(ValueError, match=f"as many, one at least, got {images} and {labels}"):
-            explorers.doctor(FakePatient(), fake_digits(images)[0], fake_digits(labels)[1])
+            explorers.doctor(FakeTreatments(), fake_digits(images)[0], fake_digits(labels)[1])

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_simulation import FakePatient, FakeSimulation, fake_digits
+from fake_simulation import FakeSimulation, FakeTreatments, fake_digits
 from PIL import Image
 
 from qkit.numeric import (
@@ -69,7 +69,7 @@ MAKE = {
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
     ),
     "network": lambda **start: explorers.network(FakeSimulation(), *fake_digits(4_500), **start),
-    "doctor": lambda **start: explorers.doctor(FakePatient(), *fake_digits(1_500), **{"layer": "conv1"} | start),
+    "doctor": lambda **start: explorers.doctor(FakeTreatments(), *fake_digits(1_500), **{"layer": "conv1"} | start),
     "answers": lambda **start: explorers.answers(DIGITS, np.arange(300) % 10, PROBABILITIES, **start),
     "two_accuracies": explorers.two_accuracies,
 }

@@ -1,10 +1,12 @@
 """A network that quantization harms, and the repairs: which layer loses what, and what helps, with what else."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from matplotlib.lines import Line2D
 
+from qkit.numeric.histogram import channel_shares
 from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.numerals import decibels, number, percent, size, with_interval
@@ -18,12 +20,12 @@ LEAST, MOST_DB = 1e-4, 60
 
 
 @in_style
-def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
+def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -> Explorer:
     """Try repairs on a network: channels' ranges, the SQNR after each layer, right answers and bytes follow.
 
-    ``patient`` is a :class:`qkit.network.repair.Patient`; ``images`` are as the network takes them, with a label each:
-    a ValueError, if not, or if there are none. At most 1,000 of them, evenly chosen, are measured. A repair takes a
-    second or more when it is tried for the first time, EQ and GPTQ several.
+    ``treated`` is what :func:`qkit.network.repair.treatments` returns for the network; ``images`` are as it takes them,
+    with a label each: a ValueError, if not, or if there are none. At most 1,000 of them, evenly chosen, are measured. A
+    repair takes a second or more when it is tried for the first time, EQ and GPTQ several.
 
     ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8; ``per_channel``;
     ``scales``, ``"minmax"``, ``"mse"`` or ``"eq"``; ``equalized``; ``rounding``, ``"nearest"`` or ``"gptq"``;
@@ -35,7 +37,8 @@ def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer
         raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
     part = slice(None, None, -(-len(images) // SUBSET))
     images, labels = images[part], labels[part]
-    layers, rows = patient.layers, ("image", *patient.layers)
+    layers = tuple(treated(None, None).weights)
+    rows = "image", *layers
 
     height = 2.0 + 0.26 * len(rows)
     bottom, share = 0.6 / height, (height - 1.55) / height
@@ -62,19 +65,14 @@ def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer
     # What a float network makes of 1,000 images takes tens of megabytes; there are two.
     @lru_cache(maxsize=2)
     def in_float(equalized):
-        network = patient.in_float(equalized)
+        network = treated(None, None, equalized=equalized)
         outputs, kernels = network.outputs(images), [network.weights[layer].kernel for layer in layers]
-        largest = [np.max([by_channel(x) for x in batches], axis=0) for batches in zip(*outputs, strict=True)]
-        return (
-            network.bytes,
-            outputs,
-            [of_the_largest(by_channel(x)) for x in kernels],
-            list(map(of_the_largest, largest)),
-        )
+        handed_on = [channel_shares(np.concatenate(batches)) for batches in zip(*outputs, strict=True)]
+        return network.bytes, outputs, list(map(channel_shares, kernels)), handed_on
 
     @lru_cache(maxsize=1024)
     def measured(**settings):
-        network = patient.treated(**settings)
+        network = treated(**settings)
         return network.measure(images, labels, in_float(settings["equalized"])[1]), network.bytes
 
     def update(**settings):
@@ -94,12 +92,13 @@ def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer
         changed = f"{found.changed:,} of {found.accuracy.total:,}"
         write(tiles, [percent(found.accuracy.value), percent(found.float_accuracy.value), changed, size(count)])
 
-        worst = 1 + int(np.argmax(np.diff(10 ** (-np.array(ratio) / 20))))
+        name, how = found.weakest
+        worst, where = rows.index(name), "" if how == "holds" else " up to where it breaks"
         in_float_right, right = map(with_interval, (found.float_accuracy, found.accuracy))
         apart = [number(1 / np.median(x)) for x in (kernels[worst - 1], handed_on[worst - 1])]
         return stage.png(), (
             f"{describe(**settings)}. {found.accuracy.total:,} images: {right} right, in float {in_float_right}. "
-            f"Answers that differ from float: {found.changed:,}. Most noise comes in at {rows[worst]}, which takes "
+            f"Answers that differ from float: {found.changed:,}. Most noise{where} comes in at {name}, which takes "
             f"{decibels(ratio[worst - 1])} and hands on {decibels(ratio[worst])}; at the end: {decibels(ratio[-1])}. "
             f"Its largest channel is {apart[0]} times the median one in weights, {apart[1]} times in what it takes. "
             f"Parameters: {size(count)}, in float {size(original)}."
@@ -118,17 +117,6 @@ def doctor(patient, images: np.ndarray, labels: np.ndarray, **start) -> Explorer
         "layer_bits": stops("its bits", "How many bits each weight of that layer has", 8, BITS),
     }
     return Explorer(controls, update, stage.size, start, lines=4)
-
-
-def by_channel(x: np.ndarray) -> np.ndarray:
-    """Return the largest magnitude in every channel; the last axis counts them."""
-    x = np.asarray(x)
-    return np.abs(x).reshape(-1, x.shape[-1]).max(axis=0)
-
-
-def of_the_largest(ranges: np.ndarray) -> np.ndarray:
-    """Return ranges as shares of the largest one, without those that are 0: dead channels."""
-    return ranges[ranges > 0] / ranges.max() if ranges.any() else np.ones(1)
 
 
 def describe(
