@@ -43,7 +43,18 @@ RATE = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained with quantization; :func:`train` says what it all means, and what is refused."""
+    """How a network is trained with quantization.
+
+    weight_bits, activation_bits : int, from 2 to 8
+    method : {"lsq", "plain", "stock"}
+        ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
+        error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
+        activation a moving average, with the same start. ``"stock"`` is that without calibration, as in tfmot's guide:
+        averages start at -6 to 6, of which 90 % are left after 100 steps.
+    seed, images, epochs : int
+        As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
+        0.002 where 2). 0 epochs are post-training quantization.
+    """
 
     weight_bits: int = 8
     activation_bits: int = 8
@@ -94,7 +105,10 @@ class QatNetwork:
     @property
     def kernels(self) -> dict[str, np.ndarray]:
         """The latent kernels; computed with is ``fake_quantize(kernel, ranges["conv1/kernel"], "half_up")``."""
-        return _kernels(self.model)
+        kernels = {}
+        for name, (kernel, _) in latent_weights(self.model).items():
+            kernels[name] = outputs_last(self.model.get_layer(f"quant_{name}").layer, kernel.numpy())
+        return kernels
 
     def to_litert(self) -> LiteModel:
         """Convert to a file that takes and returns int8, if LiteRT can run it. Taught in notebook 07, section 4."""
@@ -106,16 +120,7 @@ class QatNetwork:
         return convert(self.model, "int8")
 
 
-def train(
-    model: "keras.Sequential",
-    digits: Digits,
-    weight_bits: int = 8,
-    activation_bits: int = 8,
-    method: str = "lsq",
-    seed: int = 0,
-    images: int = IMAGES,
-    epochs: int = 1,
-) -> QatNetwork:
+def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatNetwork:
     """Train a copy of a trained network with quantization.
 
     Kernels have symmetric grids without the lowest integer, as in LiteRT (2 bits: -1, 0, 1), one a channel; but a dense
@@ -130,25 +135,18 @@ def train(
         where it ends in logits; learned steps need ReLU or ReLU6 after every layer but the last. Stays as it is.
     digits : Digits, of which the first 1,000 training images calibrate; or others, of the network's shape, with
         ``x_train``, ``y_train`` and a ``name``
-    weight_bits, activation_bits : int, from 2 to 8
-    method : {"lsq", "plain", "stock"}
-        ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
-        error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
-        activation a moving average, with the same start. ``"stock"`` is that without calibration, as in tfmot's guide:
-        averages start at -6 to 6, of which 90 % are left after 100 steps.
-    seed, images, epochs : int
-        As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
-        0.002 where 2). 0 epochs are post-training quantization.
+    settings, named
+        Those of :class:`Settings`, in its order or by name: ``train(model, digits, 4, 8, epochs=2)``.
 
     A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
     """
-    settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
+    settings = Settings(*settings, **named)
     quantized = with_quantizers(model, settings)
     recipe.check_images(digits.x_train[:1], quantized.input_shape[1:])
     if (answers := quantized.output_shape[1:]) != (answers[-1],) or answers[-1] <= digits.y_train.max():
         labels = f"labels from 0 to {digits.y_train.max()}"
         raise ValueError(f"{digits.name} have {labels}, but for each image this network answers with shape {answers}")
-    if method != "stock":
+    if settings.method != "stock":
         write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
     layer, (kernel, _) = next(iter(latent_weights(quantized).items()))
     first, latent, scale = quantized.get_layer(f"quant_{layer}").layer, [], []
@@ -158,23 +156,14 @@ def train(
         scale.append(read_ranges(quantized)[f"{layer}/kernel"].scale)
 
     follow()
-    if epochs > 0:
+    if settings.epochs > 0:
         rate = LEARNING_RATES.get(min(settings.weight_bits, settings.activation_bits), LEARNING_RATE)
         each_step = keras.callbacks.LambdaCallback(on_train_batch_end=follow)
-        cnn.train(quantized, digits, epochs, seed, images, rate, [each_step])
+        cnn.train(quantized, digits, settings.epochs, settings.seed, settings.images, rate, [each_step])
     return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 
-def trained(
-    name: str,
-    digits: Digits,
-    weight_bits: int = 8,
-    activation_bits: int = 8,
-    method: str = "lsq",
-    seed: int = 0,
-    images: int = IMAGES,
-    epochs: int = 1,
-) -> QatNetwork:
+def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
     """Return what :func:`train` makes of the trained network ``name``: kept in ``data/networks/``, or trained now.
 
     Settings and errors are those of :func:`train`; ``name`` is one of ours, and ``epochs`` at least 1.
@@ -182,7 +171,7 @@ def trained(
 
     >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
     """
-    settings = Settings(weight_bits, activation_bits, method, seed, images, epochs)
+    settings = Settings(*settings, **named)
     model = with_quantizers(cnn.build(name, settings.seed), settings)
 
     def make() -> Arrays:
@@ -191,7 +180,8 @@ def trained(
         return recipe.to_keep(network.model.get_weights(), network.model.curves) | path
 
     steps = settings.epochs * -(-settings.images // recipe.BATCH_SIZE) + 1
-    latent = np.empty((steps, *next(iter(_kernels(model).values())).shape), np.float32)
+    kernel, _ = next(iter(latent_weights(model).values()))
+    latent = np.empty((steps, *kernel.shape), np.float32)
     also = {"path/latent": latent, "path/scale": latent[:, 0, 0, 0]}
     path, what = _kept_path(name, digits, settings), f"{name}, {settings}"
     arrays = cnn.kept_model(model, path, make, what, digits, settings.epochs, also)
@@ -372,25 +362,19 @@ def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf
     return {layer.name.removeprefix("quant_"): tuple(layer.weights[:2]) for layer in trained}
 
 
-def _kernels(model: "keras.Sequential") -> dict[str, np.ndarray]:
-    """Return the latent kernels by layer; the last axis counts outputs."""
-    layers = {name: model.get_layer(f"quant_{name}").layer for name in latent_weights(model)}
-    return {name: outputs_last(layers[name], kernel.numpy()) for name, (kernel, _) in latent_weights(model).items()}
-
-
 def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
     """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
     simulation = Simulation(model, images)
     method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
-    chosen = simulation.quantized(None, settings.activation_bits).activations
-    ranges = {name: chosen[name] for name in simulation.histograms}
-    ranges["logits"] = ranges.pop(list(ranges)[-1])
+    ranges = {}
     for layer in fold(model).layers:
         if layer.weights:
             per_channel = _kernel_spec(layer, settings).axis is not None
-            network = simulation.quantized(settings.weight_bits, None, per_channel=per_channel, weight_method=method)
+            bits = settings.weight_bits, settings.activation_bits
+            network = simulation.quantized(*bits, per_channel=per_channel, weight_method=method)
             ranges[f"{layer.name}/kernel"] = network.kernels[layer.name]
-    return ranges
+    *inner, last = simulation.histograms
+    return ranges | {name: network.activations[name] for name in inner} | {"logits": network.activations[last]}
 
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
