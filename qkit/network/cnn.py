@@ -14,17 +14,7 @@ from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras, tf
 from qkit.network.chain import ends_in_softmax, image_shape, kernel_of, outputs_last
-from qkit.network.recipe import (
-    BATCH_SIZE,
-    CURVES,
-    EPOCHS,
-    LEARNING_RATE,
-    Shape,
-    as_input,
-    check_images,
-    input_batches,
-    to_keep,
-)
+from qkit.network.recipe import CURVES, EPOCHS, LEARNING_RATE, Shape, as_input, check_images, input_batches, to_keep
 
 PREDICT_BATCH = 500
 
@@ -38,35 +28,32 @@ def build(name: str, seed: int = 0) -> keras.Sequential:
     for place, (layer, size) in enumerate(recipe.layers_of(name)):
         # Seeds of their own, because a global one would also reset the random numbers of whoever calls this.
         initializer = keras.initializers.GlorotUniform(1000 * seed + place)
-        settings = {"activation": "relu", "kernel_initializer": initializer}
-        if layer == "mean":
-            layers.append(keras.layers.GlobalAveragePooling2D(name=layer))
-        elif name == "separable" and not layer.startswith("dense"):
-            layers += _normalized(layer, size, initializer)
-        elif layer.startswith("conv"):
-            layers.append(keras.layers.Conv2D(size, 3, name=layer, **settings))
-        elif layer.startswith("pool"):
-            layers.append(keras.layers.MaxPooling2D(size, name=layer))
-        else:
-            if layer == "dense1" and name != "separable":
-                layers.append(keras.layers.Flatten(name="flatten"))
-            layers.append(keras.layers.Dense(size, name=layer, **settings))
+        l2 = keras.regularizers.L2(recipe.TRAINING[name].l2)
+        plain = {"activation": "relu", "kernel_initializer": initializer, "name": layer}
+        normalized = {"padding": "same", "use_bias": False, "name": layer}
+        match layer.rstrip("0123456789"):
+            case "pool":
+                layers.append(keras.layers.MaxPooling2D(size, name=layer))
+            case "mean":
+                layers.append(keras.layers.GlobalAveragePooling2D(name=layer))
+            case "dense":
+                if isinstance(layers[-1], keras.layers.MaxPooling2D):
+                    layers.append(keras.layers.Flatten(name="flatten"))
+                layers.append(keras.layers.Dense(size, **plain))
+            case "conv" if name != "separable":
+                layers.append(keras.layers.Conv2D(size, 3, **plain))
+            case "depthwise":
+                of_depth = {"depthwise_initializer": initializer, "depthwise_regularizer": l2}
+                layers.append(keras.layers.DepthwiseConv2D(3, size, **normalized, **of_depth))
+            case kind:
+                side, stride = (3, 2) if kind == "conv" else (1, 1)
+                of_kernel = {"kernel_initializer": initializer, "kernel_regularizer": l2}
+                layers.append(keras.layers.Conv2D(size, side, stride, **normalized, **of_kernel))
+        if not getattr(layers[-1], "use_bias", True):
+            layers.append(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{layer}_norm"))
+            layers.append(keras.layers.ReLU(name=f"{layer}_relu"))
     layers[-1].activation = keras.activations.softmax
     return keras.Sequential(layers, name=name)
-
-
-def _normalized(layer: str, size: int, initializer: keras.initializers.Initializer) -> list[keras.layers.Layer]:
-    l2 = keras.regularizers.L2(recipe.TRAINING["separable"].l2)
-    settings = {"padding": "same", "use_bias": False, "name": layer}
-    if layer.startswith("depthwise"):
-        more = {"depthwise_initializer": initializer, "depthwise_regularizer": l2}
-        filters = keras.layers.DepthwiseConv2D(3, strides=size, **settings, **more)
-    else:
-        side, stride = (1, 1) if layer.startswith("pointwise") else (3, 2)
-        more = {"kernel_initializer": initializer, "kernel_regularizer": l2}
-        filters = keras.layers.Conv2D(size, side, strides=stride, **settings, **more)
-    norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{layer}_norm")
-    return [filters, norm, keras.layers.ReLU(name=f"{layer}_relu")]
 
 
 def layer_costs(model: keras.Sequential) -> pd.DataFrame:
@@ -242,10 +229,10 @@ class _Batches(keras.utils.Sequence):
         self.on_epoch_end()
 
     def __len__(self) -> int:
-        return -(-len(self.images) // BATCH_SIZE)
+        return -(-len(self.images) // recipe.BATCH_SIZE)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        these = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
+        these = self.order[index * recipe.BATCH_SIZE : (index + 1) * recipe.BATCH_SIZE]
         return as_input(self.images[these], self.shape), self.labels[these]
 
     def on_epoch_end(self) -> None:
