@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,8 @@ from qkit.numeric.affine import whole
 # After the backend, which decides for tf_keras.
 from tensorflow_model_optimization.quantization import keras as tfmot  # isort: skip
 
-VERSION = 1
-"""Goes up when the same network, digits and settings give other weights than before: a test says so."""
+VERSION = 2
+"""Goes up when the same network, digits and settings give other weights, or their file another form: tests say so."""
 METHODS = ("lsq", "plain", "stock")
 CALIBRATION_IMAGES = 1_000
 IMAGES = 12_000
@@ -89,7 +90,7 @@ class WeightPath(NamedTuple):
 class QatNetwork:
     """A network trained with quantization."""
 
-    model: "keras.Sequential"  # tfmot's, which computes in float with numbers on grids
+    model: "keras.Sequential"  # tfmot's, in float with numbers on grids; its training took ``model.seconds``
     settings: Settings
     path: WeightPath
 
@@ -141,7 +142,7 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
     A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(*settings, **named)
-    quantized = with_quantizers(model, settings)
+    start, quantized = perf_counter(), with_quantizers(model, settings)
     recipe.check_images(digits.x_train[:1], quantized.input_shape[1:])
     if (answers := quantized.output_shape[1:]) != (answers[-1],) or answers[-1] <= digits.y_train.max():
         labels = f"labels from 0 to {digits.y_train.max()}"
@@ -160,6 +161,7 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
         rate = LEARNING_RATES.get(min(settings.weight_bits, settings.activation_bits), LEARNING_RATE)
         each_step = keras.callbacks.LambdaCallback(on_train_batch_end=follow)
         cnn.train(quantized, digits, settings.epochs, settings.seed, settings.images, rate, [each_step])
+    quantized.seconds = perf_counter() - start
     return QatNetwork(quantized, settings, WeightPath(np.array(latent, np.float32), np.array(scale, np.float32)))
 
 
@@ -177,14 +179,15 @@ def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
     def make() -> Arrays:
         network = train(cnn.trained(name, digits, settings.seed, say=False), digits, **asdict(settings))
         path = {f"path/{part}": array for part, array in network.path._asdict().items()}
-        return recipe.to_keep(network.model.get_weights(), network.model.curves) | path
+        return _to_keep(network.model) | path
 
     steps = settings.epochs * -(-settings.images // recipe.BATCH_SIZE) + 1
     kernel, _ = next(iter(latent_weights(model).values()))
     latent = np.empty((steps, *kernel.shape), np.float32)
-    also = {"path/latent": latent, "path/scale": latent[:, 0, 0, 0]}
+    also = {"path/latent": latent, "path/scale": latent[:, 0, 0, 0], "seconds": np.empty(())}
     path, what = _kept_path(name, digits, settings), f"{name}, {settings}"
     arrays = cnn.kept_model(model, path, make, what, digits, settings.epochs, also)
+    model.seconds = float(arrays["seconds"])
     return QatNetwork(model, settings, WeightPath(arrays["path/latent"], arrays["path/scale"]))
 
 
@@ -194,11 +197,14 @@ def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, e
 
     def make() -> Arrays:
         network = cnn.trained(name, digits, seed, say=False)
+        start = perf_counter()
         cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
-        return recipe.to_keep(network.get_weights(), network.curves)
+        network.seconds = perf_counter() - start
+        return _to_keep(network)
 
     path = _kept_path(name, digits, Settings(seed=seed, images=images, epochs=epochs), training="float")
-    cnn.kept_model(model, path, make, f"{name}, trained further in float", digits, epochs)
+    what, also = f"{name}, trained further in float", {"seconds": np.empty(())}
+    model.seconds = float(cnn.kept_model(model, path, make, what, digits, epochs, also)["seconds"])
     return model
 
 
@@ -420,6 +426,10 @@ def _kernel_spec(layer, settings: Settings) -> QuantSpec:
     convolution = isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
     per_channel = convolution or not settings.runs_in_litert
     return QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
+
+
+def _to_keep(model: "keras.Sequential") -> Arrays:
+    return recipe.to_keep(model.get_weights(), model.curves) | {"seconds": np.array(model.seconds)}
 
 
 def _kept_path(name: str, digits: Digits, settings: Settings, training: str = "quantized") -> Path:

@@ -22,7 +22,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, data_home, kept, key, progress
 from qkit.network import qat, recipe, simulate
 from qkit.network.backend import keras
-from qkit.network.cnn import predict, train, trained
+from qkit.network.cnn import predict, trained
 from qkit.numeric import Accuracy, Paired, holm, thresholds
 
 VERSION = 1
@@ -164,26 +164,39 @@ def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:
         # A study has one progress bar, not one for each network in it. Standard output belongs to all threads.
         alone = threading.current_thread() is threading.main_thread()
         with contextlib.redirect_stdout(io.StringIO()) if alone else contextlib.nullcontext():
-            model = trained(cell.network, digits, cell.seed)
+            model, seconds = network_of(cell, digits, images)
             start = perf_counter()
-            predicted = answers(cell, model, digits, images).argmax(axis=1).astype(np.uint8)
-        return {"predicted": predicted, "seconds": np.array(perf_counter() - start)}
+            predicted = answers(cell, model, digits).argmax(axis=1).astype(np.uint8)
+        return {"predicted": predicted, "seconds": np.array(seconds + perf_counter() - start)}
 
     return _kept(cell, digits, images, make)
 
 
-def answers(cell: Cell, model: keras.Sequential, digits: Digits, images: int) -> np.ndarray:
-    """Turn a trained network into probabilities for the test images, float32 (n, 10), by the method of a cell."""
-    bits = cell.weight_bits, cell.activation_bits
-    if cell.method in PTQ:
-        simulation = simulate.Simulation(model, digits.x_train[: qat.CALIBRATION_IMAGES])
-        method = PTQ[cell.method]
-        return simulation.quantized(*bits, weight_method=method, activation_method=method).predict(digits.x_test)
-    if cell.method in QAT:
-        return qat.train(model, digits, *bits, QAT[cell.method], seed=cell.seed, images=images).predict(digits.x_test)
+def network_of(cell: Cell, digits: Digits, images: int) -> tuple[keras.Sequential, float]:
+    """Return the network that answers for a cell, and the seconds that training took after the float network's own.
+
+    It may have been trained before: notebook 07 keeps some of the same networks.
+    """
+    settings = {"seed": cell.seed, "images": int(images)}
     if cell.method == "float, tuned":
-        train(model, digits, epochs=1, seed=cell.seed, images=images, learning_rate=qat.LEARNING_RATE)
-    return predict(model, digits.x_test)
+        model = qat.fine_tuned(cell.network, digits, **settings)
+    elif cell.method in QAT:
+        bits = cell.weight_bits, cell.activation_bits
+        model = qat.trained(cell.network, digits, *bits, QAT[cell.method], **settings).model
+    else:
+        return trained(cell.network, digits, cell.seed), 0.0
+    return model, model.seconds
+
+
+def answers(cell: Cell, model: keras.Sequential, digits: Digits) -> np.ndarray:
+    """Return probabilities for the test images, float32 (n, 10): the network's, or after PTQ by the cell's method."""
+    if cell.method not in PTQ:
+        return predict(model, digits.x_test)
+    simulation, method = simulate.Simulation(model, digits.x_train[: qat.CALIBRATION_IMAGES]), PTQ[cell.method]
+    network = simulation.quantized(
+        cell.weight_bits, cell.activation_bits, weight_method=method, activation_method=method
+    )
+    return network.predict(digits.x_test)
 
 
 def kept_path(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Path:

@@ -437,6 +437,7 @@ def test_the_second_time_it_is_read(few_digits, shallow, kept_folder, monkeypatc
     for ours, kept_array in zip(first.path, again.path, strict=True):
         np.testing.assert_array_equal(ours, kept_array)
     assert again.settings == first.settings and again.model.curves == first.model.curves
+    assert again.model.seconds == first.model.seconds > 0
     _, accuracy = again.model.evaluate(few_digits.x_test[..., None] / 255.0, few_digits.y_test, verbose=0)
     assert accuracy == pytest.approx(right(first.predict(few_digits.x_test), few_digits), abs=0.005)
 
@@ -454,6 +455,20 @@ def test_everything_that_matters_is_another_file(few_digits, data_home, monkeypa
     assert len(kept(data_home)) == len(changes) + 2
     qat.trained("shallow", few_digits, **settings)
     assert len(kept(data_home)) == len(changes) + 2
+
+
+def test_a_file_holds_what_its_version_says(few_digits, data_home, monkeypatch):
+    monkeypatch.setattr("qkit.network.cnn.train", fake_training)
+    qat.trained("shallow", few_digits, 4, 4, "stock", images=256)
+    qat.fine_tuned("shallow", few_digits, images=256)
+    found = [{name: array.shape for name, array in np.load(path).items()} for path in kept(data_home)]
+    beside = [{name: shape for name, shape in each.items() if not name.startswith("weight/")} for each in found]
+    curves = {f"curve/{curve}": (1,) for curve in recipe.CURVES}
+    fine_tuned = curves | {"seconds": ()}
+    quantized = fine_tuned | {"path/latent": (1, 3, 3, 1, 32), "path/scale": (1, 32)}
+    assert sorted(map(len, found)) == [9, 25] and sorted(beside, key=len) == [fine_tuned, quantized], (
+        "raise VERSION in qkit/network/qat.py, or what learners have kept is called damaged"
+    )
 
 
 STORED = {
@@ -514,6 +529,7 @@ def test_the_control_sees_the_same_images_in_float(few_digits, shallow, kept_fol
         np.testing.assert_array_equal(ours, theirs)
     monkeypatch.setattr("qkit.network.cnn.train", lambda *args: pytest.fail("trained again"))
     again = qat.fine_tuned("shallow", few_digits, images=256)
+    assert again.seconds == control.seconds > 0
     np.testing.assert_array_equal(predict(again, few_digits.x_test), predict(control, few_digits.x_test))
 
 

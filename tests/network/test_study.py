@@ -28,12 +28,12 @@ def measured(monkeypatch):
     """Methods that answer at once, and the list of cells they were asked for."""
     asked = []
 
-    def answers(cell, model, digits, images):
+    def answers(cell, model, digits):
         asked.append(cell)
         return np.eye(10)[(digits.y_test + (np.arange(len(digits.y_test)) < cell.weight_bits)) % 10]
 
     monkeypatch.setattr(study, "answers", answers)
-    monkeypatch.setattr(study, "trained", lambda *_: None)
+    monkeypatch.setattr(study, "network_of", lambda *_: (None, 0.0))
     return asked
 
 
@@ -123,10 +123,10 @@ def test_an_interrupted_run_goes_on_where_it_was(measured, few_digits, monkeypat
     wanted = cells(["deep"], ["PTQ MSE", "QAT LSQ"], [8, 4, 2])
     answers = study.answers
 
-    def interrupted(cell, model, digits, images):
+    def interrupted(cell, model, digits):
         if cell == wanted[4]:
             raise KeyboardInterrupt
-        return answers(cell, model, digits, images)
+        return answers(cell, model, digits)
 
     monkeypatch.setattr(study, "answers", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -164,12 +164,8 @@ def test_other_digits_or_code_are_another_cell(few_digits, digits, monkeypatch):
 
 
 def test_more_training_is_measured_anew(few_digits, monkeypatch):
-    monkeypatch.setattr(study, "trained", lambda *_: None)
-
-    def answers(cell, model, digits, images):
-        return np.eye(10)[(digits.y_test + images) % 10]
-
-    monkeypatch.setattr(study, "answers", answers)
+    monkeypatch.setattr(study, "network_of", lambda cell, digits, images: (images, 0.0))
+    monkeypatch.setattr(study, "answers", lambda cell, images, digits: np.eye(10)[(digits.y_test + images) % 10])
     (cell,) = cells(["deep"], ["QAT LSQ"], [8])
     with ThreadPoolExecutor(1) as executor:
         for where in (executor, None):
@@ -190,17 +186,20 @@ def test_methods_train_as_they_say(monkeypatch, few_digits):
     """Each with its own quantizers, and all with the same images and seed."""
     seen = []
 
-    def network(model, digits, *settings, **more):
-        seen.append((*settings, *more.values()))
-        return SimpleNamespace(predict=lambda images: np.eye(10)[digits.y_test])
+    def tuned(name, digits, seed, images):
+        seen.append((name, "float", seed, images))
+        return SimpleNamespace(seconds=1e6)
 
-    monkeypatch.setattr(study.qat, "train", network)
-    monkeypatch.setattr(study, "train", lambda model, digits, **settings: seen.append(settings))
-    monkeypatch.setattr(study, "trained", lambda *_: None)
+    def quantized(name, digits, weight_bits, activation_bits, method, seed, images):
+        seen.append((name, weight_bits, activation_bits, method, seed, images))
+        return SimpleNamespace(model=SimpleNamespace(seconds=2e6))
+
+    monkeypatch.setattr(study.qat, "fine_tuned", tuned)
+    monkeypatch.setattr(study.qat, "trained", quantized)
     monkeypatch.setattr(study, "predict", lambda model, images: np.eye(10)[few_digits.y_test])
-    study.run(cells(["deep"], study.TRAINING, [(2, 4)], [7]), few_digits, images=99)
-    tuned = {"epochs": 1, "seed": 7, "images": 99, "learning_rate": study.qat.LEARNING_RATE}
-    assert seen == [tuned, (2, 4, "plain", 7, 99), (2, 4, "lsq", 7, 99)]
+    results = study.run(cells(["deep"], study.TRAINING, [(2, 4)], [7]), few_digits, images=np.int64(99))
+    assert repr(seen) == repr([("deep", "float", 7, 99), ("deep", 2, 4, "plain", 7, 99), ("deep", 2, 4, "lsq", 7, 99)])
+    assert list(results.seconds.values()) == pytest.approx([1e6, 2e6, 2e6], abs=600), "training before counts, too"
 
 
 def test_ptq_calibrates_as_it_says(monkeypatch, few_digits):
@@ -242,10 +241,10 @@ def assert_same(one, other):
 def test_a_cell_that_fails_does_not_lose_the_others(measured, few_digits, monkeypatch):
     answers = study.answers
 
-    def fails(cell, model, digits, images):
+    def fails(cell, model, digits):
         if cell == bad:
             raise RuntimeError("out of memory")
-        return answers(cell, model, digits, images)
+        return answers(cell, model, digits)
 
     monkeypatch.setattr(study, "answers", fails)
     good, bad = cells(["deep"], ["PTQ MSE", "QAT LSQ"], [8])
