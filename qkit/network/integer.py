@@ -190,9 +190,7 @@ def _window(step: Operator, name: str) -> dict:
         raise ValueError(f"{name} is dilated; only convolutions without gaps are known here")
     size = step.inputs[1].shape[1:3] if step.kind in WEIGHTED else (options.filterHeight, options.filterWidth)
     strides, same = (options.strideH, options.strideW), options.padding == 0  # SAME
-    if min(size + strides) < 1 or found != tuple(
-        -(-(side if same else side - length + 1) // stride)
-        for side, length, stride in zip(sides, size, strides, strict=True)
-    ):
+    along = zip(sides, size, strides, [same] * 2, strict=True)
+    if min(size + strides) < 1 or found != tuple(integer_layers.windows_along(*each) for each in along):
         raise ValueError(f"the file is damaged: windows of {size} every {strides} do not lead from {sides} to {found}")
     return {"size": size, "strides": strides, "same": same}

@@ -19,6 +19,7 @@ from qkit.network.simulate import Measured, Method, QuantizedNetwork, Simulation
 from qkit.numeric import QuantParams, fake_quantize, share_clipped, thresholds
 from qkit.numeric.affine import whole
 from qkit.numeric.histogram import channel_shares
+from qkit.numeric.integer_layers import windows
 from qkit.numeric.rounding import gptq
 
 Rounding = Callable[[np.ndarray, QuantParams, np.ndarray], np.ndarray]
@@ -434,24 +435,18 @@ def _before_activation(layer: LayerPlan, x: tf.Tensor, weights: Weights) -> tf.T
 def _for_outputs(
     layer: keras.layers.Layer, x: tf.Tensor, kernel: np.ndarray, params: QuantParams, rounding: Rounding
 ) -> np.ndarray:
-    """Return a kernel (inputs, outputs) rounded for what the layer makes of ``x``."""
-    if isinstance(layer, keras.layers.Dense):
-        inputs = tf.reshape(x, (-1, x.shape[-1])).numpy()
-        return rounding(kernel, params, inputs.T @ inputs)
-    sides, strides = ((1, *pair, 1) for pair in (layer.kernel_size, layer.strides))
-    batches = tf.split(x, [min(250, len(x) - start) for start in range(0, len(x), 250)])
-    patches = (tf.image.extract_patches(each, sides, strides, (1, 1, 1, 1), layer.padding.upper()) for each in batches)
-    if not isinstance(layer, keras.layers.DepthwiseConv2D):
-        return rounding(kernel, params, sum(_gram(np.reshape(each, (-1, len(kernel)))) for each in patches))
-    grams = sum(_gram(np.reshape(each, (-1, len(kernel), x.shape[-1])).transpose(2, 0, 1).copy()) for each in patches)
+    """Return a kernel (inputs, outputs) rounded for what the layer makes of ``x``; depthwise, channel by channel."""
+    x, groups = x.numpy(), x.shape[-1] if isinstance(layer, keras.layers.DepthwiseConv2D) else 1
+    patches = [x]
+    if not isinstance(layer, keras.layers.Dense):
+        window = layer.kernel_size, layer.strides, layer.padding == "same", 0
+        patches = (windows(x[start : start + 250], *window) for start in range(0, len(x), 250))
+    rows = (each.reshape(-1, len(kernel), groups).transpose(2, 0, 1) for each in patches)
+    grams = sum(np.swapaxes(each, 1, 2) @ each for each in map(np.ascontiguousarray, rows))
     channels = []
-    for gram, part in zip(grams, np.split(np.arange(kernel.shape[1]), x.shape[-1]), strict=True):
+    for gram, part in zip(grams, np.split(np.arange(kernel.shape[1]), groups), strict=True):
         one = params
         if params.spec.axis is not None:
             one = QuantParams(params.scale[part], params.zero_point[part], params.spec)
         channels.append(rounding(kernel[:, part], one, gram))
     return np.concatenate(channels, axis=1)
-
-
-def _gram(rows: np.ndarray) -> np.ndarray:
-    return np.swapaxes(rows, -1, -2) @ rows

@@ -184,7 +184,7 @@ class Convolution(Dense):
     same: bool
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
-        return _windows(q_x, self.size, self.strides, self.same, self.x.zero_point)
+        return windows(q_x, self.size, self.strides, self.same, self.x.zero_point)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -239,7 +239,7 @@ class MaxPool(Layer):
     activation: Activation = "NONE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        q = _windows(q_x, self.size, self.strides, self.same, -128).max(axis=(3, 4))
+        q = windows(q_x, self.size, self.strides, self.same, -128).max(axis=(3, 4))
         return np.clip(q, *integer_range(self.y, self.activation, runtime)).astype(np.int8)
 
 
@@ -253,7 +253,7 @@ class AveragePool(MaxPool):
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         totals, counts = (
-            _windows(x, self.size, self.strides, self.same, 0).sum(axis=(3, 4))
+            windows(x, self.size, self.strides, self.same, 0).sum(axis=(3, 4))
             for x in (q_x.astype(np.int32), np.ones((1, *q_x.shape[1:3], 1), np.int32))
         )
         q = half_away(totals / counts)
@@ -344,12 +344,18 @@ class Dequantize(Layer):
         return (q - zero_point) * scale
 
 
-def _windows(q_x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:
-    """Return what a window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
+def windows_along(side: int, size: int, stride: int, same: bool) -> int:
+    """Return how many windows lie along a side: of a padded one, as many as strides begin in it."""
+    return -(-(side if same else side - size + 1) // stride)
+
+
+def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:
+    """Return what each window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
     if same:
-        sides, strides, size = np.array(q_x.shape[1:3]), np.array(strides), np.array(size)
-        missing = np.maximum((-(-sides // strides) - 1) * strides + size - sides, 0)
-        before = missing // 2  # where the number is odd, one more comes below and to the right
-        q_x = np.pad(q_x, [(0, 0), *zip(before, missing - before, strict=True), (0, 0)], constant_values=fill)
-    seen = np.lib.stride_tricks.sliding_window_view(q_x, tuple(size), axis=(1, 2))[:, :: strides[0], :: strides[1]]
+        pads = []
+        for side, length, stride in zip(x.shape[1:3], size, strides, strict=True):
+            missing = max((windows_along(side, length, stride, same) - 1) * stride + length - side, 0)
+            pads.append((missing // 2, -(-missing // 2)))  # where it is odd, one more comes below and to the right
+        x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+    seen = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))[:, :: strides[0], :: strides[1]]
     return seen.transpose(0, 1, 2, 4, 5, 3)
