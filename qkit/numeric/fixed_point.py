@@ -34,7 +34,7 @@ and ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNN
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, get_args
 
@@ -107,12 +107,12 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     """
     m0, shift = multiplier.m0, multiplier.shift
     if rounding == "single":
-        product = _int32_values(acc, np.shape(m0)) * m0  # below 2^62 + 2^61: no int64 overflow
+        product = _int32_values(acc, np.shape(m0), np.int64) * m0  # below 2^62 + 2^61: no int64 overflow
         return _int32(_divide_up(product, np.subtract(31, shift)))
     if rounding not in ("double", "double_up"):
         raise ValueError(f"rounding must be 'single', 'double' or 'double_up', got {rounding!r}")
     divide = _divide_up if rounding == "double_up" else divide_away
-    return _int32(divide(_high(acc, multiplier), np.maximum(np.negative(shift), 0)))
+    return divide(_high(acc, multiplier), np.maximum(np.negative(shift), 0)).astype(np.int32)
 
 
 def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
@@ -222,6 +222,10 @@ class Requantizer:
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
+        if np.ndim(acc) > 2 and np.shape(self.w_scale) == acc.shape[-1:]:
+            # A row of the image at a time: NumPy is slow to repeat what is as short as the channels.
+            row = replace(self, w_scale=np.resize(self.w_scale, acc.shape[-2:]).ravel())
+            return row.run(acc.reshape(-1, row.w_scale.size), runtime).reshape(acc.shape)
         (held, rescaled), zero_point = self._way(runtime), self.y.zero_point
         q_min, q_max = integer_range(self.y, self.activation, runtime)
         rounded = np.clip(rescaled(acc, held), q_min - zero_point, q_max - zero_point)
@@ -259,15 +263,16 @@ class Requantizer:
 
 def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
     scale = float64s(scale, "scale").astype(dtype)
-    return _int32_values(acc, scale.shape).astype(dtype) * scale
+    return _int32_values(acc, scale.shape, dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
-    """Return ``acc * 2^max(shift, 0) * m0 / 2^31``, ties up."""
-    product = _int32_values(acc, np.shape(multiplier.m0))
+    """Return ``acc * 2^max(shift, 0) * m0 / 2^31``, ties up: an int32, as m0 is less than 2^31."""
+    product = _int32_values(acc, np.shape(multiplier.m0), np.int64)
     if np.any(np.greater(multiplier.shift, 0)):
         product = _int32(product << np.maximum(multiplier.shift, 0), np.int64)
-    return _divide_up(product * multiplier.m0, 31)
+    product *= multiplier.m0
+    return _divide_up(product, 31)
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
@@ -277,12 +282,13 @@ def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
     return x
 
 
-def _int32_values(acc: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
-    """Return ``acc`` as a new int64 array, for products to fit, once it is known to hold int32 values."""
-    acc = reals(acc, "acc", integers=True)
+def _int32_values(acc: np.ndarray, channels: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Return ``acc`` as a new array, once it is known to hold int32 values; as int64, for products to fit."""
+    if type(acc) is not np.ndarray or acc.dtype != np.int32:
+        acc = _int32(reals(acc, "acc", integers=True))
     if channels and acc.shape[-1:] != channels:
         raise ValueError(f"the last axis of acc must be the {channels[0]} channels, got shape {acc.shape}")
-    return _int32(acc, np.int64)
+    return acc.astype(dtype)
 
 
 def _int32(x: np.ndarray, dtype: type = np.int32) -> np.ndarray:

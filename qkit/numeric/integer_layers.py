@@ -122,7 +122,7 @@ class Dense(Layer):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
-        acc += self.folded_bias.astype(np.int32)
+        acc += np.resize(self.folded_bias.astype(np.int32), self.shape)  # NumPy is slow to repeat what is short
         return acc
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
@@ -204,7 +204,8 @@ class Depthwise(Convolution):
         return q
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
-        seen = super().patches(np.repeat(q_x, len(self.q_weights) // q_x.shape[-1], axis=-1))
+        many = len(self.q_weights) // q_x.shape[-1]
+        seen = super().patches(q_x if many == 1 else np.repeat(q_x, many, axis=-1))
         return np.moveaxis(seen, -1, 3)[..., None]
 
     def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
@@ -216,8 +217,12 @@ class Depthwise(Convolution):
         return position
 
     def _products(self, patches: np.ndarray) -> np.ndarray:
-        kernel = self.q_weights.astype(patches.dtype)
-        return sum(patches[..., row, column, 0] * kernel[:, row, column, 0] for row, column in np.ndindex(*self.size))
+        """Add, place by place in the window, what all windows see there, times weights as long as a row of outputs."""
+        acc, product = np.zeros((2, *patches.shape[:4]), patches.dtype)
+        for row, column in np.ndindex(*self.size):
+            weights = np.resize(self.q_weights[:, row, column, 0].astype(patches.dtype), acc.shape[2:])
+            acc += np.multiply(patches[..., row, column, 0], weights, out=product)
+        return acc
 
     @property
     def _left_over(self) -> int:
