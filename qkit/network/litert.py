@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import as_input, check_images, check_names, quiet
+from qkit.network.recipe import Weights, as_input, check_images, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
@@ -242,9 +242,9 @@ def deploy(
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out
     """
-    from qkit.network.chain import fold, outputs_last
+    from qkit.network.chain import fold, weights_of
 
-    own = [layer for layer in fold(model).layers if layer.weights]
+    own = weights_of(fold(model))
     content = bytearray(converted.content)
     operators = read_operators(content)
     first, *_, last = named_tensors(operators).values()
@@ -262,24 +262,22 @@ def deploy(
             f"the file was not converted from this network: {len(steps)} layers have weights, not {len(own)}"
         )
     # By their place, as the converter names a dense layer after the BatchNormalization that it folds into it.
-    names = {step.layer: layer.name for step, layer in zip(steps, own, strict=True)}
-    _lay_grids(operators, names, _as_stored(activations))
+    _lay_grids(operators, {step.layer: layer for step, layer in zip(steps, own, strict=True)}, _as_stored(activations))
     weights = _as_stored(weights)
-    check_names(weights, names.values(), "are no weights called")
-    for step, layer in zip(steps, own, strict=True):
+    check_names(weights, own, "are no weights called")
+    for step, (layer, real) in zip(steps, own.items(), strict=True):
         inputs, kernel, *q_bias = step.inputs
-        if not _of_this_network(layer, step, layer.name in weights):
-            raise ValueError(f"the file was not converted from this network: {layer.name} has other weights there")
-        real_kernel, real_bias = layer.get_weights()
-        if layer.name in weights:
-            _store_kernel(layer.name, outputs_last(layer, real_kernel), weights[layer.name], step)
+        if not _of_this_network(real, step, layer in weights):
+            raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
+        if layer in weights:
+            _store_kernel(layer, real.kernel, weights[layer], step)
         for bias in q_bias:
             bias.scale[:] = inputs.scale * kernel.scale
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                steps_of_bias = np.rint(real_bias / bias.scale.astype(np.float64))
+                steps_of_bias = np.rint(real.bias / bias.scale.astype(np.float64))
             if not np.all(np.abs(steps_of_bias) < 2**31):
                 least = f"{bias.scale.min():g}"
-                raise ValueError(f"the bias of {layer.name} does not fit into int32 at scales as small as {least}")
+                raise ValueError(f"the bias of {layer} does not fit into int32 at scales as small as {least}")
             bias.values[:] = steps_of_bias
     try:
         return LiteModel(bytes(content))
@@ -357,12 +355,9 @@ def _q_kernel(step: Operator) -> np.ndarray:
     return np.moveaxis(step.inputs[1].values, 0, 2 if step.kind == "DEPTHWISE_CONV_2D" else -1)
 
 
-def _of_this_network(layer: "keras.layers.Layer", step: Operator, new_weights: bool) -> bool:
+def _of_this_network(weights: Weights, step: Operator, new_weights: bool) -> bool:
     """Whether the file has a layer's weights and biases, to a step; of weights that come anew, only their shape."""
-    from qkit.network.chain import outputs_last
-
-    real, real_bias = layer.get_weights()
-    real, q = outputs_last(layer, real), _q_kernel(step)
+    (real, real_bias), q = weights, _q_kernel(step)
     scale, biases = step.inputs[1].scale, [(bias.scale * bias.values, bias.scale) for bias in step.inputs[2:]]
     rounding = 1e-4 * np.abs(real_bias).max()  # the converter's, where it folds BatchNormalization
     if real.shape != q.shape or not all(
