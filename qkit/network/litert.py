@@ -73,13 +73,16 @@ def convert(
 
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    if not all(np.all(np.isfinite(weights)) for weights in model.get_weights()):
-        raise ValueError("the network has weights that are not finite: train it again")
     shape = image_shape(model)
     if None in shape:
         raise ValueError(f"the network takes images of any size, {shape}; {BEGIN}")
+    for layer in model._flatten_layers(include_self=False):  # those without weights have no ``build`` of their own
+        if not layer.built and type(layer).build is not keras.layers.Layer.build:
+            raise ValueError(f"layer {layer.name!r} has no weights yet; {BEGIN}, or call it once, model(images)")
     if isinstance(model, keras.Sequential) and isinstance(model.layers[0], keras.Model):  # it has no input of its own
         model = keras.Sequential([keras.layers.Input(shape), *model.layers])
+    if not all(np.all(np.isfinite(weights)) for weights in model.get_weights()):
+        raise ValueError("the network has weights that are not finite: train it again")
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     # A private name, but there is no other to ask for one scale a tensor.
     converter._experimental_disable_per_channel = not per_channel
@@ -267,6 +270,10 @@ def deploy(
     check_names(weights, own, "are no weights called")
     for step, (layer, real) in zip(steps, own.items(), strict=True):
         inputs, kernel, *q_bias = step.inputs
+        if not q_bias and np.any(real.bias):
+            way_out = "write the two as one layer, which computes the same, or put ReLU between them"
+            why = f"{layer} has no bias there: the converter moves it on where a Dense layer follows another directly"
+            raise ValueError(f"the file was converted from another network, or {why}; {way_out}")
         if not _of_this_network(real, step, layer in weights):
             raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
         if layer in weights:

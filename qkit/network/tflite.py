@@ -16,6 +16,8 @@ from qkit.numeric import QuantParams, QuantSpec
 WEIGHTED = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 KERNELS = "Conv2D", "convolution", "depthwise", "MatMul"
 """What Keras calls the operation of a layer with weights, whatever was fused with it."""
+WEIGHTLESS = "MaxPool", "AvgPool", "Mean", "Reshape"
+"""What it calls those of others, which may lie in a model in the network."""
 ROLES = {kind: ("weights", "bias") for kind in WEIGHTED} | {"RESHAPE": ("shape",), "MEAN": ("axes",)}
 """What an operator takes beside the numbers that flow through."""
 SHAPES = "SHAPE", "STRIDED_SLICE", "PACK"
@@ -69,7 +71,8 @@ class Tensor:
         for part in parts:  # what was fused has the names of all its layers
             if len(part) > 2 and part[-1].startswith(KERNELS):
                 return part[-2].removeprefix("quant_")
-        return parts[0][1].removeprefix("quant_") if len(parts[0]) > 1 else ""
+        own = parts[0][-2:] if parts[0][-1].startswith(WEIGHTLESS) else parts[0][1:]
+        return own[0].removeprefix("quant_") if len(parts[0]) > 1 else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from qkit.network.cnn import as_input
 from qkit.network.integer import IntegerNetwork
 from qkit.network.litert import RESOLVERS as LITERT
 from qkit.network.litert import Runner
-from qkit.network.tflite import read_operators
+from qkit.network.tflite import import_litert, read_operators
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -81,6 +81,12 @@ def check_against_litert(content: bytes, images: np.ndarray) -> None:
                 break
             assert found[layer.name].dtype == output.dtype
             np.testing.assert_array_equal(found[layer.name], output, err_msg=f"{layer.name}, {runtime}")
+
+
+def unpacked(content: bytes):
+    """Return the schema's objects for a file, which can be changed."""
+    schema = import_litert("schema_py_generated")
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def packed(file) -> bytes:

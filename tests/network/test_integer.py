@@ -11,7 +11,7 @@ from qkit.network.backend import keras, quiet, tf
 from qkit.network.litert import RESOLVERS as LITERT
 from qkit.network.tflite import WEIGHTED, import_litert, named_tensors, read_operators
 from qkit.numeric.fixed_point import RUNTIMES
-from tests.network.int8_files import check_against_litert, packed, post_training, quantization_aware
+from tests.network.int8_files import check_against_litert, packed, post_training, quantization_aware, unpacked
 
 FILES = [
     ("shallow", "PTQ", True),
@@ -264,7 +264,7 @@ def test_files_that_are_whole_but_not_known(content):
 
 def test_a_bias_of_floats_is_not_taken_for_integers(content):
     schema = import_litert("schema_py_generated")
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    file = unpacked(content)
     (bias,) = (tensor for tensor in file.subgraphs[0].tensors if tensor.type == 2 and list(tensor.shape) == [32])
     bias.type = schema.TensorType.FLOAT32
     with pytest.raises(ValueError, match="conv1, a CONV_2D, has int8, int8, int8, float32;"):
@@ -272,8 +272,7 @@ def test_a_bias_of_floats_is_not_taken_for_integers(content):
 
 
 def test_tensors_need_no_names(content, few_digits):
-    schema = import_litert("schema_py_generated")
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    file = unpacked(content)
     for tensor in file.subgraphs[0].tensors:
         tensor.name = None
     nameless, images = IntegerNetwork.read(packed(file)), few_digits.x_test[:5]
@@ -324,8 +323,7 @@ def test_scales_and_windows_that_contradict_one_another(content, few_digits):
         IntegerNetwork.read(bytes(changed)).predict(few_digits.x_test[:1])
     for name in ("strideW", "filterHeight"):
         for value in (0, 3):
-            schema = import_litert("schema_py_generated")
-            file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+            file = unpacked(content)
             setattr(file.subgraphs[0].operators[1].builtinOptions, name, value)
             with pytest.raises(ValueError, match=r"damaged: windows of .* do not lead from \(26, 26\) to \(13, 13\)"):
                 IntegerNetwork.read(packed(file))

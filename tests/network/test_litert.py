@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +25,7 @@ from qkit.network.backend import keras, tf
 from qkit.network.litert import KINDS, RESOLVERS
 from qkit.network.tflite import import_litert, named_tensors, read_operators
 from qkit.numeric import QuantParams, thresholds
-from tests.network.int8_files import packed
+from tests.network.int8_files import packed, unpacked
 
 WEIGHTS = QuantSpec(symmetric=True, narrow_range=True, axis=-1)
 METHODS = ["minmax", "percentile", "mse", "kl", "admm", "aciq_laplace", "aciq_gauss"]
@@ -192,6 +191,33 @@ def test_weights_that_are_not_finite(network, calibration):
         convert(broken, "int8", calibration)
 
 
+def test_models_in_models_that_were_never_called():
+    """With its weights and its shape it is converted; without, Keras would speak of ``input_shape`` only."""
+    flat, dense = keras.layers.Flatten(), keras.layers.Dense(3)
+    inner = keras.Sequential([keras.layers.Input((6, 6, 2)), flat, dense])
+    images = np.ones((2, 6, 6, 2), np.float32)
+    found = convert(keras.Sequential([inner]), "float32").predict(images)
+    np.testing.assert_allclose(found, inner(images), rtol=1e-5)
+    for layers, message in (
+        (
+            [keras.Sequential([keras.layers.Flatten(), dense])],
+            "must take one image, of a shape .*; begin the network with",
+        ),
+        ([inner, keras.layers.Dense(2, name="new")], "'new' has no weights yet; begin the network .* call it once"),
+        ([inner, keras.Sequential([keras.layers.Dense(2)], name="new")], "has no weights yet; begin the network with"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            convert(keras.Sequential(layers), "float32")
+
+
+def test_layers_of_models_in_models_are_named():
+    layers = [keras.layers.Conv2D(3, 3, name="conv1"), keras.layers.MaxPooling2D(2, name="pool1")]
+    layers += [keras.layers.AveragePooling2D(2, name="pool2"), keras.layers.Flatten(name="flatten")]
+    model = keras.Sequential([keras.layers.Input((12, 12, 1)), keras.Sequential(layers), keras.layers.Dense(2)])
+    steps = read_operators(convert(model, "int8", np.ones((2, 12, 12, 1), np.float32)).content)
+    assert [step.layer for step in steps][:4] == ["conv1", "pool1", "pool2", "flatten"]
+
+
 def test_errors_of_the_converter_are_heard():
     unknown = keras.layers.Lambda(lambda x: tf.math.igamma(x, x))
     with pytest.raises(Exception, match="Igamma"):
@@ -302,18 +328,14 @@ def test_scales_and_zero_points_that_stand_for_nothing(files):
         for read in (LiteModel, IntegerNetwork.read):
             with pytest.raises(ValueError, match=r"damaged or cut off .*conv1.* has scale"):
                 read(bytes(content))
-    schema = import_litert("schema_py_generated")
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+    file = unpacked(files["int8"].content)
     file.subgraphs[0].tensors[9].quantization.scale = None  # of the logits: fatal to the reference softmax
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(file.Pack(builder), b"TFL3")
     with pytest.raises(ValueError, match=r"dense1.* of int8 has scale \[\]"):
-        LiteModel(bytes(builder.Output()))
+        LiteModel(packed(file))
 
 
 def test_a_file_that_asks_for_all_memory(files):
-    schema = import_litert("schema_py_generated")
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+    file = unpacked(files["int8"].content)
     image = file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]]
     image.shape = [1, 1 << 30, 28, 1]
     with pytest.raises(ValueError, match="at most 67,108,864 numbers"):
@@ -352,7 +374,7 @@ def test_what_could_end_the_process(files):
         (stateful, "ASSIGN_VARIABLE is no operator of a network for images"),
         (thousand, "at most 67,108,864 numbers can be computed"),
     ):
-        file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
+        file = unpacked(files["int8"].content)
         damage(file.subgraphs[0], file.operatorCodes)
         for read in (LiteModel, IntegerNetwork.read):
             with pytest.raises(ValueError, match=message):
@@ -571,6 +593,12 @@ def test_what_nothing_can_be_deployed_in(network, files, per_tensor):
         deploy(network, per_tensor, weights={"dense1": CHANNELS})
     with pytest.raises(ValueError, match="not converted from this network: conv1"):
         deploy(build("shallow", seed=1), files["int8"])
+
+
+def test_a_bias_that_the_converter_moved_on_is_called_that(calibration):
+    model = network_with(keras.layers.Flatten(), keras.layers.Dense(4, name="first"), keras.layers.Dense(3))
+    with pytest.raises(ValueError, match=r"first has no bias there: the converter moves it on .* as one layer"):
+        deploy(model, convert(model, "int8", calibration))
 
 
 # Networks of other layers
