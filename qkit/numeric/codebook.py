@@ -1,0 +1,303 @@
+"""Codes whose values need not be evenly spaced: a short list of numbers, and for each weight an index into it.
+
+    x ≈ values[q]        q: the index of the value that is nearest to x
+
+A :class:`Codebook` is that list. :func:`kmeans` chooses the values with the least squared error, :func:`lloyd` improves
+others, :func:`powers_of_two` takes those that turn a product into a shift. What a file then holds is counted in bits:
+:meth:`Codebook.pack`, :func:`entropy`, :func:`huffman` and :func:`bits_per_weight`.
+
+The values are float32, and so are the numbers they are chosen for; sums are in float64. NaN, infinity, numbers beyond
+float32's largest and empty arrays are a ValueError, what is no number at all is a TypeError.
+
+Source: Han, Mao and Dally 2016, "Deep Compression", arXiv:1510.00149.
+"""
+
+import heapq
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from qkit.numeric.affine import float64s, read_only, reals, some, whole
+from qkit.numeric.errors import mse
+
+MOST = 65_536
+"""Values that a codebook may have: so many indices uint16 has."""
+
+ROUNDS = 2000
+"""Of Lloyd's steps from both ends, after which :func:`kmeans` takes what they have narrowed down."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Codebook:
+    """The values of a code: float32, shape (k,), rising, 1 to 65,536 of them. Taught in notebook 10, section 1.
+
+    A ValueError, if they do not rise, or two are equal; ``np.unique`` puts them in order.
+
+    >>> Codebook([-1.0, 0.0, 0.5])
+    Codebook: 3 values from -1 to 0.5, an index takes 2 bits
+    """
+
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        values = _float32s(self.values, "values").copy()
+        if values.ndim != 1 or len(values) > MOST or not np.all(values[1:] > values[:-1]):
+            wanted = f"values must be a list of 1 to {MOST:,} numbers, each larger than the one before"
+            raise ValueError(f"{wanted}, got shape {values.shape}; np.unique(values) puts them in order")
+        object.__setattr__(self, "values", read_only(values))
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype("uint8" if len(self.values) <= 256 else "uint16")
+
+    @property
+    def bits(self) -> int:
+        """Bits of an index that all have alike: ``ceil(log2(k))``, 0 for a single value."""
+        return (len(self.values) - 1).bit_length()
+
+    def quantize(self, x: np.ndarray) -> np.ndarray:
+        """Return the index of the nearest value, uint8 or uint16, in the shape of ``x``; a tie goes to the lower one.
+
+        >>> Codebook([-1.0, 0.0, 0.5]).quantize([-9.0, -0.5, 0.1, 0.25, 0.26])
+        array([0, 0, 1, 1, 2], dtype=uint8)
+        """
+        values = self.values.astype(np.float64)
+        q = np.searchsorted((values[1:] + values[:-1]) / 2, float64s(x))
+        return np.asarray(q, self.dtype)
+
+    def dequantize(self, q: np.ndarray) -> np.ndarray:
+        """Return the values that indices stand for, float32; others than 0 to k - 1 are refused."""
+        return self.values[self._checked(q)]
+
+    def pack(self, q: np.ndarray) -> bytes:
+        """Write indices without gaps, ``bits`` for each, the lowest bit first: of 4 bits, two share a byte.
+
+        The last byte is filled up with zeros. The first index is in a byte's low bits, as LiteRT's int4 weights are.
+
+        >>> Codebook(np.arange(16)).pack([1, 2, 3]).hex()
+        '2103'
+        """
+        q = self._checked(q).astype(self.dtype).reshape(-1, 1)
+        return np.packbits((q >> np.arange(self.bits, dtype=self.dtype)) & 1, bitorder="little").tobytes()
+
+    def unpack(self, data: bytes, shape: int | tuple[int, ...]) -> np.ndarray:
+        """Return the indices, in that shape, that :meth:`pack` wrote; a ValueError, if they take other bytes.
+
+        >>> Codebook(np.arange(16)).unpack(bytes.fromhex("2103"), 3)
+        array([1, 2, 3], dtype=uint8)
+        """
+        count = int(np.prod(shape))
+        if len(data) != -(-count * self.bits // 8):
+            raise ValueError(f"{count} indices of {self.bits} bits do not take {len(data)} bytes; try another shape")
+        ones = np.unpackbits(np.frombuffer(data, np.uint8), count=count * self.bits, bitorder="little")
+        q = ones.reshape(count, self.bits) @ (1 << np.arange(self.bits))
+        return self._checked(q).astype(self.dtype).reshape(shape)
+
+    def __repr__(self) -> str:
+        span = f"{len(self.values)} values from {self.values[0]:.4g} to {self.values[-1]:.4g}"
+        return f"Codebook: {span}, an index takes {self.bits} bits"
+
+    def _checked(self, q: np.ndarray) -> np.ndarray:
+        q, last = reals(q, "q", integers=True), len(self.values) - 1
+        if q.size and not (q.min() >= 0 and q.max() <= last):
+            raise ValueError(f"q must hold indices from 0 to {last} of this codebook, got {q.min()} to {q.max()}")
+        return q
+
+
+def kmeans(x: np.ndarray, count: int) -> Codebook:
+    """Return the ``count`` values with the least squared error ``sum((x - values[q])²)`` of all there could be.
+
+    On a line a cluster lies between two borders, and its value is its mean. A cluster of W numbers with the sum S makes
+    the error S² / W less than sum(x²) is; of the first b of the sorted numbers, j clusters make it less by at most
+
+        saved[j][b] = max over a < b of saved[j - 1][a] + (S[b] - S[a])² / (W[b] - W[a])
+
+    The best ``a`` rises with b: between two that are known lie all in between. Nor need every b be tried: a step of
+    :func:`lloyd` leaves the best borders where they are, and borders that lie below others it leaves below. So steps
+    from the lowest borders there are stay below the best, and those from the highest above.
+
+    If ``x`` holds fewer different numbers than ``count``, those are the values. Exact but for float64's rounding of the
+    sums. 200,000 weights take a fifth of a second with 16 values, with 256 half a minute, and longer where much of
+    their range is nearly empty. Source: Wang and Song 2011, "Ckmeans.1d.dp", The R Journal 3(2). Taught in notebook 10,
+    section 3.
+
+    >>> kmeans([0.0, 1.0, 1.0, 4.0, 6.0], 2).values
+    array([0.6666667, 5.       ], dtype=float32)
+    """
+    count = whole(count, "count", 1, MOST)
+    values, counts = np.unique(_float32s(x), return_counts=True)
+    if len(values) <= count:
+        return Codebook(values)
+    values = values.astype(np.float64)
+    centred = values - np.average(values, weights=counts)  # far from 0, sums of squares would lose digits
+    weights, sums = (np.concatenate(([0.0], np.cumsum(each))) for each in (counts, counts * centred))
+    low, high = _limits(centred, weights, sums, count)
+    saved, lasts = np.zeros(1), []
+    for j in range(1, count + 1):
+        saved, last = _best_last_clusters(saved, low[j - 1], np.arange(low[j], high[j] + 1), weights, sums)
+        lasts.append(last)
+    borders = [len(values)]
+    for j in range(count, 1, -1):
+        borders.append(lasts[j - 1][borders[-1] - low[j]])
+    starts = np.array([0, *borders[:0:-1]])
+    return Codebook(np.add.reduceat(counts * values, starts) / np.add.reduceat(counts, starts))
+
+
+def lloyd(x: np.ndarray, start: np.ndarray, steps: int = 100) -> Codebook:
+    """Move values, at most ``steps`` times, to the mean of the numbers nearest to each; one nearest to none stays.
+
+    No step makes the squared error larger, and where none makes it smaller it ends, which need not be the least there
+    is: :func:`kmeans`. Deep Compression starts at ``np.linspace(x.min(), x.max(), 16)``. Source: Lloyd 1982, "Least
+    squares quantization in PCM", IEEE Transactions on Information Theory 28(2). Taught in notebook 10, section 3.
+
+    >>> lloyd([0.0, 1.0, 4.0, 6.0], start=[0.0, 1.0], steps=1).values
+    array([0.       , 3.6666667], dtype=float32)
+    """
+    whole(steps, "steps", 1, 10**6)
+    values, counts = np.unique(_float32s(x), return_counts=True)
+    values, centres = values.astype(np.float64), Codebook(start).values.astype(np.float64)
+    for _ in range(steps):
+        inner = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2, side="right")  # a tie goes to the lower one
+        borders = np.concatenate(([0], inner, [len(values)]))
+        filled = borders[1:] > borders[:-1]
+        starts, before = borders[:-1][filled], centres.copy()
+        centres[filled] = np.add.reduceat(counts * values, starts) / np.add.reduceat(counts, starts)
+        if np.array_equal(centres, before):
+            break
+    return Codebook(centres)
+
+
+def powers_of_two(x: np.ndarray, bits: int) -> Codebook:
+    """Return 0 and ±2^e for the ``2**(bits - 1) - 1`` exponents from a highest one down: products become shifts.
+
+    The highest is the one with the least mean squared error, of the first power that no |x| exceeds and the seven below
+    it. There are ``2**bits - 1`` values, ``bits`` being 2 to 8, fewer where a power would be below 2^-149,
+    float32's least; where all ``x`` are 0, 0 is the only one. Source: Zhou et al. 2017, "Incremental Network
+    Quantization", arXiv:1702.03044, where the largest weight alone decides. Taught in notebook 10, section 1.
+
+    >>> powers_of_two([0.9, -0.3, 0.1], bits=3).values
+    array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
+    """
+    exponents = np.arange(2 ** (whole(bits, "bits", 2, 8) - 1) - 1)
+    x = np.sort(_float32s(x), axis=None)  # so that values are found faster
+    largest = float(max(-x[0], x[-1]))
+    if largest == 0:
+        return Codebook([0.0])
+    highest = min(math.ceil(math.log2(largest)), 127)
+    codebooks = []
+    for top in range(highest, max(highest - 8, -150), -1):
+        magnitudes = np.ldexp(1.0, top - exponents[exponents <= top + 149])
+        codebooks.append(Codebook(np.unique([-magnitudes, 0 * magnitudes, magnitudes])))
+    return min(codebooks, key=lambda codebook: mse(x, codebook.dequantize(codebook.quantize(x))))
+
+
+def entropy(q: np.ndarray) -> float:
+    """Return the bits an index needs at least on average, if each is coded alone: ``sum(p log2(1 / p))``.
+
+    p is the share of ``q`` that one index has. The codebook's bytes are not included. Source: Shannon 1948, "A
+    mathematical theory of communication". Taught in notebook 10, section 6.
+
+    >>> entropy([0, 0, 1, 2])
+    1.5
+    """
+    shares = np.unique(some(q, "q"), return_counts=True)[1] / np.size(q)
+    return float(np.sum(shares * np.log2(1 / shares)))
+
+
+def huffman(counts: np.ndarray) -> np.ndarray:
+    """Return how many bits each symbol's code word has in the shortest code that can be read without gaps.
+
+    The two rarest symbols get one bit more each and count as one from then on, until one is left: so rare ones get long
+    words. ``counts`` says how often each occurs, such as ``np.bincount(q)``, or its share. Lengths l are int64 of the
+    same shape (k,), 0 where a count is 0 or no other is not. The sum of 2^-l over symbols that occur is 1, and the mean
+    length is at least :func:`entropy` and less than one bit more. Source: Huffman 1952, "A method for the construction
+    of minimum-redundancy codes". Taught in notebook 10, section 6.
+
+    >>> huffman([5, 2, 1, 0, 1])
+    array([1, 2, 3, 0, 3])
+    """
+    counts = some(counts, "counts")
+    if counts.ndim != 1 or not (np.all(counts >= 0) and np.any(counts > 0)):
+        raise ValueError(f"counts must be a list from 0 up, not all 0, got {counts}; np.bincount(q) makes one")
+    lengths = np.zeros(len(counts), np.int64)
+    heap = [(count, i, [i]) for i, count in enumerate(counts.tolist()) if count]
+    heapq.heapify(heap)
+    while len(heap) > 1:
+        (count, _, rarest), (other, _, next_rarest) = heapq.heappop(heap), heapq.heappop(heap)
+        both = rarest + next_rarest
+        lengths[both] += 1
+        heapq.heappush(heap, (count + other, both[0], both))
+    return lengths
+
+
+def bits_per_weight(q: np.ndarray, codebook: Codebook, lengths: np.ndarray | None = None) -> float:
+    """Return what a file needs for each weight, the codebook included: 32 bits for each of its values.
+
+    Each index takes ``codebook.bits``, or, with the ``lengths`` of :func:`huffman`, shape (k,), those of its code word;
+    then 8 bits for each length are included too, without which nobody could read it. Taught in notebook 10, section 6.
+
+    >>> bits_per_weight([0, 1, 2, 2], Codebook([-1.0, 0.0, 0.5]))  # 2 bits, and 3 * 32 / 4
+    26.0
+    """
+    q, table = codebook._checked(some(q, "q")), 32 * len(codebook.values)
+    if lengths is None:
+        return codebook.bits + table / q.size
+    if np.shape(lengths) != codebook.values.shape:
+        how = f"huffman(np.bincount(q.ravel(), minlength={len(codebook.values)})) makes them"
+        raise ValueError(f"lengths must be as many as the codebook has values, got shape {np.shape(lengths)}; {how}")
+    return float(np.mean(np.take(lengths, q)) + (table + 8 * len(lengths)) / q.size)
+
+
+def _float32s(x: np.ndarray, name: str = "x") -> np.ndarray:
+    array = some(x, name)
+    if max(abs(float(array.min())), abs(float(array.max()))) > float(np.finfo(np.float32).max):
+        raise ValueError(f"{name} must hold numbers of float32, up to 3.4e38, got {array.min()} to {array.max()}")
+    return array.astype(np.float32)
+
+
+def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and highest index each border of the best clusters can have, both (count + 1,)."""
+    order = np.arange(count + 1)
+    low, high = order + 0, order + len(values) - count  # each cluster holds a number at least
+    low[-1], high[0] = len(values), 0
+    for _ in range(ROUNDS):
+        before = low.sum() - high.sum()
+        for borders, narrower in ((low, np.maximum), (high, np.minimum)):
+            means = np.diff(sums[borders]) / np.diff(weights[borders])
+            moved = np.searchsorted(values, (means[1:] + means[:-1]) / 2)
+            narrower(borders[1:-1], moved, out=borders[1:-1])
+        low = np.maximum.accumulate(low - order) + order
+        high = np.minimum.accumulate((high - order)[::-1])[::-1] + order
+        if low.sum() - high.sum() == before:
+            break
+    return low, np.maximum(low, high)  # rounding may have crossed two that are the same
+
+
+def _best_last_clusters(
+    saved: np.ndarray, first: int, ends: np.ndarray, weights: np.ndarray, sums: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for all ``ends``, what is saved at most with one cluster more, and where that cluster starts.
+
+    ``saved`` is what is saved without it, by where it starts: at ``first`` and after. Every second of the ends not yet
+    known is found between those of its neighbours, all of them at once, until none is left.
+    """
+    size = len(ends)
+    most, best = np.empty(size), np.full(size + 2, first)  # best has one known start before all ends, and one after
+    best[-1] += len(saved) - 1
+    step = 1 << (size.bit_length() - 1)
+    while step:
+        places = np.arange(step, size + 1, 2 * step)
+        b, low = ends[places - 1], best[places - step]
+        lengths = np.minimum(best[np.minimum(places + step, size + 1)], b - 1) - low + 1
+        begins = np.cumsum(lengths) - lengths
+        a = np.arange(lengths.sum()) + np.repeat(low - begins, lengths)
+        gain = np.repeat(sums[b], lengths) - sums[a]
+        gain *= gain
+        gain /= np.repeat(weights[b], lengths) - weights[a]
+        gain += saved[a - first]
+        most[places - 1] = np.maximum.reduceat(gain, begins)
+        hits = np.flatnonzero(gain == np.repeat(most[places - 1], lengths))
+        best[places] = a[hits[np.searchsorted(hits, begins)]]
+        step //= 2
+    return most, best[1:-1]
