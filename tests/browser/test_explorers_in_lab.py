@@ -17,6 +17,7 @@ CELLS = {
     "number_line": "explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1])",
     "tensor": "explorers.tensor(weights)",
     "channels": "explorers.channels(weights)",
+    "codes": "explorers.codes(weights)",
     "comparison": "explorers.comparison(results, rng.random((300, 28, 28)))",
     "fake_quantization": "explorers.fake_quantization()",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1], bias=np.zeros(16))",

@@ -24,9 +24,11 @@ from qkit.numeric import (
     params_from_range,
     sqnr_db,
 )
+from qkit.numeric.codebook import Codebook, bits_per_weight, entropy
 from qkit.show import explorers
 from qkit.show.canvas import as_channels
 from qkit.show.explorers.channels import judge
+from qkit.show.explorers.codes import compared, make_code, with_moved
 from qkit.show.explorers.images import relu_convolution
 from qkit.show.explorers.number_line import follow, written_integers
 from qkit.show.explorers.tensor import lay_grids, packed_bytes, spread, sqnr_by_bits
@@ -62,6 +64,7 @@ MAKE = {
     "number_line": lambda **start: explorers.number_line([-1.2, -0.5, 0, 0.3, 2.1], **start),
     "tensor": lambda **start: explorers.tensor(WEIGHTS, **start),
     "channels": lambda **start: explorers.channels(WEIGHTS, **start),
+    "codes": lambda **start: explorers.codes(WEIGHTS, **start),
     "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
     "fake_quantization": explorers.fake_quantization,
     "images": lambda **start: explorers.images(IMAGE, **CONVOLUTION, **start),
@@ -85,6 +88,7 @@ MOVES = {
     },
     "tensor": {"bits": 6, "per_channel": True, "symmetric": False},
     "channels": {"bits": 6, "channel": 5, "per_channel": True, "symmetric": False},
+    "codes": {"code": "powers", "count": 15, "which": 3, "moved": 0.5},
     "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
     "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
     "images": {"bits": 3, "quantize_kernel": True, "per_map": True},
@@ -212,6 +216,10 @@ ARRAYS = {
 def test_any_array_can_be_explored(name):
     x = ARRAYS[name]
     line, weights, ranges = explorers.number_line(x), explorers.tensor(x), explorers.channels(x)
+    if name != "huge":
+        coded = explorers.codes(x)
+        for code, moved in product(("uniform", "powers", "kmeans"), (-0.9, 0, 0.9)):
+            assert "nan" not in coded.set(code=code, count=5, moved=moved).words
     picture = explorers.images(np.reshape(x, (len(np.atleast_1d(x)), -1)), **ONE)
     for explorer in (line, weights, ranges, picture):
         for bits in (2, 8):
@@ -223,13 +231,13 @@ def test_any_array_can_be_explored(name):
 
 def test_nothing_and_what_is_no_number_is_refused():
     for wrong in ([], np.zeros((0, 3)), [[1.0, np.nan]], [[np.inf, 0.0]]):
-        for explore in (explorers.tensor, explorers.channels, partial(explorers.images, **ONE)):
+        for explore in (explorers.tensor, explorers.channels, explorers.codes, partial(explorers.images, **ONE)):
             with pytest.raises(ValueError, match=r"weights must|image must"):
                 explore(wrong)
         if np.size(wrong):
             with pytest.raises(ValueError, match="values must"):
                 explorers.number_line(wrong)
-    for explore in (explorers.tensor, explorers.channels):
+    for explore in (explorers.tensor, explorers.channels, explorers.codes):
         with pytest.raises(TypeError, match="weights must hold integers or floats"):
             explore(["a"])
 
@@ -354,6 +362,41 @@ def test_relu_convolution_is_the_one_of_keras():
     for row, column, m in [(0, 0, 0), (9, 7, 8), (4, 2, 5)]:
         patch = IMAGE[row : row + 3, column : column + 3]
         assert maps[row, column, m] == pytest.approx(max(0, np.sum(patch * KERNEL[:, :, 0, m]) + bias[m]))
+
+
+def test_a_code_says_what_it_costs():
+    for code, count in product(("uniform", "powers", "kmeans"), (2, 7, 16)):
+        book = make_code(WEIGHTS, code, count)
+        q = book.quantize(WEIGHTS)
+        words = explorers.codes(WEIGHTS, code=code, count=count).words
+        expected = f": {len(book.values)} values, SQNR {decibels(sqnr_db(WEIGHTS, book.dequantize(q)))}. With value "
+        assert expected in words and len(book.values) == (
+            3 if (code, count) == ("powers", 2) else min(count, len(book.values))
+        )
+        assert f"takes {book.bits} bits, by its entropy at least {number(entropy(q))}; " in words
+        assert f"a weight takes {number(bits_per_weight(q, book))} bits with the codebook" in words
+
+
+def test_no_value_of_kmeans_moves_to_advantage():
+    explorer = explorers.codes(WEIGHTS)
+    assert "moved" not in explorer.words and "the mean squared error is that of k-means" in explorer.words
+    for count, which, moved in product((2, 5), (1, 2, 5), (-0.9, -0.05, 0.05, 0.9)):
+        words = explorer.set(count=count, which=which, moved=moved).words
+        assert f"With value {min(count, which)} moved from" in words and "% above k-means with" in words
+
+
+def test_a_moved_value_stays_between_its_neighbours():
+    book = Codebook([0.0, 1.0, 3.0])
+    moves = [(0, 0.5, [0.5, 1, 3]), (0, -0.5, [-0.5, 1, 3]), (1, 0.5, [0, 2, 3]), (1, -0.5, [0, 0.5, 3])]
+    for place, moved, values in [*moves, (2, 0.5, [0, 1, 4]), (2, 0, [0, 1, 3])]:
+        assert with_moved(book, place, moved).values.tolist() == values
+    assert with_moved(Codebook([1.0]), 0, 0.5).values.tolist() == [1]
+
+
+def test_errors_are_compared():
+    ends = [compared(*errors)[26:] for errors in ((2, 1), (1, 1), (0, 0), (1, 0), (0.9, 1))]
+    above = ["100 % above k-means", "that of k-means", "that of k-means", "above the 0 of k-means"]
+    assert ends == [*above, "10 % below k-means"]
 
 
 def test_numbers_are_written_for_readers():

@@ -2,6 +2,7 @@
 
 from qkit.show.explorers.answers import answers
 from qkit.show.explorers.channels import channels
+from qkit.show.explorers.codes import codes
 from qkit.show.explorers.comparison import comparison
 from qkit.show.explorers.doctor import doctor
 from qkit.show.explorers.fake_quantization import fake_quantization
@@ -13,5 +14,5 @@ from qkit.show.explorers.tensor import tensor
 from qkit.show.explorers.threshold import threshold
 from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = ["answers", "channels", "comparison", "doctor", "fake_quantization", "images", "journey", "network"]
-__all__ += ["number_line", "tensor", "threshold", "two_accuracies"]
+__all__ = ["answers", "channels", "codes", "comparison", "doctor", "fake_quantization", "images", "journey"]
+__all__ += ["network", "number_line", "tensor", "threshold", "two_accuracies"]
