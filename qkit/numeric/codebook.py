@@ -135,12 +135,12 @@ def kmeans(x: np.ndarray, count: int) -> Codebook:
     low, high = _limits(centred, weights, sums, count)
     saved, lasts = np.zeros(1), []
     for j in range(1, count + 1):
-        saved, last = _best_last_clusters(saved, low[j - 1], np.arange(low[j], high[j] + 1), weights, sums)
+        saved, last = _last_clusters(saved, low[j - 1], np.arange(low[j], high[j] + 1), weights, sums)
         lasts.append(last)
     borders = [len(values)]
-    for j in range(count, 1, -1):
+    for j in range(count, 0, -1):
         borders.append(lasts[j - 1][borders[-1] - low[j]])
-    starts = np.array([0, *borders[:0:-1]])
+    starts = np.array(borders[:0:-1])
     return Codebook(np.add.reduceat(counts * values, starts) / np.add.reduceat(counts, starts))
 
 
@@ -179,16 +179,14 @@ def powers_of_two(x: np.ndarray, bits: int) -> Codebook:
     >>> powers_of_two([0.9, -0.3, 0.1], bits=3).values
     array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
     """
-    exponents = np.arange(2 ** (whole(bits, "bits", 2, 8) - 1) - 1)
+    below = np.arange(2 ** (whole(bits, "bits", 2, 8) - 1) - 1)
     x = np.sort(_float32s(x), axis=None)  # so that values are found faster
     largest = float(max(-x[0], x[-1]))
     if largest == 0:
         return Codebook([0.0])
     highest = min(math.ceil(math.log2(largest)), 127)
-    codebooks = []
-    for top in range(highest, max(highest - 8, -150), -1):
-        magnitudes = np.ldexp(1.0, top - exponents[exponents <= top + 149])
-        codebooks.append(Codebook(np.unique([-magnitudes, 0 * magnitudes, magnitudes])))
+    powers = [np.ldexp(1.0, top - below).astype(np.float32) for top in range(highest, highest - 8, -1)]
+    codebooks = [Codebook(np.unique([-each, 0 * each, each])) for each in powers]
     return min(codebooks, key=lambda codebook: mse(x, codebook.dequantize(codebook.quantize(x))))
 
 
@@ -256,7 +254,7 @@ def _float32s(x: np.ndarray, name: str = "x") -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: int) -> tuple:
     """Return the lowest and highest index each border of the best clusters can have, both (count + 1,)."""
     order = np.arange(count + 1)
     low, high = order + 0, order + len(values) - count  # each cluster holds a number at least
@@ -274,9 +272,7 @@ def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: in
     return low, np.maximum(low, high)  # rounding may have crossed two that are the same
 
 
-def _best_last_clusters(
-    saved: np.ndarray, first: int, ends: np.ndarray, weights: np.ndarray, sums: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _last_clusters(saved: np.ndarray, first: int, ends: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> tuple:
     """Return, for all ``ends``, what is saved at most with one cluster more, and where that cluster starts.
 
     ``saved`` is what is saved without it, by where it starts: at ``first`` and after. Every second of the ends not yet

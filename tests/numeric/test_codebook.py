@@ -11,6 +11,8 @@ from scipy.cluster.vq import kmeans2
 from qkit.numeric.codebook import Codebook, bits_per_weight, entropy, huffman, kmeans, lloyd, powers_of_two
 from qkit.numeric.errors import mse
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 NUMBERS = st.lists(st.floats(-1000, 1000, width=32) | st.integers(-3, 3).map(float), min_size=1, max_size=9)
 
 
@@ -116,22 +118,12 @@ def test_a_tie_goes_to_the_lower_value():
 
 
 @pytest.mark.parametrize(
-    ("count", "bits", "dtype"),
-    [
-        (1, 0, "uint8"),
-        (2, 1, "uint8"),
-        (3, 2, "uint8"),
-        (16, 4, "uint8"),
-        (17, 5, "uint8"),
-        (256, 8, "uint8"),
-        (257, 9, "uint16"),
-        (65_536, 16, "uint16"),
-    ],
+    ("count", "bits"), [(1, 0), (2, 1), (3, 2), (16, 4), (17, 5), (256, 8), (257, 9), (65_536, 16)]
 )
-def test_bits_and_type_of_an_index(count, bits, dtype):
+def test_bits_and_type_of_an_index(count, bits):
     book = Codebook(np.arange(count))
     assert book.bits == bits
-    assert book.quantize([0, count]).dtype == dtype
+    assert book.quantize([0, count]).dtype == ("uint8" if bits <= 8 else "uint16")
     assert book.quantize(np.zeros((2, 0))).shape == (2, 0)
     assert not book.values.flags.writeable
 
@@ -171,15 +163,15 @@ def test_products_with_powers_of_two_are_shifts(bits):
     assert accumulator * 2.0**lowest == inputs @ values
 
 
-@given(NUMBERS, st.integers(2, 4), st.integers(-10, 0))
+@given(NUMBERS, st.integers(2, 4), st.integers(-7, 0))
 def test_no_other_highest_power_is_better(x, bits, below):
     largest = np.max(np.abs(x))
     found = powers_of_two(x, bits)
     if largest == 0:
         assert found.values.tolist() == [0]
         return
-    first = int(np.ceil(np.log2(largest)))
-    powers = 2.0 ** np.arange(first + max(below, -7), first + max(below, -7) - 2 ** (bits - 1) + 1, -1)
+    highest = int(np.ceil(np.log2(largest))) + below
+    powers = 2.0 ** np.arange(highest, highest - 2 ** (bits - 1) + 1, -1)
     powers = powers[powers >= 2.0**-149]
     assert error(np.float32(x), found) <= error(np.float32(x), Codebook(np.unique([-powers, 0 * powers, powers])))
     magnitudes = np.unique(np.abs(found.values))[1:]
@@ -187,9 +179,9 @@ def test_no_other_highest_power_is_better(x, bits, below):
 
 
 def test_an_outlier_is_cut_off_where_that_costs_less():
-    weights = np.append(np.repeat([-1.0, 1.0], 5000), 8.0)
+    weights = np.append(np.repeat([-1.0, 1.0], 5000), 100.0)
     assert powers_of_two(weights, 2).values.tolist() == [-1, 0, 1]
-    assert powers_of_two(weights, 4).values.max() == 8
+    assert powers_of_two(weights, 5).values.max() == 128
     assert powers_of_two([3e38, 1e-45], 8).values.max() == 2.0**127
     assert powers_of_two([1e-45], 8).values.tolist() == [-(2.0**-149), 0, 2.0**-149]
 
