@@ -118,7 +118,7 @@ def kmeans(x: np.ndarray, count: int) -> Codebook:
     from the lowest borders there are stay below the best, and those from the highest above.
 
     If ``x`` holds fewer different numbers than ``count``, those are the values. Exact but for float64's rounding of the
-    sums. 200,000 weights take a fifth of a second with 16 values, with 256 half a minute, and longer where much of
+    sums. 200,000 weights take a tenth of a second with 16 values, with 256 a quarter of a minute; more where much of
     their range is nearly empty. Source: Wang and Song 2011, "Ckmeans.1d.dp", The R Journal 3(2). Taught in notebook 10,
     section 3.
 

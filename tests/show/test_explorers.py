@@ -216,7 +216,10 @@ ARRAYS = {
 def test_any_array_can_be_explored(name):
     x = ARRAYS[name]
     line, weights, ranges = explorers.number_line(x), explorers.tensor(x), explorers.channels(x)
-    if name != "huge":
+    if name == "huge":
+        with pytest.raises(ValueError, match="x must hold numbers of float32"):
+            explorers.codes(x)
+    else:
         coded = explorers.codes(x)
         for code, moved in product(("uniform", "powers", "kmeans"), (-0.9, 0, 0.9)):
             assert "nan" not in coded.set(code=code, count=5, moved=moved).words
@@ -367,12 +370,10 @@ def test_relu_convolution_is_the_one_of_keras():
 def test_a_code_says_what_it_costs():
     for code, count in product(("uniform", "powers", "kmeans"), (2, 7, 16)):
         book = make_code(WEIGHTS, code, count)
+        assert len(book.values) == ({2: 3, 7: 7, 16: 15}[count] if code == "powers" else count)
         q = book.quantize(WEIGHTS)
         words = explorers.codes(WEIGHTS, code=code, count=count).words
-        expected = f": {len(book.values)} values, SQNR {decibels(sqnr_db(WEIGHTS, book.dequantize(q)))}. With value "
-        assert expected in words and len(book.values) == (
-            3 if (code, count) == ("powers", 2) else min(count, len(book.values))
-        )
+        assert f": {len(book.values)} values, SQNR {decibels(sqnr_db(WEIGHTS, book.dequantize(q)))}. With" in words
         assert f"takes {book.bits} bits, by its entropy at least {number(entropy(q))}; " in words
         assert f"a weight takes {number(bits_per_weight(q, book))} bits with the codebook" in words
 
