@@ -104,7 +104,7 @@ def train(
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
     shape = image_shape(model)
-    batches = _Batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
+    batches = Batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
     steps = epochs * len(batches)
     compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps), momentum)
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
@@ -114,7 +114,7 @@ def train(
             batches,
             shuffle=False,
             epochs=epochs,
-            validation_data=_Batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape),
+            validation_data=Batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape),
             verbose=0,
             callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks],
         )
@@ -215,7 +215,7 @@ def validation_images(digits: Digits) -> int:
     return min(recipe.VALIDATION_IMAGES, len(digits.x_train) // 10)
 
 
-class _Batches(keras.utils.Sequence):
+class Batches(keras.utils.Sequence):
     """Images as floats, a batch at a time, with an ``rng`` in another order every epoch.
 
     All at once they would take 190 MB, twice; and where Keras is given arrays, TensorFlow prints errors that are none.

@@ -23,6 +23,7 @@ VERSION = 1
 NETWORKS = {
     "shallow": (("conv1", 32), ("pool1", 2), ("dense1", 10)),
     "deep": (("conv1", 32), ("pool1", 2), ("conv2", 64), ("pool2", 2), ("dense1", 128), ("dense2", 10)),
+    "small": (("conv1", 8), ("pool1", 2), ("conv2", 16), ("pool2", 2), ("dense1", 48), ("dense2", 10)),
     "separable": (
         *(("conv1", 16), ("depthwise2", 1), ("pointwise2", 32), ("depthwise3", 2), ("pointwise3", 48)),
         *(("depthwise4", 1), ("pointwise4", 48), ("depthwise5", 1), ("pointwise5", 48), ("depthwise6", 1)),

@@ -100,6 +100,28 @@ def curves(
 
 
 @picture
+def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy]]]) -> tuple[Figure, str]:
+    """Draw networks by their bytes and their wrong answers, with 95 % intervals. Taught in notebook 10, section 8.
+
+    ``points`` has for each family its networks, as (bytes, accuracy), which a line connects. Both axes are logarithmic.
+    """
+    axes, said = Figure(figsize=(9.2, 4.6)).subplots(), []
+    for (name, family), colour, marker, _ in _looks(points):
+        sizes, accuracies = zip(*sorted(family, key=lambda point: point[0]), strict=True)
+        wrong = np.array([1 - each.value for each in accuracies])
+        low, high = np.transpose([each.interval for each in accuracies])
+        looks = {"color": colour, "marker": marker, "mfc": "white", "mew": 2, "ms": 7, "capsize": 3}
+        axes.errorbar(sizes, wrong, [wrong - (1 - high), (1 - low) - wrong], label=name, **looks)
+        said.append(f"{name}: {percent(accuracies[0].value)} right in {sizes[0]:,} bytes")
+    axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+    axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(**BESIDE)
+    return axes.figure, f"Wrong answers against bytes; the smallest of each family: {'; '.join(said)}."
+
+
+@picture
 def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, str]:
     """Draw what a method minimises against the threshold, a curve for each of ``thresholds``, minima marked.
 

@@ -149,5 +149,16 @@ QUESTIONS = {
     "9.a": Question(0),
     "9.b": Question("c"),
     "9.c": Question(1e-4),
+    "10.1": Question(
+        lambda x, values: values[np.abs(values - x).argmin()],
+        cases=[(0.3, np.array([-1.0, 0.0, 0.5, 1.0])), (-7.0, np.array([-1.0, 2.0])), (0.1, np.array([-0.2, 0.15]))],
+    ),
+    "10.2": Question(23 / 3, tolerance=0.01),
+    "10.3": Question(0.9071, tolerance=0.0001),
+    "10.4": Question(2),
+    "10.5": Question("b"),
+    "10.a": Question(0.02, tolerance=1e-6),
+    "10.b": Question(-0.2, tolerance=1e-6),
+    "10.c": Question("c"),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
