@@ -139,7 +139,7 @@ def check_images(images: np.ndarray, shape: Shape = DIGIT) -> np.ndarray:
     Grey levels, uint8 (n, *shape), stand for 0 to 1; a last side of 1 may be left out. Floats (n, *shape) are taken as
     they are, in float32 as in Keras, and must be finite.
     """
-    images = np.asarray(images)
+    given = images = np.asarray(images)
     if np.issubdtype(images.dtype, np.floating):
         with np.errstate(over="ignore"):  # then they are infinite
             images = images.astype(np.float32, copy=False)
@@ -149,7 +149,7 @@ def check_images(images: np.ndarray, shape: Shape = DIGIT) -> np.ndarray:
         grey, floats = (", ".join(map(str, ("n", *sides))) for sides in (grey, shape))
         raise ValueError(
             f"images must be grey levels, uint8 of shape ({grey}), or floats of shape ({floats}) as the network takes "
-            f"them, at least one, got {images.dtype} of shape {images.shape}"
+            f"them, at least one, got {given.dtype} of shape {given.shape}"
         )
     if images.dtype == np.float32 and not np.all(np.isfinite(images)):
         raise ValueError("images must hold finite numbers, got NaN or infinity")

@@ -4,7 +4,7 @@
 
 A :class:`Codebook` is that list. :func:`kmeans` chooses the values with the least squared error, :func:`lloyd` improves
 others, :func:`powers_of_two` takes those that turn a product into a shift. What a file then holds is counted in bits:
-:meth:`Codebook.pack`, :func:`entropy`, :func:`huffman` and :func:`bits_per_weight`.
+:meth:`Codebook.pack`, :meth:`Codebook.bits_per_weight`, :func:`entropy` and :func:`huffman`.
 
 The values are float32, and so are the numbers they are chosen for; sums are in float64. NaN, infinity, numbers beyond
 float32's largest and empty arrays are a ValueError, what is no number at all is a TypeError.
@@ -55,6 +55,14 @@ class Codebook:
     def bits(self) -> int:
         """Bits of an index that all have alike: ``ceil(log2(k))``, 0 for a single value."""
         return (len(self.values) - 1).bit_length()
+
+    def bits_per_weight(self, count: int) -> float:
+        """Return what a file needs for each of ``count`` weights: its index, and its part of the float32 values.
+
+        >>> Codebook([-1.0, 0.0, 0.5]).bits_per_weight(4)  # 2 bits, and 3 * 32 / 4
+        26.0
+        """
+        return self.bits + 32 * len(self.values) / count
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Return the index of the nearest value, uint8 or uint16, in the shape of ``x``; a tie goes to the lower one.
@@ -227,24 +235,6 @@ def huffman(counts: np.ndarray) -> np.ndarray:
         lengths[both] += 1
         heapq.heappush(heap, (count + other, both[0], both))
     return lengths
-
-
-def bits_per_weight(q: np.ndarray, codebook: Codebook, lengths: np.ndarray | None = None) -> float:
-    """Return what a file needs for each weight, the codebook included: 32 bits for each of its values.
-
-    Each index takes ``codebook.bits``, or, with the ``lengths`` of :func:`huffman`, shape (k,), those of its code word;
-    then 8 bits for each length are included too, without which nobody could read it. Taught in notebook 10, section 6.
-
-    >>> bits_per_weight([0, 1, 2, 2], Codebook([-1.0, 0.0, 0.5]))  # 2 bits, and 3 * 32 / 4
-    26.0
-    """
-    q, table = codebook._checked(some(q, "q")), 32 * len(codebook.values)
-    if lengths is None:
-        return codebook.bits + table / q.size
-    if np.shape(lengths) != codebook.values.shape:
-        how = f"huffman(np.bincount(q.ravel(), minlength={len(codebook.values)})) makes them"
-        raise ValueError(f"lengths must be as many as the codebook has values, got shape {np.shape(lengths)}; {how}")
-    return float(np.mean(np.take(lengths, q)) + (table + 8 * len(lengths)) / q.size)
 
 
 def _float32s(x: np.ndarray, name: str = "x") -> np.ndarray:

@@ -85,7 +85,7 @@ def test_layers_are_those_of_the_articles():
         ["Conv2D", "MaxPooling2D", "Flatten", "Dense"],
         ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dense"],
     ]
-    with pytest.raises(ValueError, match="one of shallow, deep, separable, got 'wide'"):
+    with pytest.raises(ValueError, match="one of shallow, deep, small, separable, got 'wide'"):
         build("wide")
 
 

@@ -275,7 +275,7 @@ def test_bad_questions(files, images):
     for ask, message in (
         (lambda model, images: model.predict(images[:0]), "at least one, got"),
         (lambda model, images: model.predict(images[0]), r"shape \(28, 28\)"),
-        (lambda model, images: model.predict(images / 255), "got float64"),
+        (lambda model, images: model.predict(images / 255), "got float64 of shape"),
         (lambda model, images: model.predict(images, "gpu"), "one of xnnpack, builtin, reference, got 'gpu'"),
         (lambda model, images: model.latency(images, threads=0), "threads should >= 1"),
         (lambda model, images: model.accuracy(images, [1, 2]), "two lists of the same length"),

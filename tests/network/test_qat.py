@@ -536,5 +536,5 @@ def test_the_control_sees_the_same_images_in_float(few_digits, shallow, kept_fol
 def test_what_cannot_be_kept(few_digits):
     with pytest.raises(ValueError, match="epochs must be at least 1 for a network to be kept"):
         qat.trained("shallow", few_digits, epochs=0)
-    with pytest.raises(ValueError, match="one of shallow, deep, separable, got 'wide'"):
+    with pytest.raises(ValueError, match="one of shallow, deep, small, separable, got 'wide'"):
         qat.trained("wide", few_digits)

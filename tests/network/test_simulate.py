@@ -410,7 +410,7 @@ def test_images_and_labels_that_do_not_fit(small, network, few_digits):
         lambda images: Simulation(small, images),
     ):
         for wrong in (images[:0], images[0], images[..., None, None], images / 255):
-            with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\), or float32 .* at least one, got"):
+            with pytest.raises(ValueError, match=r"uint8 of shape \(n, 28, 28\), or floats .* at least one, got"):
                 function(wrong)
     with pytest.raises(ValueError, match="two lists of the same length"):
         network.measure(images, few_digits.y_test[:4])

@@ -60,7 +60,7 @@ def test_what_is_no_cell():
     for bits in ([1], [16], [(8, 9)], [2.5]):
         with pytest.raises(ValueError, match="integers from 2 to 8"):
             cells(bits=bits)
-    with pytest.raises(ValueError, match="one of shallow, deep, separable, got 'wide'"):
+    with pytest.raises(ValueError, match="one of shallow, deep, small, separable, got 'wide'"):
         cells(["wide"])
     for method, bits in (("float", 8), ("PTQ MSE", 32)):
         with pytest.raises(ValueError, match=f"2 to 8, or 32 for float, got {method} W{bits} A{bits}"):

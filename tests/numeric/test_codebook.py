@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.vq import kmeans2
 
-from qkit.numeric.codebook import Codebook, bits_per_weight, entropy, huffman, kmeans, lloyd, powers_of_two
+from qkit.numeric.codebook import Codebook, entropy, huffman, kmeans, lloyd, powers_of_two
 from qkit.numeric.errors import mse
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -222,10 +222,7 @@ def test_bits_per_weight_include_the_codebook():
     weights = rng.laplace(size=(40, 30))
     book = kmeans(weights, 16)
     q = book.quantize(weights)
-    assert bits_per_weight(q, book) == pytest.approx(8 * (len(book.pack(q)) + book.values.nbytes) / weights.size)
-    lengths = huffman(np.bincount(q.ravel(), minlength=16))
-    counted = sum(lengths[index] for index in q.ravel().tolist())
-    assert bits_per_weight(q, book, lengths) == pytest.approx((counted + 16 * (32 + 8)) / weights.size)
+    assert book.bits_per_weight(q.size) == pytest.approx(8 * (len(book.pack(q)) + book.values.nbytes) / weights.size)
 
 
 # What cannot be done
@@ -252,7 +249,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="values must hold at least one value"):
         Codebook([])
     for bad in ([3], [-1]):
-        for method in (book.dequantize, book.pack, lambda q: bits_per_weight(q, book)):
+        for method in (book.dequantize, book.pack):
             with pytest.raises(ValueError, match="q must hold indices from 0 to 2 of this codebook"):
                 method(bad)
     with pytest.raises(TypeError, match="q must hold integers"):
@@ -271,5 +268,3 @@ def test_bad_arguments():
     for counts in ([0, 0], [-1, 2], [[1, 2]]):
         with pytest.raises(ValueError, match=r"counts must be a list from 0 up.*np.bincount\(q\) makes one"):
             huffman(counts)
-    with pytest.raises(ValueError, match="lengths must be as many as the codebook has values, got shape"):
-        bits_per_weight([0], book, lengths=[1, 1])

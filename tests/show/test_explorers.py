@@ -24,7 +24,7 @@ from qkit.numeric import (
     params_from_range,
     sqnr_db,
 )
-from qkit.numeric.codebook import Codebook, bits_per_weight, entropy
+from qkit.numeric.codebook import Codebook, entropy
 from qkit.show import explorers
 from qkit.show.canvas import as_channels
 from qkit.show.explorers.channels import judge
@@ -375,7 +375,7 @@ def test_a_code_says_what_it_costs():
         words = explorers.codes(WEIGHTS, code=code, count=count).words
         assert f": {len(book.values)} values, SQNR {decibels(sqnr_db(WEIGHTS, book.dequantize(q)))}. With" in words
         assert f"takes {book.bits} bits, by its entropy at least {number(entropy(q))}; " in words
-        assert f"a weight takes {number(bits_per_weight(q, book))} bits with the codebook" in words
+        assert f"a weight takes {number(book.bits_per_weight(q.size))} bits with the codebook" in words
 
 
 def test_no_value_of_kmeans_moves_to_advantage():

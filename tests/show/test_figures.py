@@ -37,6 +37,9 @@ PICTURES = {
     "accuracy_intervals": lambda: figures.accuracy_intervals({"one": Accuracy(98, 100), "two": Accuracy(50, 100)}),
     "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
     "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
+    "frontier": lambda: figures.frontier(
+        {"files": [(900, Accuracy(99, 100)), (300, Accuracy(90, 100))], "codes": [(200, Accuracy(98, 100))]}
+    ),
     "histograms": lambda: figures.histograms({name: COUNTED for name in "abcd"}, "weight"),
     "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
     "chosen": lambda: figures.chosen(MAGNITUDES, {"mse": BEST, "minmax": BEST}),

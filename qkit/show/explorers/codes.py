@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from qkit.numeric import mse, sqnr_db
-from qkit.numeric.codebook import Codebook, bits_per_weight, entropy, kmeans, powers_of_two
+from qkit.numeric.codebook import Codebook, entropy, kmeans, powers_of_two
 from qkit.show.canvas import Stage, as_drawable, named_numbers, plain_ticks, write
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.numerals import decibels, number, share
@@ -73,7 +73,11 @@ def codes(weights: np.ndarray, **start) -> Explorer:
         parts.set_data(np.repeat(values, 3), np.outer(shares, [0, 1, np.nan]).ravel())
         for line, places in ((path, [old, new]), (home, [old]), (hand, [new])):
             line.set_data(places, np.full(len(places), height / 2))
-        sqnr, least_bits, all_bits = decibels(sqnr_db(x, x_hat)), number(entropy(q)), number(bits_per_weight(q, book))
+        sqnr, least_bits, all_bits = (
+            decibels(sqnr_db(x, x_hat)),
+            number(entropy(q)),
+            number(book.bits_per_weight(x.size)),
+        )
         times = number(error / least if least else 1.0 if error == 0 else np.inf)
         write(numbers, [number(len(values)), sqnr, times, number(book.bits), least_bits, all_bits])
 
