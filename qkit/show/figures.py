@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from qkit.numeric import Accuracy, Histogram, Threshold
@@ -116,7 +116,9 @@ def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy]]]) -> tuple[Figu
     axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
     axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter("")
     axes.legend(**BESIDE)
     return axes.figure, f"Wrong answers against bytes; the smallest of each family: {'; '.join(said)}."
 

@@ -1,4 +1,4 @@
-"""A self-test over the whole course: twenty questions, drawn anew each time and with other numbers.
+"""A self-test over the whole course: two questions of every notebook, drawn anew each time and with other numbers.
 
 They stand in ``self_test.json``. Each has the ``page``, the number of the notebook that teaches it; the ``text``; and
 ``why``, a sentence for those who were wrong. One that asks for a number has ``numbers`` to draw from, whose names stand
@@ -19,7 +19,6 @@ import pandas as pd
 
 from qkit.show.exercises import Feedback
 
-QUESTIONS = 20
 TOLERANCE = 0.02
 """As a share of the right number, which may be rounded; a whole one is to be met."""
 
@@ -53,23 +52,22 @@ class Asked:
 
 
 class SelfTest:
-    """Ask twenty questions, two of every notebook at least; answer, and press the button.
+    """Ask two questions of every notebook; answer, and press the button.
 
     A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
-    Taught at the end of notebook 09.
+    Taught at the end of notebook 10.
 
     Examples
     --------
     >>> SelfTest()
-    A self-test of 20 questions: run this notebook in JupyterLab, answer, and press the button.
+    A self-test of 22 questions: run this notebook in JupyterLab, answer, and press the button.
     """
 
     def __init__(self, seed: int | None = None):
         rng = np.random.default_rng(seed)
         places = rng.permutation(len(pool()))
         pages = pd.Series([pool()[place]["page"] for place in places], places)
-        later = pages.groupby(pages).cumcount().clip(lower=1).sort_values(kind="stable")  # the first two are alike
-        self.asked = [drawn(pool()[place], rng) for place in sorted(later.index[:QUESTIONS])]
+        self.asked = [drawn(pool()[place], rng) for place in sorted(pages.groupby(pages).head(2).index)]
         self.boxes = [
             widgets.RadioButtons(
                 options=one.options, value=None, description="Answer:", layout={"width": "max-content"}

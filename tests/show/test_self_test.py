@@ -1,7 +1,6 @@
 """The self-test draws fairly, knows its answers, and bears whatever is typed."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,13 +13,12 @@ from qkit.show.self_test import Asked, drawn, pool
 from tests.conftest import ROOT
 
 
-def test_twenty_questions_two_of_every_notebook_at_least_in_order():
+def test_two_questions_of_every_notebook_in_order():
     numbers = {int(path.name[:2]) for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert len(pool()) >= 60
     for seed in range(50):
         pages = [one.page for one in SelfTest(seed).asked]
-        assert len(pages) == 20 and pages == sorted(pages)
-        assert {page for page, count in Counter(pages).items() if count >= 2} == numbers
+        assert pages == sorted([*numbers, *numbers])
 
 
 def test_other_questions_with_other_numbers_each_time():
@@ -104,7 +102,7 @@ def test_the_button_says_what_is_right_and_what_to_read():
     assert ["✓" in verdict.value for verdict in test.verdicts] == [False] + 19 * [True]
     assert test.asked[0].why not in test.verdicts[0].value  # what is not answered is not given away
     test.boxes[0].value = test.asked[0].answer if test.asked[0].options else repr(test.asked[0].answer)
-    assert test.check() == 20 and "Nothing" in test.score.value
+    assert test.check() == len(test.asked) and "Nothing" in test.score.value
 
 
 def test_a_page_without_a_kernel_shows_questions_and_folded_answers():
@@ -112,4 +110,4 @@ def test_a_page_without_a_kernel_shows_questions_and_folded_answers():
     data = test._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data and "20 questions" in data["text/plain"]
     assert data["text/html"].count("<details>") == 20
-    assert data["text/html"].count("<li>") == 20 + sum(len(one.options) for one in test.asked)
+    assert data["text/html"].count("<li>") == len(test.asked) + sum(len(one.options) for one in test.asked)
