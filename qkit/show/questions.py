@@ -151,7 +151,7 @@ QUESTIONS = {
     "9.c": Question(1e-4),
     "10.1": Question(
         lambda x, values: values[np.abs(values - x).argmin()],
-        cases=[(0.3, np.array([-1.0, 0.0, 0.5, 1.0])), (-7.0, np.array([-1.0, 2.0])), (0.1, np.array([-0.2, 0.15]))],
+        cases=[(x, np.array([-1.0, 0.0, 0.5, 1.0])) for x in (0.3, 0.1, -7.0, 0.9)],
     ),
     "10.2": Question(23 / 3, tolerance=0.01),
     "10.3": Question(0.9071, tolerance=0.0001),
