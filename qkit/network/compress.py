@@ -14,7 +14,8 @@ from qkit.keeping import Arrays, key, progress
 from qkit.network import cnn, recipe
 from qkit.network.backend import keras, tf
 from qkit.network.chain import image_shape, kernel_of
-from qkit.numeric.codebook import kmeans
+from qkit.numeric.affine import whole
+from qkit.numeric.codebook import MOST, kmeans
 
 # After the backend, which decides for tf_keras.
 from tensorflow_model_optimization.clustering import keras as clustering  # isort: skip
@@ -44,17 +45,21 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
     A share s of a layer is reached in tfmot's schedule: after t of the first T batches, 3/10 of the training, the
     smallest s · (1 - (1 - t / T)³) of its weights are 0; those that remain train on in between and afterwards. All
     images are used, with Adam, the learning rate falling from 0.002 to 0. Which share a layer gets,
-    :func:`shares_below` says; biases stay. A ``share`` of 0 is the control: the same training, nothing pruned.
+    :func:`shares_below` says; biases stay. A ``share`` of 0 is the control: the same training, nothing pruned. A
+    ValueError, if the share is not from 0 to below 1, or leaves a layer without weights, or layers are depthwise.
 
     Sources: Zhu and Gupta 2017, "To prune, or not to prune", arXiv:1710.01878; Han et al. 2015, "Learning both weights
     and connections for efficient neural networks", arXiv:1506.02626. Taught in notebook 10, section 5.
 
     >>> pruned("deep", digits, share=0.8)  # doctest: +SKIP
     """
+    _check_layers(name)
 
     def make() -> Arrays:
         network = cnn.trained(name, digits, seed, say=False)
         shares, images = shares_below(network, share), len(digits.x_train) - cnn.validation_images(digits)
+        if max(shares.values()) == 1:
+            raise ValueError(f"with a share of {share} a layer has no weights left; prune fewer")
         end = max(1, int(0.3 * epochs * images / recipe.BATCH_SIZE))
 
         def growing(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -68,7 +73,7 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
         cnn.train(network, digits, epochs, seed, callbacks=[sparsity.UpdatePruningStep()])
         return recipe.to_keep(sparsity.strip_pruning(network).get_weights(), network.curves)
 
-    return _kept(name, digits, seed, epochs, f"{share:.4g} of its weights pruned" if share else "trained on", make)
+    return _kept(name, digits, seed, epochs, f"{share} of its weights pruned" if share else "trained on", make)
 
 
 def clustered(
@@ -79,14 +84,15 @@ def clustered(
     They start as those of :func:`qkit.numeric.codebook.kmeans`, which is the control. tfmot trains them and the weights
     behind them: each time, a weight takes the value nearest to it, and the gradient of a value is the mean over the
     weights that share it (Han et al. add them up). Adam, the learning rate falling from 0.0003 to 0, on the first so
-    many ``images``. A ValueError, if ``values`` are fewer than 2.
+    many ``images``. A layer of fewer weights stays as it is. A ValueError, if ``values`` are fewer than 2, or layers
+    are depthwise.
 
     Source: Han et al. 2016, "Deep Compression", arXiv:1510.00149. Taught in notebook 10, section 4.
 
     >>> clustered("deep", digits, values=4)  # doctest: +SKIP
     """
-    if values < 2:
-        raise ValueError(f"weights must share at least 2 values, got {values}")
+    _check_layers(name)
+    values = whole(values, "values", 2, MOST)
 
     def make() -> Arrays:
         evenly = clustering.CentroidInitialization.LINEAR
@@ -113,14 +119,14 @@ def distilled(
     The factor T² keeps gradients as large as at T = 1. Images, their order, weights at the start and learning rates are
     those of :func:`qkit.network.trained`, which is the control: the same network, taught by labels.
 
-    A ValueError, if the temperature is not above 0.
+    A ValueError, if the temperature is not from 0.1 to 100, where float32 has digits enough for p.
     Source: Hinton et al. 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531.
     Taught in notebook 10, section 7.
 
     >>> distilled("small", digits, teacher="deep")  # doctest: +SKIP
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+    if not 0.1 <= temperature <= 100:
+        raise ValueError(f"temperature must be from 0.1 to 100, got {temperature}")
 
     def make() -> Arrays:
         student, held_out = cnn.build(name, seed), cnn.validation_images(digits)
@@ -156,7 +162,13 @@ def distilled(
                         curves[part + what].append(number)
         return recipe.to_keep(student.get_weights(), curves)
 
-    return _kept(name, digits, seed, epochs, f"taught by {teacher} at temperature {temperature:g}", make)
+    how = f"taught by {teacher} at temperature {temperature}".removesuffix(".0")
+    return _kept(name, digits, seed, epochs, how, make)
+
+
+def _check_layers(name: str) -> None:
+    if any(layer.startswith("depthwise") for layer, _ in recipe.layers_of(name)):
+        raise ValueError(f"{name} has depthwise layers, whose weights tfmot leaves as they are; name another network")
 
 
 def _kept(

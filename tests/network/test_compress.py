@@ -49,13 +49,22 @@ def test_what_cannot_be_is_refused(few_digits):
     for share in (-0.1, 1.0, 2, np.nan):
         with pytest.raises(ValueError, match="from 0 to below 1, got"):
             compress.shares_below(build("shallow"), share)
-    with pytest.raises(ValueError, match="at least 2 values, got 1"):
-        compress.clustered("shallow", few_digits, values=1)
-    for temperature in (0, -1, np.nan):
-        with pytest.raises(ValueError, match="temperature must be above 0"):
+    for values in (1, 4.5):
+        with pytest.raises(ValueError, match="values must be an integer from 2 to 65,536, got"):
+            compress.clustered("shallow", few_digits, values)
+    for temperature in (0.01, -1, np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"temperature must be from 0\.1 to 100, got"):
             compress.distilled("small", few_digits, "shallow", temperature)
+    for smaller in (compress.pruned, compress.clustered):
+        with pytest.raises(ValueError, match="separable has depthwise layers, whose weights"):
+            smaller("separable", few_digits, 2)
     with pytest.raises(ValueError, match="name must be one of"):
         compress.pruned("large", few_digits, 0.5)
+
+
+def test_a_layer_is_not_pruned_as_a_whole(kept, few_digits):
+    with pytest.raises(ValueError, match=r"with a share of 0\.9999 a layer has no weights left"):
+        compress.pruned("shallow", few_digits, 0.9999)
 
 
 def test_pruned_weights_are_0_and_the_others_go_on_training(kept, few_digits):
@@ -119,6 +128,20 @@ def test_what_is_kept_is_read(kept, few_digits, monkeypatch):
         with pytest.raises(TypeError):
             network(seed=1)
     assert set(kept.rglob("*.npz")) == files
+
+
+def test_everything_that_matters_is_another_file(few_digits, monkeypatch):
+    paths = []
+    monkeypatch.setattr(compress.cnn, "kept_model", lambda model, path, *_: paths.append(path))
+    for share in (0, 0.8, 0.80001):
+        compress.pruned("small", few_digits, share)
+    for settings in ({"values": 4}, {"values": 4, "images": 9}, {"values": 5}):
+        compress.clustered("small", few_digits, **settings)
+    for settings in ({}, {"teacher": "small"}, {"temperature": 4.0000001}, {"seed": 1}, {"epochs": 5}):
+        compress.distilled("small", few_digits, **settings)
+    assert len(set(paths)) == len(paths)
+    compress.distilled("small", few_digits, "deep", 4)  # as 4.0 is
+    assert paths[-1] == paths[6]
 
 
 TINY = {"pruned": 0.0471608, "clustered": 0.0619745, "distilled": 0.0616736}
