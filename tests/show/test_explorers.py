@@ -205,6 +205,7 @@ ARRAYS = {
     "one side": np.abs(WEIGHTS) + 1,
     "tiny": WEIGHTS * 1e-30,
     "denormal": np.array([[1e-310, -2e-310], [0, 5e-324]]),
+    "denormal in float32": np.array([[1e-45, -4e-45], [0, 7e-45]]),
     "huge": WEIGHTS.astype(float) * 1e99,
     "a dead channel, half precision": (WEIGHTS * (np.arange(8) > 0)).astype(np.float16),
     "many channels": RNG.normal(size=(2, 300)),
@@ -392,6 +393,10 @@ def test_a_moved_value_stays_between_its_neighbours():
     for place, moved, values in [*moves, (2, 0.5, [0, 1, 4]), (2, 0, [0, 1, 3])]:
         assert with_moved(book, place, moved).values.tolist() == values
     assert with_moved(Codebook([1.0]), 0, 0.5).values.tolist() == [1]
+    # To float32's next number, and beyond its largest.
+    for values, moved in (([1, 1 + 2**-23], 0.9), ([-3e38, 3e38], -0.9)):
+        book = Codebook(values)
+        assert with_moved(book, 0, moved).values.tolist() == book.values.tolist()
 
 
 def test_errors_are_compared():

@@ -36,7 +36,7 @@ def codes(weights: np.ndarray, **start) -> Explorer:
         return mse(x, best.dequantize(best.quantize(x)))
 
     farthest = max(made("powers", count).values[-1] for count in (3, 7, 15, 31))
-    end = 1.05 * (max(-x[0], x[-1], farthest) or 1.0)
+    end = 1.05 * (float(max(-x[0], x[-1], farthest)) or 1.0)
     edges = np.linspace(-end, end, 181)
 
     stage = Stage(9, 4.6)
@@ -73,11 +73,8 @@ def codes(weights: np.ndarray, **start) -> Explorer:
         parts.set_data(np.repeat(values, 3), np.outer(shares, [0, 1, np.nan]).ravel())
         for line, places in ((path, [old, new]), (home, [old]), (hand, [new])):
             line.set_data(places, np.full(len(places), height / 2))
-        sqnr, least_bits, all_bits = (
-            decibels(sqnr_db(x, x_hat)),
-            number(entropy(q)),
-            number(book.bits_per_weight(x.size)),
-        )
+        sqnr, least_bits = decibels(sqnr_db(x, x_hat)), number(entropy(q))
+        all_bits = number(book.bits_per_weight(x.size))
         times = number(error / least if least else 1.0 if error == 0 else np.inf)
         write(numbers, [number(len(values)), sqnr, times, number(book.bits), least_bits, all_bits])
 
@@ -105,13 +102,19 @@ def make_code(x: np.ndarray, name: str, count: int) -> Codebook:
 
 
 def with_moved(book: Codebook, place: int, moved: float) -> Codebook:
-    """Return a code with one value moved by a share of the way to its neighbour; outwards by as much as inwards."""
+    """Return a code with one value moved by a share of the way to its neighbour; outwards by as much as inwards.
+
+    Where float32 has no such number, the code stays as it is.
+    """
     values = book.values.astype(np.float64)
     if moved and len(values) > 1:
         side = 1 if moved > 0 else -1
         neighbour = place + (side if 0 <= place + side < len(values) else -side)
         values[place] += moved * abs(values[neighbour] - values[place])
-    return Codebook(values)
+    try:
+        return Codebook(values)
+    except ValueError:
+        return book
 
 
 def compared(error: float, least: float) -> str:
