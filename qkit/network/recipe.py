@@ -1,4 +1,4 @@
-"""What the three networks are made of, how they are trained, and what else is known of them without TensorFlow."""
+"""What the networks are made of, how they are trained, and what else is known of them without TensorFlow."""
 
 import logging
 import os
@@ -39,6 +39,7 @@ or every second, takes turns with filters of 1 × 1, which mix the channels. Bat
 KERNELS = {
     "shallow": {"conv1": (3, 3, 1, 32), "dense1": (5408, 10)},
     "deep": {"conv1": (3, 3, 1, 32), "conv2": (3, 3, 32, 64), "dense1": (1600, 128), "dense2": (128, 10)},
+    "small": {"conv1": (3, 3, 1, 8), "conv2": (3, 3, 8, 16), "dense1": (400, 48), "dense2": (48, 10)},
 }
 
 Shape = tuple[int, ...]
@@ -80,7 +81,7 @@ def layers_of(name: str) -> tuple[tuple[str, int], ...]:
 
 
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
-    """Return the weights of a trained network, ``"shallow"`` or ``"deep"``, by layer. Taught in notebook 03, section 2.
+    """Return the weights of a trained network by layer. Taught in notebook 03, section 2.
 
     (Those of ``"separable"`` are in ``fold(trained("separable", digits))``: its BatchNormalization changes them.)
 

@@ -348,11 +348,12 @@ def test_what_else_is_kept_must_fit_too(few_digits, tmp_path):
             assert kept_model(model, tmp_path / "x.npz", make, **how)["path"][6] == 6
 
 
-def test_weights_are_those_of_the_network(few_digits, instant):
-    weights = trained_weights("deep", few_digits)
-    again = trained_weights("deep", few_digits)
-    model = trained("deep", few_digits)
-    assert list(weights) == list(again) == ["conv1", "conv2", "dense1", "dense2"] and instant == ["deep"]
+@pytest.mark.parametrize("name", ["deep", "small"])
+def test_weights_are_those_of_the_network(few_digits, instant, name):
+    weights = trained_weights(name, few_digits)
+    again = trained_weights(name, few_digits)
+    model = trained(name, few_digits)
+    assert list(weights) == list(again) == ["conv1", "conv2", "dense1", "dense2"] and instant == [name]
     for layer in weights:
         assert_equal(weights[layer], model.get_layer(layer).get_weights())
         assert_equal(again[layer], weights[layer])
