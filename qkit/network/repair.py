@@ -138,14 +138,12 @@ def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray)
 
     Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 and appendix D.
 
-    >>> model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,), name="only")])
+    >>> model, coarse = (keras.Sequential([keras.layers.Dense(1, input_shape=(2,), name="only")]) for _ in range(2))
     >>> model.set_weights([np.array([[0.4], [0.45]]), np.zeros(1)])
-    >>> images = np.array([[1, 1], [2, 2.1]], np.float32)
-    >>> from qkit.numeric import QuantSpec
-    >>> kernels = {"only": QuantParams(1.0, 0, QuantSpec(4))}
-    >>> kernel, bias = correct_bias(model, rounded(model, kernels), images).get_weights()
-    >>> kernel.ravel().tolist(), np.round(bias, 3)
-    ([0.0, 0.0], array([1.297], dtype=float32))
+    >>> coarse.set_weights([np.zeros((2, 1)), np.zeros(1)])
+    >>> kernel, bias = correct_bias(model, coarse, np.array([[1, 1], [2, 2.1]])).get_weights()
+    >>> kernel.ravel(), np.round(bias, 3)
+    (array([0., 0.], dtype=float32), array([1.297], dtype=float32))
     """
     model, quantized = fold(model), fold(quantized)
     if [layer.get_config() for layer in model.layers] != [layer.get_config() for layer in quantized.layers]:
@@ -156,7 +154,8 @@ def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray)
         if not layer.weights:
             x, x_q = layer(x), layer(x_q)
             continue
-        y, y_q = (_before_activation(plan, *of) for of in ((x, weights[plan.name]), (x_q, weights_q[plan.name])))
+        y = _before_activation(plan, x, weights[plan.name])
+        y_q = _before_activation(plan, x_q, weights_q[plan.name])
         moved = tf.reduce_mean(y_q, range(len(y.shape) - 1)) - tf.reduce_mean(y, range(len(y.shape) - 1))
         layer.bias.assign_sub(moved)
         x, x_q = layer.activation(y), layer.activation(y_q - moved)
@@ -247,11 +246,10 @@ def diagnose(
     ============  =================================================================================================
 
     It breaks where the noise exceeds half of the signal, less than 6 dB; of the layers up to there, one is named that
-    adds the most ("worst of many", if that is less than half of it all), as :attr:`Measured.weakest` has it; and of its
-    weights, what it takes and what it hands on that which, quantized alone, does most harm.
-    Settings are those of :meth:`Simulation.quantized`, by default as LiteRT's converter chooses; ``images`` are as
-    :func:`~qkit.network.predict` takes them, a thousand of those the network was trained on. Taught in notebook 09,
-    section 3.
+    adds the most ("worst of many", if that is less than half of it all); and of its weights, what it takes and what it
+    hands on that which, quantized alone, does most harm. Settings are those of :meth:`Simulation.quantized`, by default
+    as LiteRT's converter chooses; ``images`` are as :func:`~qkit.network.predict` takes them, a thousand of those the
+    network was trained on. Taught in notebook 09, section 3.
 
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])
@@ -282,10 +280,11 @@ def diagnose(
         table.iloc[-1, -1] = f"the network holds: {sqnr.iloc[-1]:.1f} dB at its end"
         return table
     before, places = sqnr.index[sqnr.index.get_loc(worst) - 1], [layer.name for layer in network.plan]
-    taken = {name: network.activations.get(name) for name in places[places.index(before) : places.index(worst)]}
+    between = places[places.index(before) : places.index(worst)]
+    taken = {name: grid for name, grid in network.activations.items() if name in between}
     causes = {
         "its weights": (table.loc[worst, "kernel ratio"], {worst: network.kernels[worst]}, {}),
-        "what it takes": (table.loc[before, "output ratio"], {}, {n: grid for n, grid in taken.items() if grid}),
+        "what it takes": (table.loc[before, "output ratio"], {}, taken),
         "what it hands on": (table.loc[worst, "output ratio"], {}, {worst: network.activations[worst]}),
     }
     cause = min(causes, key=lambda cause: measured(*causes[cause][1:]).sqnr[worst])
@@ -362,8 +361,8 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
 
     @cache
     def begun(equalized: bool) -> tuple[keras.Sequential, Simulation]:
-        begun = equalize(model) if equalized else fold(model)
-        return begun, Simulation(begun, images)
+        plain = equalize(model) if equalized else fold(model)
+        return plain, Simulation(plain, images)
 
     @cache
     def on_grids(equalized: bool, scales: str, per_channel: bool, *bits: int | None) -> QuantizedNetwork:
@@ -407,8 +406,7 @@ def _neighbours(model: keras.Sequential) -> Iterator[tuple[keras.layers.Layer, k
         first, second = model.layers[place], model.layers[next_place]
         if first.activation is tf.nn.relu6:
             way_out = "train it with ReLU, or replace its activation by ReLU and measure what that costs"
-            why = f"layer {first.name!r} ends in ReLU6, which passes no factors: its 6 would move"
-            raise ValueError(f"{why}; {way_out}")
+            raise ValueError(f"layer {first.name!r} ends in ReLU6, which passes no factors: 6 would move; {way_out}")
         # Flattened or reshaped, numbers still count the channels fastest: where the last side is a multiple of them,
         # its number i is of channel i mod channels. So it must be for the second layer, and for each pool before it.
         takers = [layer for layer in model.layers[place + 1 : next_place + 1] if not isinstance(layer, moves)]
