@@ -137,7 +137,8 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
     digits : Digits, of which the first 1,000 training images calibrate; or others, of the network's shape, with
         ``x_train``, ``y_train`` and a ``name``
     settings, named
-        Those of :class:`Settings`, in its order or by name: ``train(model, digits, 4, 8, epochs=2)``.
+        Those of :class:`Settings`, in its order or by name: ``weight_bits=8, activation_bits=8, method="lsq", seed=0,
+        images=12_000, epochs=1``. So ``train(model, digits, 4, 8, epochs=2)`` has weights of 4 bits.
 
     A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
     """

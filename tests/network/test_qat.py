@@ -1,5 +1,6 @@
 """Quantization-aware training: quantizers and their gradients, what is trained, what is kept, what is converted."""
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -277,6 +278,11 @@ def test_same_seed_same_network(model, network_of, few_digits):
     for one, two in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first.kernels["conv1"], other.kernels["conv1"])
+
+
+def test_settings_are_told_where_they_are_typed():
+    (told,) = re.findall(r"``(weight_bits=.*?)``", qat.train.__doc__, re.DOTALL)
+    assert eval(f"dict({told})") == vars(Settings())
 
 
 def test_settings_that_cannot_be(model, few_digits):
