@@ -146,8 +146,7 @@ def distilled(
         def step(image: tf.Tensor, p: tf.Tensor) -> None:
             with tf.GradientTape() as tape:
                 z = student(image, training=True)
-                loss = temperature**2 * tf.nn.softmax_cross_entropy_with_logits(p, z / temperature)
-                loss = tf.reduce_mean(loss)
+                loss = tf.reduce_mean(temperature**2 * tf.nn.softmax_cross_entropy_with_logits(p, z / temperature))
             student.optimizer.minimize(loss, student.trainable_variables, tape=tape)
 
         with progress(total=epochs * len(batches), desc=f"teaching {name}", unit=" batches") as bar:
@@ -157,8 +156,7 @@ def distilled(
                     bar.update()
                 batches.on_epoch_end()
                 for part, these in watched.items():
-                    measured = student.evaluate(these, verbose=0, return_dict=True)
-                    for what, number in measured.items():
+                    for what, number in student.evaluate(these, verbose=0, return_dict=True).items():
                         curves[part + what].append(number)
         return recipe.to_keep(student.get_weights(), curves)
 
