@@ -130,6 +130,14 @@ def open_and_run(page, url: str) -> list[str]:
                 && state && state.dataset.status === 'idle' && window.jupyterapp
         }"""
     )
+    # A kernel counts as idle before it has answered; widgets ask it for what it holds when it has.
+    page.evaluate(
+        """async () => {
+            const context = window.jupyterapp.shell.currentWidget.sessionContext
+            await context.ready
+            await context.session.kernel.info
+        }"""
+    )
     # Stored prompts such as [3] say nothing about this run; the command comes back when the last cell is done.
     done = run(page, "notebook:run-all-cells")()
     errors = page.evaluate(
