@@ -32,8 +32,7 @@ def shares_below(model: "keras.Sequential", share: float) -> dict[str, float]:
     small first layer what it cannot spare. A ValueError, if the share is not from 0 to below 1.
     Taught in notebook 10, section 5.
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"the share of weights to prune must be from 0 to below 1, got {share}")
+    _check_share(share)
     sizes = {layer.name: np.abs(kernel_of(layer).numpy()) for layer in model.layers if kernel_of(layer) is not None}
     threshold = np.quantile(np.concatenate([size.ravel() for size in sizes.values()]), share)
     return {name: float(np.mean(size < threshold)) for name, size in sizes.items()}
@@ -54,6 +53,7 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
     >>> pruned("deep", digits, share=0.8)  # doctest: +SKIP
     """
     _check_layers(name)
+    _check_share(share)  # before the network is trained
 
     def make() -> Arrays:
         network = cnn.trained(name, digits, seed, say=False)
@@ -76,15 +76,13 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
     return _kept(name, digits, seed, epochs, f"{share} of its weights pruned" if share else "trained on", make)
 
 
-def clustered(
-    name: str, digits: Digits, values: int, seed: int = 0, images: int = 12_000, epochs: int = 1
-) -> "keras.Sequential":
+def clustered(name: str, digits: Digits, values: int, seed: int = 0, images: int = 12_000) -> "keras.Sequential":
     """Return the trained network ``name``, trained on while the weights of each layer share so many ``values``.
 
     They start as those of :func:`qkit.numeric.codebook.kmeans`, which is the control. tfmot trains them and the weights
     behind them: each time, a weight takes the value nearest to it, and the gradient of a value is the mean over the
-    weights that share it (Han et al. add them up). Adam, the learning rate falling from 0.0003 to 0, on the first so
-    many ``images``. A layer of fewer weights stays as it is. A ValueError, if ``values`` are fewer than 2, or layers
+    weights that share it (Han et al. add them up). Adam, the learning rate falling from 0.0003 to 0, once on the first
+    so many ``images``. A layer of fewer weights stays as it is. A ValueError, if ``values`` are fewer than 2, or layers
     are depthwise.
 
     Source: Han et al. 2016, "Deep Compression", arXiv:1510.00149. Taught in notebook 10, section 4.
@@ -101,10 +99,10 @@ def clustered(
             for weight, centroids in getattr(layer, "cluster_centroids", {}).items():
                 kernel = layer.original_clusterable_weights[weight].numpy()
                 centroids.assign(kmeans(kernel, values).values)
-        cnn.train(network, digits, epochs, seed, images, 3e-4)
+        cnn.train(network, digits, 1, seed, images, 3e-4)
         return recipe.to_keep(clustering.strip_clustering(network).get_weights(), network.curves)
 
-    return _kept(name, digits, seed, epochs, f"{values} values a layer, trained on {images:,} images", make)
+    return _kept(name, digits, seed, 1, f"{values} values a layer, trained on {images:,} images", make)
 
 
 def distilled(
@@ -161,7 +159,12 @@ def distilled(
         return recipe.to_keep(student.get_weights(), curves)
 
     how = f"taught by {teacher} at temperature {temperature}".removesuffix(".0")
-    return _kept(name, digits, seed, epochs, how, make)
+    return _kept(name, digits, seed, epochs, how, make, recipe.kept_path(teacher, digits, seed).name)
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share < 1:
+        raise ValueError(f"the share of weights to prune must be from 0 to below 1, got {share}")
 
 
 def _check_layers(name: str) -> None:
@@ -170,11 +173,11 @@ def _check_layers(name: str) -> None:
 
 
 def _kept(
-    name: str, digits: Digits, seed: int, epochs: int, how: str, make: Callable[[], Arrays]
+    name: str, digits: Digits, seed: int, epochs: int, how: str, make: Callable[[], Arrays], teacher: str = ""
 ) -> "keras.Sequential":
     """Return the network that ``make`` trains; its file has another name for everything that could change it."""
     model, base = cnn.build(name, seed), recipe.kept_path(name, digits, seed)
-    libraries = version("tensorflow-model-optimization"), recipe.VERSION
-    made_from = key(VERSION, network=base.name, how=how, epochs=epochs, libraries=libraries)
+    tfmot = version("tensorflow-model-optimization")
+    made_from = key(VERSION, network=base.name, teacher=teacher, how=how, epochs=epochs, tfmot=tfmot)
     cnn.kept_model(model, base.with_name(f"{name}-smaller-{made_from}.npz"), make, f"{name}, {how}", digits, epochs)
     return model

@@ -269,11 +269,11 @@ def diagnose(
 
     found = measured(network.kernels, network.activations)
     sqnr, (worst, how) = pd.Series(found.sqnr), found.weakest
-    outputs = dict(zip(sqnr.index, map(np.concatenate, zip(*in_float, strict=True)), strict=True))
+    # One layer at a time: all of them take a hundred megabytes, once more.
+    outputs = ((name, np.concatenate([batch[place] for batch in in_float])) for place, name in enumerate(sqnr.index))
     table = pd.DataFrame(index=sqnr.index.rename("layer"))
     table["kernel ratio"] = pd.Series({name: _ratio(kernel) for name, (kernel, _) in network.weights.items()})
-    table["output ratio"] = [_ratio(x) for x in outputs.values()]
-    table["clipped"] = [share_clipped(x, network.activations[name]) for name, x in outputs.items()]
+    table[["output ratio", "clipped"]] = [(_ratio(x), share_clipped(x, network.activations[n])) for n, x in outputs]
     table["SQNR in"], table["SQNR out"], table["verdict"] = sqnr.shift(fill_value=np.inf), sqnr, ""
 
     if how == "holds":

@@ -45,10 +45,12 @@ def test_one_threshold_for_all_layers(share):
             assert np.all(smallest_left >= everything[max(0, round(below) - 1)])
 
 
-def test_what_cannot_be_is_refused(few_digits):
-    for share in (-0.1, 1.0, 2, np.nan):
-        with pytest.raises(ValueError, match="from 0 to below 1, got"):
-            compress.shares_below(build("shallow"), share)
+def test_what_cannot_be_is_refused(few_digits, monkeypatch):
+    monkeypatch.setattr(compress.cnn, "trained", None)  # nothing is trained first
+    for share in (-0.1, 1.0, 80, np.nan):
+        for ask in (compress.shares_below, lambda model, share: compress.pruned("shallow", few_digits, share)):
+            with pytest.raises(ValueError, match="from 0 to below 1, got"):
+                ask(build("shallow"), share)
     for values in (1, 4.5):
         with pytest.raises(ValueError, match="values must be an integer from 2 to 65,536, got"):
             compress.clustered("shallow", few_digits, values)
@@ -149,6 +151,9 @@ def test_everything_that_matters_is_another_file(few_digits, monkeypatch):
     assert len(set(paths)) == len(paths)
     compress.distilled("small", few_digits, "deep", 4)  # as 4.0 is
     assert paths[-1] == paths[6]
+    monkeypatch.setitem(compress.recipe.TRAINING, "deep", compress.recipe.Training(epochs=5))
+    compress.distilled("small", few_digits)  # by a teacher trained otherwise
+    assert paths[-1] not in paths[:-1]
 
 
 TINY = {"pruned": 0.0471608, "clustered": 0.0619745, "distilled": 0.0616736}
