@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["codebook", "curves", "fixed_point", "integer_layers", "rounding", "thresholds"],
+    submodules=["codebook", "curves", "fixed_point", "formats", "integer_layers", "rounding", "thresholds"],
     submod_attrs={
         "accuracy": ["Accuracy", "Paired", "holm"],
         "affine": [

@@ -293,6 +293,14 @@ def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
     return reals(x, name).astype(np.float64, copy=False)
 
 
+def float32s(x: np.ndarray, name: str = "x") -> np.ndarray:
+    """Return :func:`some` as float32, and a ValueError, if they are beyond its largest number."""
+    array = some(x, name)
+    if max(abs(float(array.min())), abs(float(array.max()))) > float(np.finfo(np.float32).max):
+        raise ValueError(f"{name} must hold numbers of float32, up to 3.4e38, got {array.min()} to {array.max()}")
+    return array.astype(np.float32)
+
+
 def read_only(array: np.ndarray) -> np.ndarray:
     """Return an array that others hold too, once nobody can change it."""
     array.flags.writeable = False

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qkit.numeric.affine import float64s, read_only, reals, some, whole
+from qkit.numeric.affine import float32s, float64s, read_only, reals, some, whole
 from qkit.numeric.errors import mse
 
 MOST = 65_536
@@ -41,7 +41,7 @@ class Codebook:
     values: np.ndarray
 
     def __post_init__(self) -> None:
-        values = _float32s(self.values, "values").copy()
+        values = float32s(self.values, "values").copy()
         if values.ndim != 1 or len(values) > MOST or not np.all(values[1:] > values[:-1]):
             wanted = f"values must be a list of 1 to {MOST:,} numbers, each larger than the one before"
             raise ValueError(f"{wanted}, got shape {values.shape}; np.unique(values) puts them in order")
@@ -134,7 +134,7 @@ def kmeans(x: np.ndarray, count: int) -> Codebook:
     array([0.6666667, 5.       ], dtype=float32)
     """
     count = whole(count, "count", 1, MOST)
-    values, counts = np.unique(_float32s(x), return_counts=True)
+    values, counts = np.unique(float32s(x), return_counts=True)
     if len(values) <= count:
         return Codebook(values)
     values = values.astype(np.float64)
@@ -163,7 +163,7 @@ def lloyd(x: np.ndarray, start: np.ndarray, steps: int = 100) -> Codebook:
     array([0.       , 3.6666667], dtype=float32)
     """
     whole(steps, "steps", 1, 10**6)
-    values, counts = np.unique(_float32s(x), return_counts=True)
+    values, counts = np.unique(float32s(x), return_counts=True)
     values, centres = values.astype(np.float64), Codebook(start).values.astype(np.float64)
     for _ in range(steps):
         inner = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2, side="right")  # a tie goes to the lower one
@@ -188,7 +188,7 @@ def powers_of_two(x: np.ndarray, bits: int) -> Codebook:
     array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
     """
     below = np.arange(2 ** (whole(bits, "bits", 2, 8) - 1) - 1)
-    x = np.sort(_float32s(x), axis=None)  # so that values are found faster
+    x = np.sort(float32s(x), axis=None)  # so that values are found faster
     largest = float(max(-x[0], x[-1]))
     if largest == 0:
         return Codebook([0.0])
@@ -235,13 +235,6 @@ def huffman(counts: np.ndarray) -> np.ndarray:
         lengths[both] += 1
         heapq.heappush(heap, (count + other, both[0], both))
     return lengths
-
-
-def _float32s(x: np.ndarray, name: str = "x") -> np.ndarray:
-    array = some(x, name)
-    if max(abs(float(array.min())), abs(float(array.max()))) > float(np.finfo(np.float32).max):
-        raise ValueError(f"{name} must hold numbers of float32, up to 3.4e38, got {array.min()} to {array.max()}")
-    return array.astype(np.float32)
 
 
 def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: int) -> tuple:
