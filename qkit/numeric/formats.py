@@ -219,9 +219,6 @@ class BlockFormat:
                 blocks, minima = blocks - lowest, self._scales(self._bytes(lowest))
             wanted = self.scale(blocks, self.levels)
             scales = self._scales(self._bytes(wanted))
-            if not np.all(np.isfinite(scales if minima is None else scales + minima)):
-                most = f"{self.name} stores scales as float16, up to 65,504"
-                raise ValueError(f"{most}, got x up to {np.abs(x).max():.4g}; divide all of x by one number first")
             if self.unrounded:
                 ratios = blocks * np.nan_to_num(1 / wanted, posinf=0, neginf=0)
             else:
@@ -290,9 +287,13 @@ class BlockFormat:
 
     def _bytes(self, scales: np.ndarray) -> np.ndarray:
         """Round scales, (blocks, 1), and return their bytes: uint8, (blocks, bytes of a scale)."""
-        if isinstance(self.stored, np.dtype):
-            return scales.astype(self.stored).view(np.uint8)
-        return self.stored.quantize(scales)
+        if not isinstance(self.stored, np.dtype):
+            return self.stored.quantize(scales)
+        stored = scales.astype(self.stored)
+        if not np.all(np.isfinite(stored)):
+            largest = f"{self.name} stores scales as {self.stored}, up to {np.finfo(self.stored).max:,.0f}"
+            raise ValueError(f"{largest}, got {np.abs(scales).max():.4g}; divide all of x by one number first")
+        return stored.view(np.uint8)
 
     def _scales(self, data: np.ndarray) -> np.ndarray:
         """Return the scales that have these bytes, float32."""
@@ -357,7 +358,7 @@ def integers(bits: int, block: int) -> BlockFormat:
 
         scale = float16(max |x| / qmax)        q = clip(round(x / scale), -qmax, qmax)        qmax = 2^(bits - 1) - 1
 
-    ``bits`` is 2 to 8, and a tie goes to the even integer. Codes are two's complement. Taught in notebook 11, section 3.
+    ``bits`` is 2 to 8; a tie goes to the even integer; codes are two's complement. Taught in notebook 11, section 3.
 
     >>> integers(2, block=4).quantize([0.1, -0.2, 0.6, -1.0]).dequantize()
     array([ 0.,  0.,  1., -1.], dtype=float32)
@@ -385,12 +386,12 @@ def _power_of_two(blocks: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _normal_quantiles() -> Codebook:
-    """Return NF4's values: of a normal distribution eight quantiles below its median, the median, and seven above.
+    """Return NF4's values: of a normal distribution seven quantiles below its median, the median, and eight above.
 
     The probabilities are evenly spaced on either side, to 0.9677083 = 1 - (1 / 30 + 1 / 32) / 2 as the outermost.
     """
     outermost, quantile = 0.9677083, NormalDist().inv_cdf
-    below, above = np.linspace(1 - outermost, 0.5, 9), np.linspace(0.5, outermost, 8)[1:]
+    below, above = np.linspace(1 - outermost, 0.5, 8), np.linspace(0.5, outermost, 9)[1:]
     return Codebook([quantile(p) / quantile(outermost) for p in (*below, *above)])
 
 
