@@ -4,7 +4,7 @@ import gguf
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -213,9 +213,10 @@ NUMBERS = st.floats(-60_000, 60_000, width=32) | st.floats(-1, 1, width=32) | st
 
 
 @every_format
+@settings(max_examples=20)
 @given(data=st.data())
 def test_bytes_bring_everything_back(form, data):
-    shape = data.draw(st.sampled_from([(form.block,), (2, 3 * form.block), (2, 1, form.block)]))
+    shape = data.draw(st.sampled_from([(form.block,), (2, form.block), (1, 1, 2 * form.block)]))
     x = data.draw(arrays(np.float32, shape, elements=NUMBERS))
     blocks = form.quantize(x)
     written = blocks.pack()
@@ -228,6 +229,7 @@ def test_bytes_bring_everything_back(form, data):
 
 
 @every_format
+@settings(max_examples=20)
 @given(data=st.data())
 def test_no_level_of_its_block_is_nearer(form, data):
     x = data.draw(arrays(np.float32, form.block, elements=NUMBERS))
@@ -278,31 +280,27 @@ def test_names_say_what_they_are():
 # What cannot be done
 
 
-@every_format
-def test_numbers_that_no_block_holds(form):
-    good = np.ones(form.block)
+def test_numbers_that_no_block_holds():
+    form, good = FORMATS["nvfp4"], np.ones(16)
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(ValueError, match="x must hold finite numbers"):
             form.quantize(np.append(good[1:], bad))
     with pytest.raises(ValueError, match="x must hold at least one value"):
-        form.quantize(np.ones((0, form.block)))
+        form.quantize(np.ones((0, 16)))
     with pytest.raises(ValueError, match="x must hold numbers of float32"):
         form.quantize(1e39 * good)
     with pytest.raises(TypeError, match="x must hold integers or floats"):
-        form.quantize(["a"] * form.block)
-    for shape in ((form.block + 1,), (form.block, 1)):
-        if shape[-1] % form.block:
-            with pytest.raises(ValueError, match=rf"the last axis must be a multiple of {form.block} .*transpose"):
-                form.quantize(np.ones(shape))
-    with pytest.raises(ValueError, match=r"got \(\); transpose"):
-        form.quantize(1.0)
+        form.quantize(["a"] * 16)
+    for wrong in (np.ones(17), np.ones((16, 1)), 1.0):
+        with pytest.raises(ValueError, match=r"the last axis must be a multiple of 16 long, got shape .*; transpose x"):
+            form.quantize(wrong)
 
 
 @every_format
 def test_bytes_that_are_not_those_of_the_shape(form):
     data = form.quantize(np.ones(form.block)).pack()
     for wrong in (data[:-1], data + b"0", b""):
-        with pytest.raises(ValueError, match=f"takes {len(data)} bytes, got {len(wrong)}; try another shape"):
+        with pytest.raises(ValueError, match=f"takes {len(data)} bytes, got {len(wrong)}; try another"):
             form.unpack(wrong, form.block)
     with pytest.raises(ValueError, match="shape must be an integer from 1"):
         form.unpack(b"", (0, form.block))
@@ -322,7 +320,9 @@ def test_bytes_that_stand_for_no_number():
     }
     for name, each in wrong.items():
         for data in each:
-            with pytest.raises(ValueError, match=f"data holds what is no finite number in {name}; was it written in"):
+            with pytest.raises(
+                ValueError, match=f"data holds what is no finite number in {name}; was it another format"
+            ):
                 FORMATS[name].unpack(data, FORMATS[name].block)
 
 
@@ -330,12 +330,14 @@ def test_bytes_that_stand_for_no_number():
 def test_scales_beyond_float16(form):
     x = np.linspace(-1, 1, 32)
     assert np.all(np.isfinite(form.quantize(60_000 * x).dequantize()))
-    with pytest.raises(ValueError, match=r"stores scales as float16, up to 65,504, got .*; divide all of x"):
+    with pytest.raises(ValueError, match=r"stores scales as float16, up to 65,504, got .*; divide all of x by one"):
         form.quantize(1e7 * x)
 
 
 def test_a_minimum_beyond_float16():
-    with pytest.raises(ValueError, match=r"q4_1 stores scales as float16, up to 65,504, got 7e\+04"):
+    with pytest.raises(
+        ValueError, match=r"q4_1 stores scales as float16, up to 65,504, got 7e\+04; divide all of x by"
+    ):
         FORMATS["q4_1"].quantize(np.full(32, 70_000.0))
 
 
