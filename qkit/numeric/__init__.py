@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["codebook", "curves", "fixed_point", "formats", "integer_layers", "rounding", "thresholds"],
     submod_attrs={
-        "accuracy": ["Accuracy", "Paired", "holm"],
+        "accuracy": ["Accuracy", "Mean", "Paired", "holm"],
         "affine": [
             "dequantize",
             "fake_quantize",

@@ -197,23 +197,25 @@ class BlockFormat:
         """What codes stand for before the scale: float32, rising, without duplicates, NaN and infinity."""
         return read_only(np.unique(self.element.values[np.isfinite(self.element.values)]))
 
-    def quantize(self, x: np.ndarray) -> "Blocks":
+    def quantize(self, x: np.ndarray, tensor_scale: np.float32 | None = None) -> "Blocks":
         """Return the codes and scales of ``x``, whose last axis must be a multiple of ``block`` long.
 
         The blocks of a Keras kernel, (inputs, outputs), run along its inputs: pass ``kernel.T``. A ValueError also
         where a scale or minimum is beyond float16, and shall be stored as such. A block whose scale is stored as 0
-        comes back as zeros (plus its minimum).
+        comes back as zeros (plus its minimum). ``tensor_scale`` is that of a tensor that ``x`` is part of.
 
         >>> x = np.arange(32)  # the scale is 4, so that 31 becomes 6 * 4
         >>> FORMATS["mxfp4"].quantize(x).dequantize()[[0, 1, 5, 16, 31]]
         array([ 0.,  0.,  4., 16., 24.], dtype=float32)
         """
         x = float32s(x)
-        blocks, minima, tensor_scale = x.reshape(self._count(x.shape), self.block), None, np.float32(1)
+        blocks, minima = x.reshape(self._count(x.shape), self.block), None
         with np.errstate(over="ignore", divide="ignore"):
-            if self.tensor:
-                tensor_scale = np.float32(np.abs(x).max() / float(self.levels[-1] * self.stored.largest))
-                blocks = _divide(blocks, tensor_scale)
+            if tensor_scale is None:
+                tensor_scale = np.float32(1)
+                if self.tensor:
+                    tensor_scale = np.float32(np.abs(x).max() / float(self.levels[-1] * self.stored.largest))
+            blocks = _divide(blocks, tensor_scale)
             if self.minimum:
                 lowest = blocks.min(axis=1, keepdims=True)
                 blocks, minima = blocks - lowest, self._loaded(self._stored(lowest))
@@ -322,6 +324,17 @@ class Blocks:
         """Return the numbers, float32, in the shape of the array."""
         x = self.format.element.values[self.codes] * (self.scales * self.tensor_scale)
         return (x if self.minima is None else x + self.minima).reshape(self.shape)
+
+    def nearest(self, x: np.ndarray) -> np.ndarray:
+        """Return numbers, one for each block, float32 (blocks,), as the nearest values that those blocks have.
+
+        >>> integers(4, block=2).quantize([[1.0, 7.0], [3.5, 0.0]]).nearest([2.3, 2.3])
+        array([2. , 2.5], dtype=float32)
+        """
+        minima = 0 if self.minima is None else self.minima
+        ratios = _divide(float32s(x)[:, None] - minima, self.scales * self.tensor_scale)
+        codes = self.format.element.quantize(ratios)
+        return (self.format.element.values[codes] * (self.scales * self.tensor_scale) + minima)[:, 0]
 
     def pack(self) -> bytes:
         """Return the bytes: of each block the scale, the minimum if there is one, and the codes without gaps.

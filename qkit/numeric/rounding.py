@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from qkit.numeric.affine import QuantParams, checked, fake_quantize, float64s, whole
+from qkit.numeric.formats import BlockFormat
 
 
 def output_error(kernel: np.ndarray, rounded: np.ndarray, gram: np.ndarray) -> float:
@@ -34,7 +35,7 @@ def output_error(kernel: np.ndarray, rounded: np.ndarray, gram: np.ndarray) -> f
     return float(np.sqrt(max(squares[0], 0) / squares[1]))
 
 
-def gptq(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, damping: float = 0.01) -> np.ndarray:
+def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray, damping: float = 0.01) -> np.ndarray:
     """Round one row of weights after the other, each so that it makes up for the errors before it: GPTQ.
 
     With U, the upper Cholesky factor of H⁻¹ (so H⁻¹ = UᵀU), for i = 0, 1, … over the inputs:
@@ -48,9 +49,10 @@ def gptq(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, damping: flo
     the few samples there are.
 
     ``kernel`` is (inputs, outputs), ``params`` its grid, with one scale or, along the last axis, one for each output;
-    ``gram`` is H = AᵀA. Returns W_q, on the grid, in the shape and type of the kernel. A ValueError, if shapes do not
-    agree, or ``damping`` is not positive. Source: Frantar et al. 2022, arXiv:2210.17323. Taught in notebook 09,
-    section 6.
+    or a format whose blocks run along the inputs: their scales are chosen when the first row of a block is reached, for
+    the rows ``wanted`` then. ``gram`` is H = AᵀA. Returns W_q, on the grid, in the shape and type of the kernel. A
+    ValueError, if shapes do not agree, or ``damping`` is not positive. Source: Frantar et al. 2022, arXiv:2210.17323.
+    Taught in notebook 09, section 6, and with blocks in notebook 11, section 4.
 
     >>> from qkit.numeric import QuantSpec
     >>> params, inputs = QuantParams(1.0, 0, QuantSpec(4)), np.array([[1.0, 1.0], [2.0, 2.1]])
@@ -59,7 +61,9 @@ def gptq(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, damping: flo
            [1.]])
     """
     weights, gram = _checked(kernel, gram)
-    checked(params, QuantParams)
+    blocks = params.quantize(weights.T) if isinstance(params, BlockFormat) else None
+    if not blocks:
+        checked(params, QuantParams)
     if not damping > 0:
         raise ValueError(f"damping must be positive, got {damping}")
     damped = gram + damping * (np.mean(np.diag(gram)) or 1.0) * np.eye(len(gram))
@@ -69,7 +73,13 @@ def gptq(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, damping: flo
     rounded, errors = np.empty_like(weights), np.empty_like(weights)
     for i in range(len(weights)):
         wanted = weights[i] - upper[:i, i] @ errors[:i]
-        rounded[i] = fake_quantize(wanted[None], params)
+        if not blocks:
+            rounded[i] = fake_quantize(wanted[None], params)
+        else:
+            if i % params.block == 0:
+                rows = slice(i, i + params.block)
+                fitted = params.quantize((weights[rows] - upper[:i, rows].T @ errors[:i]).T, blocks.tensor_scale)
+            rounded[i] = fitted.nearest(wanted)
         errors[i] = (wanted - rounded[i]) / upper[i, i]
     return rounded.astype(np.result_type(np.asarray(kernel), np.float32))
 
