@@ -216,11 +216,11 @@ class BlockFormat:
                 blocks = _divide(blocks, tensor_scale)
             if self.minimum:
                 lowest = blocks.min(axis=1, keepdims=True)
-                blocks, minima = blocks - lowest, self._loaded(self._stored(lowest))
+                blocks, minima = blocks - lowest, self._load(self._save(lowest))
             wanted = self.scale(blocks, self.levels)
-            scales = self._loaded(self._stored(wanted))
+            scales = self._load(self._save(wanted))
             if self.unrounded:
-                ratios = blocks * np.nan_to_num(1 / wanted, posinf=0, neginf=0)
+                ratios = blocks * np.nan_to_num(1 / wanted)
             else:
                 ratios = _divide(blocks, scales)
         return Blocks(self, x.shape, self.element.quantize(ratios), scales, minima, tensor_scale)
@@ -243,8 +243,8 @@ class BlockFormat:
         bits = np.unpackbits(rows["codes"], axis=1, count=self.block * self.element.bits, bitorder="little")
         codes = np.empty((count, self.block), np.uint8)
         codes[:, self._order] = np.packbits(bits.reshape(count, self.block, -1), axis=2, bitorder="little")[..., 0]
-        minima = self._loaded(rows["minima"]) if self.minimum else None
-        blocks = Blocks(self, shape, codes, self._loaded(rows["scales"]), minima, tensor_scale)
+        minima = self._load(rows["minima"]) if self.minimum else None
+        blocks = Blocks(self, shape, codes, self._load(rows["scales"]), minima, tensor_scale)
         with np.errstate(over="ignore", invalid="ignore"):
             if not np.all(np.isfinite(blocks.dequantize())):
                 raise ValueError(f"data holds what is no finite number in {self.name}; was it another format?")
@@ -277,7 +277,7 @@ class BlockFormat:
             return positions.reshape(2, -1).T.ravel()
         return positions.reshape(-1, 2)[:, ::-1].ravel() if self.nibbles == "high first" else positions
 
-    def _stored(self, scales: np.ndarray) -> np.ndarray:
+    def _save(self, scales: np.ndarray) -> np.ndarray:
         """Round scales to what is stored of them, of the same shape."""
         if not isinstance(self.stored, np.dtype):
             return self.stored.quantize(scales)
@@ -287,7 +287,7 @@ class BlockFormat:
             raise ValueError(f"{limit}, got {np.abs(scales).max():.4g}; divide all of x by one number first")
         return stored
 
-    def _loaded(self, stored: np.ndarray) -> np.ndarray:
+    def _load(self, stored: np.ndarray) -> np.ndarray:
         """Return the scales that are so stored, float32."""
         if isinstance(self.stored, np.dtype):
             return stored.astype(np.float32)
@@ -335,9 +335,9 @@ class Blocks:
         """
         form = self.format
         rows = np.empty(len(self.codes), form._row)
-        rows["scales"] = form._stored(self.scales)
+        rows["scales"] = form._save(self.scales)
         if form.minimum:
-            rows["minima"] = form._stored(self.minima)
+            rows["minima"] = form._save(self.minima)
         bits = (self.codes[:, form._order, None] >> np.arange(form.element.bits, dtype=np.uint8)) & 1
         rows["codes"] = np.packbits(bits.reshape(len(rows), -1), axis=1, bitorder="little")
         return (self.tensor_scale.astype(FLOAT32).tobytes() if form.tensor else b"") + rows.tobytes()
