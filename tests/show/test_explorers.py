@@ -36,6 +36,7 @@ from qkit.show.numerals import decibels, number, share, size
 
 RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
+ROWS = (np.random.default_rng(8).normal(size=(6, 192)) * np.geomspace(1, 0.2, 192)).astype(np.float32)
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
 CONVOLUTION = {"kernel": KERNEL, "bias": np.linspace(-0.5, 0.5, 9)}
@@ -67,6 +68,8 @@ MAKE = {
     "codes": lambda **start: explorers.codes(WEIGHTS, **start),
     "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
     "fake_quantization": explorers.fake_quantization,
+    "float_format": explorers.float_format,
+    "formats": lambda **start: explorers.formats(ROWS, **start),
     "images": lambda **start: explorers.images(IMAGE, **CONVOLUTION, **start),
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
@@ -91,6 +94,8 @@ MOVES = {
     "codes": {"code": "powers", "count": 15, "which": 3, "moved": 0.5},
     "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
     "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
+    "float_format": {"format": "e2m1", "zoom": 2} | {f"bit{bit}": bit in (1, 3, 7) for bit in range(8)},
+    "formats": {"format": "q4_1", "group": 192, "row": 4, "column": 70},
     "images": {"bits": 3, "quantize_kernel": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
     "network": {
