@@ -11,7 +11,10 @@ from qkit.show.explorer import Explorer, choice, slider, stops
 from qkit.show.numerals import decibels, number
 from qkit.show.picture import CLIPPED_TEXT, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-INTEGERS, GROUPS, MOST_DB = {f"int{bits}": bits for bits in range(2, 9)}, (16, 32, 64, 128, 256), 60
+INTEGERS, GROUPS = {f"int{bits}": bits for bits in range(2, 9)}, (16, 32, 64, 128, 256)
+MOST_DB, MOST_DRAWN = 60, 256
+"""Where the axis of the SQNR ends; weights of a block that are drawn, and of more every second, every third, …"""
+
 FAMILIES = {
     "int": ("s-", GUIDE, "integers"),
     "q": ("^", CLIPPED_TEXT, "GGML's"),
@@ -27,16 +30,16 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     """Show what a number format makes of one of the ``weights``, of the block that it is in, and of all of them.
 
     Above, the arithmetic of one weight w: divided by the scale S of its block, it goes to the nearest level, whose code
-    is kept; level times S is ŵ, what comes back. Some formats take the minimum of the block off before. Left, the
-    histogram of the weights, as far as the values of the block reach, and these values; below, what becomes of the
-    block's weights. Right, the SQNR of every format over the bits that a weight takes, with its part of the scale.
+    is kept; level times S is ŵ, what comes back. Some formats take off the block's minimum before. Left, the histogram
+    of the weights, as far as the values of the block reach, and these values; below, what becomes of the block's
+    weights, of 256 at most. Right, the SQNR of every format over the bits of a weight, its part of the scale included.
     Taught in notebook 11, section 3.
 
     ``weights`` are finite float32 numbers, whose blocks run along the last axis: of a Keras kernel (inputs, outputs)
     pass ``kernel.T``. A ValueError, if there are none, or the length of that axis is no multiple of 16; a format whose
     blocks do not fit is not offered. ``start`` are values of the controls: ``format`` ("int2" to "int8" or a name in
-    :data:`~qkit.numeric.formats.FORMATS`); ``group``, how many weights share a scale, of integers alone (16 to 256, or
-    all of a row); ``row`` and ``column`` of the weight, from 0.
+    :data:`~qkit.numeric.formats.FORMATS`); ``group``, how many integers share a scale (16 to 256, or a whole row);
+    ``row`` and ``column`` of the weight, from 0.
     """
     x = as_drawable(weights, "weights")
     if x.ndim == 0 or x.shape[-1] % GROUPS[0]:
@@ -47,8 +50,8 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     names = [*INTEGERS, *(name for name, form in FORMATS.items() if length % form.block == 0)]
     families = [np.char.startswith(names, begin) for begin in FAMILIES]
 
-    # A learner goes to and fro between few settings; each one kept takes a little more memory than the weights.
-    @lru_cache(maxsize=8)
+    # A learner goes to and fro between the formats; each one kept takes a little more memory than the weights.
+    @lru_cache(maxsize=32)
     def laid(name, group):
         blocks = (integers(INTEGERS[name], group) if name in INTEGERS else FORMATS[name]).quantize(rows)
         return blocks, blocks.dequantize()
@@ -71,8 +74,8 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     histogram = stage.moving(top.stairs(0 * edges[1:], edges, fill=True, color=FLOAT, alpha=0.45, label="all weights"))
     grid = stage.line(top, color=QUANTIZED, label="values of the block")
     top.legend(loc="lower left", bbox_to_anchor=(0.15, 1), ncols=2, borderaxespad=0)
-    below = stage.axes(0.06, 0.14, 0.56, 0.25, xlim=(-1, 1), ylim=(-0.5, 1.4), xticks=ticks, yticks=[0, 1])
-    below.set(xticklabels=[], yticklabels=["ŵ", "w"])
+    heights = {"ylim": (-0.5, 1.4), "yticks": [0, 1], "yticklabels": ["ŵ", "w"]}
+    below = stage.axes(0.06, 0.14, 0.56, 0.25, xlim=(-1, 1), xticks=ticks, xticklabels=[], **heights)
     below.set_xlabel("weights of the block, and what becomes of them", labelpad=20)
     written = [stage.label(below, tick, -0.63, ha="center", va="top") for tick in ticks]
     moves, path = stage.line(below, color=GUIDE, linewidth=0.8), stage.line(below, ":", color="black", linewidth=2)
@@ -105,22 +108,24 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         grid.set(data=(np.repeat(values / end, 3), np.tile([0, 1.12, np.nan], values.size)))
         grid.set_linewidth(1.8 if values.size <= 16 else 0.6)
         write(written, [number(end * tick) for tick in ticks])
-        moves.set_data(np.stack([w, w_hat, w_hat], 1).ravel() / end, np.tile([1, 0, np.nan], w.size))
+        part = slice(None, None, -(-w.size // MOST_DRAWN))
+        drawn = np.stack([w, w_hat, w_hat], 1)[part] / end
+        moves.set_data(drawn.ravel(), np.tile([1, 0, np.nan], len(drawn)))
         path.set_data([one / end, one_hat / end], [1, 0])
-        for mark, places, height in zip(marks, (w, w_hat, [one], [one_hat]), (1, 0, 1, 0), strict=True):
-            mark.set_data(np.divide(places, end), np.full(len(places), height))
+        for mark, places, height in zip(marks, (*drawn.T[:2], one / end, one_hat / end), (1, 0, 1, 0), strict=True):
+            mark.set_data(np.atleast_1d(places), np.full(np.size(places), height))
 
         points = np.clip([judged(name, group) for name in names], 0, MOST_DB)
         for members, curve in zip(families, curves, strict=True):
             curve.set_data(points[members].T)
-        spot = points[names.index(format)]
-        ring.set_data(*spot[:, None])
-        chosen.set(text=format, x=spot[0] + 0.35, y=spot[1] - 1.5)
+        x, y = points[names.index(format)]
+        ring.set_data([x], [y])
+        chosen.set(text=format, x=x + 0.35, y=y - 1.5)
+        write(tiles, [decibels(sqnr), number(bits)])
+
         best = names[np.argmax(np.where(points[:, 0] <= bits, points[:, 1], -1))]
         highest = judged(best, group)[1]
         rival = f"{best} has {decibels(highest)}" if highest > sqnr else "no other has more"
-        write(tiles, [decibels(sqnr), number(bits)])
-
         least = "" if blocks.minima is None else f" and its minimum {number(lowest)}"
         divided, back = ("(w − min) ÷ S", "× S + min = ŵ") if least else ("w ÷ S", "× S = ŵ")
         write(formulas, [divided, back])
