@@ -489,7 +489,9 @@ def test_a_format_makes_of_a_tensor_what_the_explorer_says():
             assert len(form.element.values) == 2 ** len(written)
             w, w_hat = ROWS[row, column], blocks.dequantize()[row, column]
             assert f"is {number(w)}, the" in words
-            assert f"Back comes {number(w_hat)}, error {number(float(w_hat) - float(w))}. Of" in words
+            assert f"Back comes {number(w_hat)}, error {number(float(w_hat) - float(w))}. Values" in words
+            used = np.unique(blocks.dequantize().reshape(-1, form.block)[(192 * row + column) // form.block])
+            assert words.endswith(f" in use: {len(used)} of {len(form.levels)}.")
 
 
 @pytest.mark.filterwarnings("error")

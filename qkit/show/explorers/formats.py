@@ -84,7 +84,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         for style, colour in (("o", FLOAT), ("s", QUANTIZED)):
             marks.append(stage.line(below, style, color=colour, markersize=size, markeredgecolor=edge))
 
-    right = stage.axes(0.69, 0.14, 0.295, 0.56, xlim=(1.5, 10.5), ylim=(-6, MOST_DB), xlabel="bits per weight")
+    right = stage.axes(0.69, 0.14, 0.295, 0.56, xlim=(1.5, 10.5), ylim=(-6, 1.05 * MOST_DB), xlabel="bits per weight")
     right.set_ylabel("SQNR in dB", labelpad=1)
     tiles = named_numbers(stage, 0.75, 0.925, ["SQNR", "bits per weight"], [QUANTIZED_TEXT] * 2, top=0.84)
     curves = [stage.line(right, style, color=ink, label=called) for style, ink, called in FAMILIES.values()]
@@ -137,7 +137,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
             f"{format}: {number(bits)} bits per weight in blocks of {form.block}, SQNR {decibels(sqnr)}; "
             f"with as few bits {rival}. The weight at row {row}, column {column} is {found[0]}, the scale of its block "
             f"{found[1]}{least}: {divided} = {found[2]}, nearest level {found[3]}, code {found[4]}. Back comes "
-            f"{found[5]}, error {found[6]}. Of the block's {values.size} values, {np.unique(w_hat).size} are used."
+            f"{found[5]}, error {found[6]}. Values of the block in use: {np.unique(w_hat).size} of {values.size}."
         )
 
     of = "Of the weight that is written out:"
