@@ -456,13 +456,13 @@ def test_a_float_is_seen_among_all_of_its_format():
     assert "bits 0101, exponent 2, mantissa 1: " in words and words.endswith(
         "Values from −3 to 3: 11 of E2M1, 7 of int4."
     )
-    assert [control.disabled for control in explorer.controls.values()] == [False] * 2 + [True] * 4 + [False] * 4
+    assert [control.disabled for control in explorer.controls.values()] == [False, *4 * [True], *5 * [False]]
     largest = {"format": "e4m3", "bit7": True, "bit3": True, "bit1": True, "bit0": False}
     assert (
         "= −448, a normal number: its leading 1 is not stored. The gap to the next value is 32;"
         in explorer.set(**largest).words
     )
-    assert "mantissa 7: NaN, not a number" in explorer.set(bit0=True).words
+    assert "mantissa 7: NaN, not a number: all bits but the sign are 1." in explorer.set(bit0=True).words
     assert "exponent 31, mantissa 3: NaN, not a number" in explorer.set(format="e5m2").words
     assert ": −∞, infinity" in explorer.set(bit0=False, bit1=False).words
 

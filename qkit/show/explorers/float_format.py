@@ -10,6 +10,7 @@ from qkit.show.numerals import exact, number, raised
 from qkit.show.picture import FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 MOST_BITS, START = 8, 0b01110101
+"""Bits of the widest format, and what they are at the start: 208 in E4M3."""
 EDGE, BEYOND = 1.03, 1.012
 """Where the line ends, and where a number beyond it is marked, if the largest value that it shows is 1."""
 SIGN, EXPONENT, MANTISSA = GUIDE, GOOD, FLOAT
@@ -22,8 +23,8 @@ def float_format(**start) -> Explorer:
 
     Above, the sign s, the exponent e and the mantissa m of M bits, and the number that they stand for,
     (−1)^s · 2^(e − bias) · (1 + m / 2^M); where all bits of e are 0, (−1)^s · 2^(1 − bias) · m / 2^M. Below, all
-    values of the format, whose gaps double whenever e grows by one, and signed integers of as many bits, which have
-    the same gap everywhere, with a scale that lets them reach as far. Taught in notebook 11, section 2.
+    values of the format, whose gaps double whenever e, from 1 on, grows by one; and signed integers of as many bits,
+    with the same gap everywhere and a scale that lets them reach as far. Taught in notebook 11, section 2.
 
     ``start`` are values of the controls: ``format`` ("e4m3", "e5m2", "e3m2", "e2m3" or "e2m1"); ``zoom`` (0 to 6), how
     often the part of the line that is shown is halved; and True or False for each of ``bit7`` to ``bit0``, of which a
@@ -99,26 +100,26 @@ def float_format(**start) -> Explorer:
         )
 
     formats = {name: name.upper() for name in FLOATS}
-    controls = {
-        "format": choice("format", "How many bits are exponent and how many are mantissa", "e4m3", formats),
-        "zoom": slider("zoom", "How often the part of the line that is shown is halved", 0, 0, 6),
-    }
+    controls = {"format": choice("format", "How many bits are exponent and how many are mantissa", "e4m3", formats)}
     for bit in reversed(range(MOST_BITS)):
         tooltip = f"Whether bit {bit} of the code is 1; bit 0 is the last"
         controls[f"bit{bit}"] = switch(f"bit {bit}", tooltip, bool(START >> bit & 1))
+    halved = "How often the part of the line that is shown is halved"
+    controls["zoom"] = slider("zoom", halved, 0, 0, 6)
     return Explorer(controls, update, stage.size, start, lines=3)
 
 
 def reckon(chosen: FloatFormat, code: int) -> tuple[int, int, str, str]:
     """Return exponent and mantissa of a code, how the number is reckoned from them, and of what kind it is."""
-    e, m = code >> chosen.mantissa & 2**chosen.exponent - 1, code & 2**chosen.mantissa - 1
+    sign, e, m = code >> (chosen.bits - 1), (code >> chosen.mantissa) % 2**chosen.exponent, code % 2**chosen.mantissa
     x, share = float(chosen.values[code]), f"{m}/{2**chosen.mantissa}"
     if np.isnan(x):
-        return e, m, "NaN", "not a number: the last codes stand for none"
+        why = "but the sign are 1" if chosen.specials == 1 else "of the exponent are 1, and the mantissa is not 0"
+        return e, m, "NaN", f"not a number: all bits {why}"
     if np.isinf(x):
         return e, m, number(x), "infinity: all exponent bits are 1, all mantissa bits 0"
     power, kind = f"{e}−{chosen.bias}", "a normal number: its leading 1 is not stored"
     if e == 0:
         power, kind = f"1−{chosen.bias}", "a subnormal number: all exponent bits are 0, so it has no leading 1"
-    product = f"(−1){raised(str(code >> chosen.bits - 1))} · 2{raised(power)} · {f'(1 + {share})' if e else share}"
+    product = f"(−1){raised(str(sign))} · 2{raised(power)} · {f'(1 + {share})' if e else share}"
     return e, m, f"{product} = {exact(x, 16)}", kind if x else "zero, which has two codes"

@@ -48,7 +48,6 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     length, rows, ordered = x.shape[-1], x.reshape(-1, x.shape[-1]), np.sort(x, axis=None)
     groups = {size: str(size) for size in sorted({*GROUPS, length}) if length % size == 0}
     names = [*INTEGERS, *(name for name, form in FORMATS.items() if length % form.block == 0)]
-    families = [np.char.startswith(names, begin) for begin in FAMILIES]
 
     # A learner goes to and fro between the formats; each one kept takes a little more memory than the weights.
     @lru_cache(maxsize=32)
@@ -87,7 +86,11 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     right = stage.axes(0.69, 0.14, 0.295, 0.56, xlim=(1.5, 10.5), ylim=(-6, 1.05 * MOST_DB), xlabel="bits per weight")
     right.set_ylabel("SQNR in dB", labelpad=1)
     tiles = named_numbers(stage, 0.75, 0.925, ["SQNR", "bits per weight"], [QUANTIZED_TEXT] * 2, top=0.84)
-    curves = [stage.line(right, style, color=ink, label=called) for style, ink, called in FAMILIES.values()]
+    curves = []
+    for begin, (style, colour, family) in FAMILIES.items():
+        members = [place for place, name in enumerate(names) if name.startswith(begin)]
+        if members:
+            curves.append((stage.line(right, style, color=colour, label=family), members))
     right.legend(loc="upper left", borderaxespad=0, fontsize=10, handlelength=1.2)
     ring = stage.line(right, "o", markersize=14, markerfacecolor="none", color="black", markeredgewidth=2)
     chosen = stage.label(right, 0, 0, va="top", weight="bold")
@@ -116,7 +119,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
             mark.set_data(np.atleast_1d(places), np.full(np.size(places), height))
 
         points = np.clip([judged(name, group) for name in names], 0, MOST_DB)
-        for members, curve in zip(families, curves, strict=True):
+        for curve, members in curves:
             curve.set_data(points[members].T)
         x, y = points[names.index(format)]
         ring.set_data([x], [y])
