@@ -190,7 +190,7 @@ class BlockFormat:
         >>> FORMATS["mxfp4"].bits_per_weight, integers(3, block=64).bits_per_weight
         (4.25, 3.25)
         """
-        return 8 * (self._head_bytes + self._code_bytes) / self.block
+        return 8 * self._row.itemsize / self.block
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -216,12 +216,9 @@ class BlockFormat:
                 blocks = _divide(blocks, tensor_scale)
             if self.minimum:
                 lowest = blocks.min(axis=1, keepdims=True)
-                blocks, minima = blocks - lowest, self._scales(self._bytes(lowest))
+                blocks, minima = blocks - lowest, self._loaded(self._stored(lowest))
             wanted = self.scale(blocks, self.levels)
-            scales = self._scales(self._bytes(wanted))
-            if not np.all(np.isfinite(scales if minima is None else scales + minima)):
-                most = f"{self.name} stores scales as float16, up to 65,504"
-                raise ValueError(f"{most}, got x up to {np.abs(x).max():.4g}; divide all of x by one number first")
+            scales = self._loaded(self._stored(wanted))
             if self.unrounded:
                 ratios = blocks * np.nan_to_num(1 / wanted, posinf=0, neginf=0)
             else:
@@ -239,24 +236,18 @@ class BlockFormat:
         """
         shape = tuple(whole(length, "shape", 1, 10**9) for length in np.atleast_1d(shape))
         count, start = self._count(shape), 4 * self.tensor
-        wanted = start + count * (self._head_bytes + self._code_bytes)
-        if len(data) != wanted:
-            raise ValueError(
-                f"{self.name} of shape {shape} takes {wanted:,} bytes, got {len(data):,}; try another shape"
-            )
+        if len(data) != (wanted := start + count * self._row.itemsize):
+            raise ValueError(f"shape {shape} in {self.name} takes {wanted} bytes, got {len(data)}; try another shape")
         tensor_scale = np.frombuffer(data[:start], FLOAT32)[0] if self.tensor else np.float32(1)
-        rows = np.frombuffer(data, np.uint8, offset=start).reshape(count, -1)
-        heads, packed = np.split(rows, [self._head_bytes], axis=1)
-        scales, *minima = (self._scales(each) for each in np.split(heads, 1 + self.minimum, axis=1))
-        bits = np.unpackbits(packed, axis=1, count=self.block * self.element.bits, bitorder="little")
+        rows = np.frombuffer(data, self._row, offset=start)
+        bits = np.unpackbits(rows["codes"], axis=1, count=self.block * self.element.bits, bitorder="little")
         codes = np.empty((count, self.block), np.uint8)
         codes[:, self._order] = np.packbits(bits.reshape(count, self.block, -1), axis=2, bitorder="little")[..., 0]
-        blocks = Blocks(self, shape, codes, scales, minima[0] if minima else None, tensor_scale)
+        minima = self._loaded(rows["minima"]) if self.minimum else None
+        blocks = Blocks(self, shape, codes, self._loaded(rows["scales"]), minima, tensor_scale)
         with np.errstate(over="ignore", invalid="ignore"):
             if not np.all(np.isfinite(blocks.dequantize())):
-                raise ValueError(
-                    f"data holds what is no finite number in {self.name}; was it written in another format?"
-                )
+                raise ValueError(f"data holds what is no finite number in {self.name}; was it another format?")
         return blocks
 
     def __repr__(self) -> str:
@@ -266,19 +257,17 @@ class BlockFormat:
     def _count(self, shape: tuple[int, ...]) -> int:
         """Return how many blocks an array of this shape has."""
         if not shape or shape[-1] % self.block:
-            way_out = "transpose x, or choose integers(bits, block) with a block that divides it"
-            raise ValueError(
-                f"the last axis must be a multiple of {self.block} for {self.name}, got {shape}; {way_out}"
-            )
+            way_out = "transpose x, or take integers(bits, block) with a block that divides it"
+            raise ValueError(f"the last axis must be a multiple of {self.block} long, got shape {shape}; {way_out}")
         return math.prod(shape) // self.block
 
-    @property
-    def _head_bytes(self) -> int:
-        return (self.stored.itemsize if isinstance(self.stored, np.dtype) else 1) * (1 + self.minimum)
-
-    @property
-    def _code_bytes(self) -> int:
-        return -(-self.block * self.element.bits // 8)
+    @cached_property
+    def _row(self) -> np.dtype:
+        """The bytes of one block."""
+        stored = self.stored if isinstance(self.stored, np.dtype) else np.uint8
+        heads = ["scales", "minima"][: 1 + self.minimum]
+        code_bytes = -(-self.block * self.element.bits // 8)
+        return np.dtype([*((head, stored, (1,)) for head in heads), ("codes", np.uint8, (code_bytes,))])
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -288,17 +277,21 @@ class BlockFormat:
             return positions.reshape(2, -1).T.ravel()
         return positions.reshape(-1, 2)[:, ::-1].ravel() if self.nibbles == "high first" else positions
 
-    def _bytes(self, scales: np.ndarray) -> np.ndarray:
-        """Round scales, (blocks, 1), and return their bytes: uint8, (blocks, bytes of a scale)."""
-        if isinstance(self.stored, np.dtype):
-            return scales.astype(self.stored).view(np.uint8)
-        return self.stored.quantize(scales)
+    def _stored(self, scales: np.ndarray) -> np.ndarray:
+        """Round scales to what is stored of them, of the same shape."""
+        if not isinstance(self.stored, np.dtype):
+            return self.stored.quantize(scales)
+        stored = scales.astype(self.stored)
+        if not np.all(np.isfinite(stored)):
+            limit = f"{self.name} stores scales as {self.stored}, up to {np.finfo(self.stored).max:,.0f}"
+            raise ValueError(f"{limit}, got {np.abs(scales).max():.4g}; divide all of x by one number first")
+        return stored
 
-    def _scales(self, data: np.ndarray) -> np.ndarray:
-        """Return the scales that have these bytes, float32."""
+    def _loaded(self, stored: np.ndarray) -> np.ndarray:
+        """Return the scales that are so stored, float32."""
         if isinstance(self.stored, np.dtype):
-            return np.ascontiguousarray(data).view(self.stored).astype(np.float32)
-        return np.append(self.stored.values, np.float32(np.nan))[data]
+            return stored.astype(np.float32)
+        return np.append(self.stored.values, np.float32(np.nan))[stored]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -341,11 +334,13 @@ class Blocks:
         '00 40 80 91'
         """
         form = self.format
-        start = self.tensor_scale.astype(FLOAT32).tobytes() if form.tensor else b""
-        heads = [form._bytes(each) for each in (self.scales, self.minima) if each is not None]
+        rows = np.empty(len(self.codes), form._row)
+        rows["scales"] = form._stored(self.scales)
+        if form.minimum:
+            rows["minima"] = form._stored(self.minima)
         bits = (self.codes[:, form._order, None] >> np.arange(form.element.bits, dtype=np.uint8)) & 1
-        packed = np.packbits(bits.reshape(len(bits), -1), axis=1, bitorder="little")
-        return start + np.hstack([*heads, packed]).tobytes()
+        rows["codes"] = np.packbits(bits.reshape(len(rows), -1), axis=1, bitorder="little")
+        return (self.tensor_scale.astype(FLOAT32).tobytes() if form.tensor else b"") + rows.tobytes()
 
     def __repr__(self) -> str:
         span = f"scales {self.scales.min():.4g} to {self.scales.max():.4g}"
@@ -357,7 +352,7 @@ def integers(bits: int, block: int) -> BlockFormat:
 
         scale = float16(max |x| / qmax)        q = clip(round(x / scale), -qmax, qmax)        qmax = 2^(bits - 1) - 1
 
-    ``bits`` is 2 to 8, and a tie goes to the even integer. Codes are two's complement. Taught in notebook 11, section 3.
+    ``bits`` is 2 to 8; a tie goes to the even integer; codes are two's complement. Taught in notebook 11, section 3.
 
     >>> integers(2, block=4).quantize([0.1, -0.2, 0.6, -1.0]).dequantize()
     array([ 0.,  0.,  1., -1.], dtype=float32)
@@ -385,12 +380,12 @@ def _power_of_two(blocks: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _normal_quantiles() -> Codebook:
-    """Return NF4's values: of a normal distribution eight quantiles below its median, the median, and seven above.
+    """Return NF4's values: of a normal distribution seven quantiles below its median, the median, and eight above.
 
     The probabilities are evenly spaced on either side, to 0.9677083 = 1 - (1 / 30 + 1 / 32) / 2 as the outermost.
     """
     outermost, quantile = 0.9677083, NormalDist().inv_cdf
-    below, above = np.linspace(1 - outermost, 0.5, 9), np.linspace(0.5, outermost, 8)[1:]
+    below, above = np.linspace(1 - outermost, 0.5, 8), np.linspace(0.5, outermost, 9)[1:]
     return Codebook([quantile(p) / quantile(outermost) for p in (*below, *above)])
 
 
