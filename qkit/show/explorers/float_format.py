@@ -86,7 +86,7 @@ def float_format(**start) -> Explorer:
         for (height, strokes, heads, label), (word, all_values) in zip(rows, series, strict=True):
             shown = all_values[np.abs(all_values) <= end] / end
             strokes.set_data(np.repeat(shown, 3), np.tile([height - 0.18, height + 0.18, np.nan], shown.size))
-            heads.set(data=(shown, np.full(shown.size, height)), markersize=7 if shown.size < 64 else 0)
+            heads.set(data=(shown, np.full(shown.size, height)), markersize=max(0, 8 - shown.size // 8))
             label.set_text(word)
             counts.append(f"{shown.size} of {word}")
         at, height = np.clip(x / end, -BEYOND, BEYOND), rows[0][0]
