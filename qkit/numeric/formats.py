@@ -6,8 +6,8 @@
 published, down to the bytes; :func:`integers` makes blocks of ordinary integers. A short block costs bits for its
 scale, in a long one more numbers suffer from an outlier.
 
-Numbers are float32. NaN, infinity, numbers beyond float32's largest and empty arrays are a ValueError, what is no
-number at all is a TypeError.
+NaN and infinity are a ValueError, what is no number at all is a TypeError. Blocks are made of float32: numbers beyond
+its largest, and empty arrays, are a ValueError, too.
 
 Sources: OCP 8-bit Floating Point Specification (OFP8) 1.0 and OCP Microscaling Formats (MX) Specification 1.0, 2023;
 NVIDIA 2025, "Pretraining Large Language Models with NVFP4", arXiv:2509.25149; ggml-quants.c and gguf-py of llama.cpp;
@@ -129,7 +129,7 @@ FLOAT16, FLOAT32 = np.dtype("<f2"), np.dtype("<f4")
 class Integers:
     """Integers from ``low`` to ``high`` in ``bits`` bits: ``code = (q + offset) mod 2^bits``.
 
-    With offset 0 this is two's complement. ``rounding`` is applied to numbers plus offset.
+    With offset 0 this is two's complement. ``rounding`` makes numbers whole to which the offset has been added.
     """
 
     bits: int
@@ -168,8 +168,8 @@ class BlockFormat:
     stored : what scales are rounded to: NumPy's type, or a list of values whose index is a byte
     nibbles : which of a block's numbers share a byte: neighbours, the first in the low half ("low first") or in the
         high one ("high first"); or one of the first half of the block, low, and one of the second ("halves")
-    unrounded : bool, numbers are multiplied by 1 / scale from before the scale was rounded, as GGML does
-    minimum : bool, each block's minimum is taken off first, and stored behind the scale
+    unrounded : bool, codes are chosen with 1 / scale from before the scale was rounded, as GGML does
+    minimum : bool, the minimum of each block is taken off first, and stored behind the scale
     tensor : bool, one float32 for all brings the largest scale to the largest that can be stored
     """
 
@@ -201,8 +201,8 @@ class BlockFormat:
         """Return the codes and scales of ``x``, whose last axis must be a multiple of ``block`` long.
 
         The blocks of a Keras kernel, (inputs, outputs), run along its inputs: pass ``kernel.T``. A ValueError also
-        where a scale or minimum is beyond float16, and shall be stored as such. A block whose scale is stored as 0
-        comes back as zeros (plus its minimum).
+        where a scale or minimum is beyond float16, in the formats that store them so. Where a block is so small that
+        its scale is stored as 0, it comes back as zeros.
 
         >>> x = np.arange(32)  # the scale is 4, so that 31 becomes 6 * 4
         >>> FORMATS["mxfp4"].quantize(x).dequantize()[[0, 1, 5, 16, 31]]
@@ -216,11 +216,11 @@ class BlockFormat:
                 blocks = _divide(blocks, tensor_scale)
             if self.minimum:
                 lowest = blocks.min(axis=1, keepdims=True)
-                blocks, minima = blocks - lowest, self._loaded(self._stored(lowest))
+                blocks, minima = blocks - lowest, self._load(self._save(lowest))
             wanted = self.scale(blocks, self.levels)
-            scales = self._loaded(self._stored(wanted))
+            scales = self._load(self._save(wanted))
             if self.unrounded:
-                ratios = blocks * np.nan_to_num(1 / wanted, posinf=0, neginf=0)
+                ratios = blocks * np.nan_to_num(1 / wanted)
             else:
                 ratios = _divide(blocks, scales)
         return Blocks(self, x.shape, self.element.quantize(ratios), scales, minima, tensor_scale)
@@ -243,8 +243,8 @@ class BlockFormat:
         bits = np.unpackbits(rows["codes"], axis=1, count=self.block * self.element.bits, bitorder="little")
         codes = np.empty((count, self.block), np.uint8)
         codes[:, self._order] = np.packbits(bits.reshape(count, self.block, -1), axis=2, bitorder="little")[..., 0]
-        minima = self._loaded(rows["minima"]) if self.minimum else None
-        blocks = Blocks(self, shape, codes, self._loaded(rows["scales"]), minima, tensor_scale)
+        minima = self._load(rows["minima"]) if self.minimum else None
+        blocks = Blocks(self, shape, codes, self._load(rows["scales"]), minima, tensor_scale)
         with np.errstate(over="ignore", invalid="ignore"):
             if not np.all(np.isfinite(blocks.dequantize())):
                 raise ValueError(f"data holds what is no finite number in {self.name}; was it another format?")
@@ -277,7 +277,7 @@ class BlockFormat:
             return positions.reshape(2, -1).T.ravel()
         return positions.reshape(-1, 2)[:, ::-1].ravel() if self.nibbles == "high first" else positions
 
-    def _stored(self, scales: np.ndarray) -> np.ndarray:
+    def _save(self, scales: np.ndarray) -> np.ndarray:
         """Round scales to what is stored of them, of the same shape."""
         if not isinstance(self.stored, np.dtype):
             return self.stored.quantize(scales)
@@ -287,7 +287,7 @@ class BlockFormat:
             raise ValueError(f"{limit}, got {np.abs(scales).max():.4g}; divide all of x by one number first")
         return stored
 
-    def _loaded(self, stored: np.ndarray) -> np.ndarray:
+    def _load(self, stored: np.ndarray) -> np.ndarray:
         """Return the scales that are so stored, float32."""
         if isinstance(self.stored, np.dtype):
             return stored.astype(np.float32)
@@ -335,9 +335,9 @@ class Blocks:
         """
         form = self.format
         rows = np.empty(len(self.codes), form._row)
-        rows["scales"] = form._stored(self.scales)
+        rows["scales"] = form._save(self.scales)
         if form.minimum:
-            rows["minima"] = form._stored(self.minima)
+            rows["minima"] = form._save(self.minima)
         bits = (self.codes[:, form._order, None] >> np.arange(form.element.bits, dtype=np.uint8)) & 1
         rows["codes"] = np.packbits(bits.reshape(len(rows), -1), axis=1, bitorder="little")
         return (self.tensor_scale.astype(FLOAT32).tobytes() if form.tensor else b"") + rows.tobytes()
@@ -373,7 +373,7 @@ def _signed_largest(blocks: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _power_of_two(blocks: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return the powers of two that bring the power of the largest magnitude to that of the highest level."""
+    """Return scales ``2^(floor(log2(largest magnitude)) - floor(log2(highest level)))``, 0 for a block of zeros."""
     largest = np.abs(blocks).max(axis=1, keepdims=True)
     powers = np.frexp(largest)[1] - np.frexp(levels[-1])[1]
     return np.where(largest > 0, np.ldexp(np.float32(1), powers), 0)

@@ -105,7 +105,10 @@ def test_ggml_writes_the_same_bytes(name):
     rng = np.random.default_rng(0)
     whole = rng.integers(-300, 300, (1000, 64)) / np.float32(8)  # full of ties
     ends = np.repeat(np.float32([[-8.0, 7.0, 15.0, 127.0, 0.0, 5.0, -1.0, 2.0**-20]]), 8, axis=1)
-    for x in (weights(1, 20_000), whole, ends, rng.permuted(ends, axis=1), np.zeros((1, 32), np.float32)):
+    below = np.float32(
+        [[0, 15, np.nextafter(np.float32(0.5), np.float32(0)), *range(13), *[0] * 16]]
+    )  # in float32, + 0.5 is 1
+    for x in (weights(1, 20_000), whole, ends, rng.permuted(ends, axis=1), below, np.zeros((1, 32), np.float32)):
         with np.errstate(divide="ignore"):  # of gguf
             expected = gguf.quantize(x, GGML[name])
         blocks = FORMATS[name].quantize(x)
