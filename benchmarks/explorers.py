@@ -2,10 +2,10 @@
 
 python -m benchmarks.explorers [--browser]
 
-A step is one new value of the bits slider (of a journey, the next channel), from there to the finished picture in the
-widget: the first visit of a value, and a later one, when the explorer may remember what it computed. It is compared
-with the same picture drawn as a whole and saved as the inline backend does. (``interact`` with pyplot makes the figure
-and its axes anew on top.) Both take turns within one run, so that a busy machine slows both.
+A step is one new value of the bits slider (or the next channel, zoom or row, where there is none), from there to the
+finished picture in the widget: the first visit of a value, and a later one, when the explorer may remember what it
+computed. It is compared with the same picture drawn as a whole and saved as the inline backend does. (``interact`` with
+pyplot makes the figure and its axes anew on top.) Both take turns within one run, so that a busy machine slows both.
 ``--browser`` measures what a learner sees: from the key press to the new picture, decoded, in JupyterLab in
 Chromium.
 """
@@ -62,6 +62,8 @@ EXPLORERS = {
     "channels": "explorers.channels(weights)",
     "comparison": "explorers.comparison(results, digits)",
     "fake_quantization": "explorers.fake_quantization()",
+    "float_format": "explorers.float_format()",
+    "formats": "explorers.formats(dense.T)",
     "images": "explorers.images(image, kernel=kernel, bias=np.zeros(32))",
     "threshold": "explorers.threshold(sets, images='1600 rows', bits=2)",
     "journey": "explorers.journey(layer, q_inputs)",
@@ -146,7 +148,7 @@ def step(explorer: Explorer) -> float:
 
 def values_of(explorer: Explorer) -> tuple:
     """Return the slider that is moved, and all its values."""
-    slider = next(explorer.controls[name] for name in ("bits", "channel") if name in explorer.controls)
+    slider = next(explorer.controls[name] for name in ("bits", "channel", "zoom", "row") if name in explorer.controls)
     if hasattr(slider, "options"):
         return slider, [value for _, value in slider.options]
     return slider, list(range(slider.min, slider.max + 1))

@@ -16,6 +16,11 @@ def exact(x: float, decimals: int = 7) -> str:
     return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
+def raised(exponent: str) -> str:
+    """Write a number, or a difference of two, as an exponent: ⁻³, ¹⁴⁻⁷."""
+    return exponent.translate(str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def share(x: float) -> str:
     """Write a share as a percentage: 0 %, 0.4 %, 31 %. Only nothing is 0 % and only all is 100 %."""
     percent = 100 * x

@@ -20,6 +20,8 @@ CELLS = {
     "codes": "explorers.codes(weights)",
     "comparison": "explorers.comparison(results, rng.random((300, 28, 28)))",
     "fake_quantization": "explorers.fake_quantization()",
+    "float_format": "explorers.float_format()",
+    "formats": "explorers.formats(weights.reshape(-1, 128))",
     "images": "explorers.images(draw_digits(1)[0][0], kernel=weights[:, :, :1], bias=np.zeros(16))",
     "threshold": "explorers.threshold({'few': {'all': weights[:1], 'some': weights[:1, ..., :2]}, "
     "'many': {'all': weights, 'some': weights[..., :2]}})",

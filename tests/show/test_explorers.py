@@ -25,10 +25,12 @@ from qkit.numeric import (
     sqnr_db,
 )
 from qkit.numeric.codebook import Codebook, entropy
+from qkit.numeric.formats import FLOATS, FORMATS, integers
 from qkit.show import explorers
 from qkit.show.canvas import as_channels
 from qkit.show.explorers.channels import judge
 from qkit.show.explorers.codes import compared, make_code, with_moved
+from qkit.show.explorers.float_format import reckon
 from qkit.show.explorers.images import relu_convolution
 from qkit.show.explorers.number_line import follow, written_integers
 from qkit.show.explorers.tensor import lay_grids, packed_bytes, spread, sqnr_by_bits
@@ -36,6 +38,7 @@ from qkit.show.numerals import decibels, number, share, size
 
 RNG = np.random.default_rng(7)
 WEIGHTS = (RNG.normal(size=(3, 3, 4, 8)) * np.geomspace(0.01, 1, 8)).astype(np.float32)
+ROWS = (np.random.default_rng(8).normal(size=(6, 192)) * np.geomspace(1, 0.2, 192)).astype(np.float32)
 IMAGE = RNG.random((12, 10))
 KERNEL = RNG.normal(size=(3, 3, 1, 9))
 CONVOLUTION = {"kernel": KERNEL, "bias": np.linspace(-0.5, 0.5, 9)}
@@ -67,6 +70,8 @@ MAKE = {
     "codes": lambda **start: explorers.codes(WEIGHTS, **start),
     "comparison": lambda **start: explorers.comparison(STUDY, DIGITS, **start),
     "fake_quantization": explorers.fake_quantization,
+    "float_format": explorers.float_format,
+    "formats": lambda **start: explorers.formats(ROWS, **start),
     "images": lambda **start: explorers.images(IMAGE, **CONVOLUTION, **start),
     "threshold": lambda **start: explorers.threshold(
         {"one": {"a": WEIGHTS, "b": np.maximum(WEIGHTS, 0)}, "two": {"a": 2 * WEIGHTS, "b": WEIGHTS + 1}}, **start
@@ -91,6 +96,8 @@ MOVES = {
     "codes": {"code": "powers", "count": 15, "which": 3, "moved": 0.5},
     "comparison": {"network": "b", "bits": (4, 8), "first": "float", "second": "PTQ", "seed": 1},
     "fake_quantization": {"bits": 2, "clip": 0.6, "w": -0.8, "push": -0.2},
+    "float_format": {"format": "e2m1", "zoom": 2} | {f"bit{bit}": bit in (1, 3, 7) for bit in range(8)},
+    "formats": {"format": "q4_1", "group": 192, "row": 4, "column": 70},
     "images": {"bits": 3, "quantize_kernel": True, "per_map": True},
     "threshold": {"images": "two", "layer": "b", "bits": 3, "method": "kl", "percentile": 99, "end": 33.5},
     "network": {
@@ -235,7 +242,8 @@ def test_any_array_can_be_explored(name):
 
 def test_nothing_and_what_is_no_number_is_refused():
     for wrong in ([], np.zeros((0, 3)), [[1.0, np.nan]], [[np.inf, 0.0]]):
-        for explore in (explorers.tensor, explorers.channels, explorers.codes, partial(explorers.images, **ONE)):
+        whole = explorers.tensor, explorers.channels, explorers.codes, explorers.formats
+        for explore in (*whole, partial(explorers.images, **ONE)):
             with pytest.raises(ValueError, match=r"weights must|image must"):
                 explore(wrong)
         if np.size(wrong):
@@ -420,3 +428,85 @@ def test_explorers_load_neither_pyplot_nor_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_arithmetic_of_a_float_gives_its_value():
+    plain = str.maketrans("−⁻⁰¹²³⁴⁵⁶⁷⁸⁹·", "--0123456789*")
+    for form in FLOATS.values():
+        assert len(form.values) == 2**form.bits
+        for code, value in enumerate(form.values.tolist()):
+            _, _, equation, kind = reckon(form, code)
+            if not np.isfinite(value):
+                assert equation == {"inf": "∞", "-inf": "−∞", "nan": "NaN"}[str(value)]
+                continue
+            sign, power, rest, result = re.fullmatch(r"\(−1\)(\S+) · 2(\S+) · (\S+|\(.+\)) = (\S+)", equation).groups()
+            sign, power, rest = (eval(each.translate(plain)) for each in (sign, power, rest))
+            assert (-1) ** sign * 2.0**power * rest == value == float(result.translate(plain))
+            assert kind.startswith("zero" if value == 0 else "a normal" if rest >= 1 else "a subnormal")
+
+
+def test_a_float_is_seen_among_all_of_its_format():
+    explorer = explorers.float_format()
+    assert "(−1)⁰ · 2¹⁴⁻⁷ · (1 + 5/8) = 208, a normal number" in explorer.words
+    assert "The gap to the next value is 16; that of int8 is 3.53 everywhere." in explorer.words
+    assert explorer.words.endswith("Values from −448 to 448: 253 of E4M3, 255 of int8.")
+    assert not any(control.disabled for control in explorer.controls.values())
+    # 0, ½, 1, 1½, 2 and 3 on both sides, and three integers of 6/7.
+    words = explorer.set(format="e2m1", zoom=1).words
+    assert "bits 0101, exponent 2, mantissa 1: " in words and words.endswith(
+        "Values from −3 to 3: 11 of E2M1, 7 of int4."
+    )
+    assert [control.disabled for control in explorer.controls.values()] == [False, *4 * [True], *5 * [False]]
+    largest = {"format": "e4m3", "bit7": True, "bit3": True, "bit1": True, "bit0": False}
+    assert (
+        "= −448, a normal number: its leading 1 is not stored. The gap to the next value is 32;"
+        in explorer.set(**largest).words
+    )
+    assert "mantissa 7: NaN, not a number: all bits but the sign are 1." in explorer.set(bit0=True).words
+    assert "exponent 31, mantissa 3: NaN, not a number" in explorer.set(format="e5m2").words
+    assert ": −∞, infinity" in explorer.set(bit0=False, bit1=False).words
+
+
+def test_a_format_makes_of_a_tensor_what_the_explorer_says():
+    explorer, names = explorers.formats(ROWS), [f"int{bits}" for bits in range(2, 9)] + list(FORMATS)
+    assert [name for _, name in explorer.controls["format"].options] == names
+    for group, row, column in ((16, 0, 0), (192, 5, 100)):
+        forms = {name: FORMATS[name] if name in FORMATS else integers(int(name[3:]), group) for name in names}
+        sqnr = {name: sqnr_db(ROWS, form.quantize(ROWS).dequantize()) for name, form in forms.items()}
+        for name, form in forms.items():
+            blocks, words = form.quantize(ROWS), explorer.set(format=name, group=group, row=row, column=column).words
+            bits = form.bits_per_weight
+            assert (
+                f"{name}: {number(bits)} bits per weight in blocks of {form.block}, SQNR {decibels(sqnr[name])}"
+                in words
+            )
+            best = max((each for each in names if forms[each].bits_per_weight <= bits), key=sqnr.get)
+            rival = "no other has more" if sqnr[best] == sqnr[name] else f"{best} has {decibels(sqnr[best])}"
+            assert f"; with as few bits {rival}. The weight at row {row}, column {column} is " in words
+            code = blocks.codes.ravel()[192 * row + column]
+            level, written = re.search(r"nearest level (\S+), code ([01]+)", words).groups()
+            assert (level, int(written, 2)) == (number(form.element.values[code]), code)
+            assert len(form.element.values) == 2 ** len(written)
+            w, w_hat = ROWS[row, column], blocks.dequantize()[row, column]
+            assert f"is {number(w)}, the" in words
+            assert f"Back comes {number(w_hat)}, error {number(float(w_hat) - float(w))}. Values" in words
+            used = np.unique(blocks.dequantize().reshape(-1, form.block)[(192 * row + column) // form.block])
+            assert words.endswith(f" in use: {len(used)} of {len(form.levels)}.")
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_array_whose_rows_are_whole_blocks_has_formats():
+    outlier = np.where(np.arange(64) == 5, 900, 0.01)
+    for x in (np.zeros(64), np.full((2, 1, 64), -0.5), 1e-30 * ROWS, outlier, np.arange(128).astype(np.int8)):
+        explorer = explorers.formats(x)
+        for _, name in explorer.controls["format"].options:
+            assert "nan" not in explorer.set(format=name, column=7).words
+
+
+def test_formats_whose_blocks_do_not_fit_are_not_offered():
+    explorer = explorers.formats(ROWS[:, :48])
+    assert [name for _, name in explorer.controls["format"].options] == [f"int{n}" for n in range(2, 9)] + ["nvfp4"]
+    assert [group for _, group in explorer.controls["group"].options] == [16, 48]
+    for wrong in (ROWS[:, :40], ROWS.T, ROWS[0, 0]):
+        with pytest.raises(ValueError, match=r"a last axis .* multiple of 16, got shape .* pass kernel\.T"):
+            explorers.formats(wrong)

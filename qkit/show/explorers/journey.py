@@ -11,14 +11,13 @@ from matplotlib.patches import Rectangle
 from qkit.numeric import Dense
 from qkit.show.canvas import Pixels, Stage, write
 from qkit.show.explorer import Explorer, choice, slider
-from qkit.show.numerals import exact, number
+from qkit.show.numerals import exact, number, raised
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 NAMES = {"xnnpack": "XNNPACK", "builtin": "built-in", "reference": "reference", "single": "rounded once"}
 """What the runtimes are called in the picture and in the list to choose from."""
 MOST_WRITTEN = 16
 """Numbers of a window that are written out; of more, only their grey is shown."""
-RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @in_style
@@ -134,7 +133,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
         for row, answer in zip(rows, answers.values(), strict=True):
             held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
             if answer.fixed:
-                held = f"{answer.fixed.m0} · 2{number(answer.fixed.shift - 31).translate(RAISED)}"
+                held = f"{answer.fixed.m0} · 2{raised(number(answer.fixed.shift - 31))}"
             halfway = "" if answer.halfway is None else exact(answer.halfway)
             chosen, differs = answer.runtime == runtime, "" if answer.q == now.q else "≠"
             values = held, exact(answer.product), halfway, exact(answer.rounded), exact(answer.q)
