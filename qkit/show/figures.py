@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from qkit.numeric import Accuracy, Histogram, Threshold
+from qkit.numeric import Accuracy, Histogram, Mean, Threshold
 from qkit.numeric.affine import reals
 from qkit.show.numerals import percent, with_interval
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, picture
@@ -100,27 +100,41 @@ def curves(
 
 
 @picture
-def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy]]]) -> tuple[Figure, str]:
-    """Draw networks by their bytes and their wrong answers, with 95 % intervals. Taught in notebook 10, section 8.
+def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, Mean]]]) -> tuple[Figure, str]:
+    """Draw what networks lose against what they store, with 95 % intervals; both axes are logarithmic.
 
-    ``points`` has for each family its networks, as (bytes, accuracy), which a line connects. Both axes are logarithmic.
+    ``points`` has for each family its networks, which a line connects: as (bytes, accuracy), drawn as wrong answers; or
+    as (bits per weight, rise in bits per character), whose axis is linear up to 0.01. Taught in notebook 10, section 8;
+    11, section 4.
     """
     axes, said = Figure(figsize=(9.2, 4.6)).subplots(), []
+    in_bytes = isinstance(next(iter(points.values()))[0][1], Accuracy)
     for (name, family), colour, marker, _ in _looks(points):
-        sizes, accuracies = zip(*sorted(family, key=lambda point: point[0]), strict=True)
-        wrong = np.array([1 - each.value for each in accuracies])
-        low, high = np.transpose([each.interval for each in accuracies])
+        sizes, found = zip(*sorted(family, key=lambda point: point[0]), strict=True)
+        lost, ends = np.array([each.value for each in found]), np.transpose([each.interval for each in found])
+        if in_bytes:
+            lost, ends = 1 - lost, 1 - ends[::-1]
         looks = {"color": colour, "marker": marker, "mfc": "white", "mew": 2, "ms": 7, "capsize": 3}
-        axes.errorbar(sizes, wrong, [wrong - (1 - high), (1 - low) - wrong], label=name, **looks)
-        said.append(f"{name}: {percent(accuracies[0].value)} right in {sizes[0]:,} bytes")
-    axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
-    axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.errorbar(sizes, lost, [lost - ends[0], ends[1] - lost], label=name, **looks)
+        least = f"{percent(1 - lost[0])} right in {sizes[0]:,} bytes"
+        said.append(f"{name}: {least if in_bytes else f'{lost[0]:+.3f} in {sizes[0]:g} bits'}")
+    axes.set(xscale="log")
+    if in_bytes:
+        axes.set(xlabel="bytes (log scale)", ylabel="wrong answers (log scale)", yscale="log")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+        axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    else:
+        axes.set(xlabel="bits per weight (log scale)", ylabel="rise in bits per character\n(log scale, linear to 0.01)")
+        axes.set_yscale("symlog", linthresh=0.01)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xticks(range(2, 10))
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     axes.legend(**BESIDE)
-    return axes.figure, f"Wrong answers against bytes; the smallest of each family: {'; '.join(said)}."
+    what = "Wrong answers against bytes" if in_bytes else "Rise in bits per character against bits per weight"
+    return axes.figure, f"{what}; the smallest of each family: {'; '.join(said)}."
 
 
 @picture
