@@ -112,7 +112,7 @@ class Results:
         Holm's rule (:func:`qkit.numeric.holm`) says which of the differences stand. Taught in notebook 08, section 4.
 
         A row for every pair, under its network and ``"PTQ MSE W8 A8 → QAT LSQ W8 A8"``: ``gain`` in accuracy; ``p`` of
-        McNemar's test; whether it ``stands``; ``verdict``, ``"wrong here"`` where the opposite stands; ``in words``.
+        McNemar's test; if it ``stands``; ``verdict``, ``"wrong here"`` if the opposite stands; ``in words``, in points.
         """
         pairs = list(pairs)
         compared = [(paired.gain, paired.p_value) for paired in (self.paired(*pair) for pair in pairs)]
@@ -120,7 +120,7 @@ class Results:
         for (gain, p), stands in zip(compared, holm([p for _, p in compared], level), strict=True):
             verdict = ("shown" if gain > 0 else "wrong here") if stands else "not shown"
             how_likely = f"p = {p:.2g}" if p >= 1e-6 else "p < 0.000001"
-            words = f"{100 * gain:+.2f} points, {how_likely}: {'stands' if stands else 'not shown'}"
+            words = f"{100 * gain:+.2f}, {how_likely}: {'stands' if stands else 'not shown'}"
             rows.append({"gain": gain, "p": p, "stands": stands, "verdict": verdict, "in words": words})
         names = [(first.network, f"{first.how} → {second.how}") for first, second in pairs]
         return pd.DataFrame(rows, pd.MultiIndex.from_tuples(names, names=(None, None)))

@@ -106,9 +106,9 @@ def test_claims_stand_by_holms_rule():
     assert list(found["verdict"][:4]) == ["shown", "wrong here", "not shown", "not shown"]
     assert list(found["stands"]) == [True, True] + [False] * 18
     assert list(found["in words"][:3]) == [
-        "+13.00 points, p = 0.00024: stands",
-        "-12.00 points, p = 0.00049: stands",
-        "+0.00 points, p = 1: not shown",
+        "+13.00, p = 0.00024: stands",
+        "-12.00, p = 0.00049: stands",
+        "+0.00, p = 1: not shown",
     ]
     # The same pair alone stands, among a thousand it does not.
     one, many = pair(a, b), [pair(a, d)] * 1000
