@@ -18,7 +18,7 @@ from qkit.network.recipe import Weights, as_input, check_images, check_names
 from qkit.network.simulate import Measured, Method, QuantizedNetwork, Simulation, apply_layer, grid_row, on_grid
 from qkit.numeric import QuantParams, fake_quantize, share_clipped, thresholds
 from qkit.numeric.affine import whole
-from qkit.numeric.histogram import channel_shares
+from qkit.numeric.histogram import channel_ranges, channel_shares
 from qkit.numeric.integer_layers import windows
 from qkit.numeric.rounding import gptq
 
@@ -258,22 +258,22 @@ def diagnose(
     'breaks here, for what it takes (290 : 1)'
     """
     _check_bits(weight_bits, activation_bits)
-    simulation = Simulation(model, images)
     methods = {"weight_method": weight_method, "activation_method": activation_method}
-    network = simulation.quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
-    in_float = simulation.quantized(None, None).outputs(images)
-    answers = np.concatenate([np.argmax(batch[-1], axis=1) for batch in in_float])
+    network = Simulation(model, images).quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
 
     def measured(kernels: Mapping[str, QuantParams], activations: Mapping[str, QuantParams]) -> Measured:
-        return replace(network, kernels=kernels, activations=activations).measure(images, answers, in_float)
+        return replace(network, kernels=kernels, activations=activations).measure(images, np.zeros(len(images)))
 
     found = measured(network.kernels, network.activations)
     sqnr, (worst, how) = pd.Series(found.sqnr), found.weakest
-    # One layer at a time: all of them take a hundred megabytes, once more.
-    outputs = ((name, np.concatenate([batch[place] for batch in in_float])) for place, name in enumerate(sqnr.index))
+    ranges, clipped = {name: [] for name in sqnr.index}, dict.fromkeys(sqnr.index, 0.0)
+    for batch in replace(network, kernels={}, activations={}).outputs(images):
+        for name, x in zip(sqnr.index, batch, strict=True):
+            ranges[name].append(channel_ranges(x))
+            clipped[name] += share_clipped(x, network.activations[name]) * len(x) / len(images)
     table = pd.DataFrame(index=sqnr.index.rename("layer"))
     table["kernel ratio"] = pd.Series({name: _ratio(kernel) for name, (kernel, _) in network.weights.items()})
-    table[["output ratio", "clipped"]] = [(_ratio(x), share_clipped(x, network.activations[n])) for n, x in outputs]
+    table["output ratio"], table["clipped"] = pd.Series(ranges).map(_ratio), pd.Series(clipped)
     table["SQNR in"], table["SQNR out"], table["verdict"] = sqnr.shift(fill_value=np.inf), sqnr, ""
 
     if how == "holds":
@@ -344,9 +344,9 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
     """Return ``treated(**settings)``, which tries every repair of a network with every other, for ``explorers.doctor``.
 
     It returns the network quantized, after repairs in the order in which they belong. ``equalized`` is the result of
-    :func:`equalize`; ``scales`` are by ``"minmax"``, ``"mse"`` or ``"eq"``, which is :func:`easyquant`; ``rounding`` is
-    to ``"nearest"`` or by ``"gptq"``; ``corrected`` is that of :func:`correct_bias`. The weights of ``layer``, if any,
-    have bits of their own. With ``None`` for both, weights and activations, the network is in float.
+    :func:`equalize`; ``scales`` are by ``"minmax"``, ``"mse"`` or ``"eq"``, :func:`easyquant` of the first 100 images;
+    ``rounding`` is to ``"nearest"`` or by ``"gptq"``; ``corrected`` is that of :func:`correct_bias`. The weights of
+    ``layer``, if any, have bits of their own. With ``None`` for both, weights and activations, the network is in float.
 
     ``images`` are training images, as :func:`~qkit.network.predict` takes them, for the repairs that need some. Grids
     that were found once are kept. Taught in notebook 09, section 3.

@@ -133,7 +133,8 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    return _int32(np.rint(_product(acc, scale, np.float32)))
+    product = _product(acc, scale, np.float32)
+    return _int32(np.rint(product, out=product))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -263,7 +264,9 @@ class Requantizer:
 
 def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
     scale = float64s(scale, "scale").astype(dtype)
-    return _int32_values(acc, scale.shape, dtype) * scale
+    product = _int32_values(acc, scale.shape, dtype)
+    product *= scale
+    return product
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:

@@ -174,9 +174,13 @@ def channel_shares(x: np.ndarray) -> np.ndarray:
     >>> channel_shares([[0.5, 4.0, 0.0, -2.0], [-1.0, 3.0, 0.0, 0.0]])
     array([0.25, 1.  , 0.5 ])
     """
-    x = some(x)
-    largest = np.abs(x).reshape(-1, x.shape[-1]).max(axis=0)
+    largest = channel_ranges(some(x))
     return largest[largest > 0] / largest.max() if largest.any() else np.ones(1)
+
+
+def channel_ranges(x: np.ndarray) -> np.ndarray:
+    """Return the range of each channel, ``max(|x|)``, by index of the last axis."""
+    return np.abs(x).reshape(-1, np.shape(x)[-1]).max(axis=0)
 
 
 def histogram_of(

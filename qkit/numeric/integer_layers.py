@@ -122,7 +122,7 @@ class Dense(Layer):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
-        acc += np.resize(self.folded_bias.astype(np.int32), self.shape)  # NumPy is slow to repeat what is short
+        acc += self._biases
         return acc
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
@@ -164,6 +164,11 @@ class Dense(Layer):
         return np.ascontiguousarray(self._rows.T, np.float32 if self._largest <= 2**24 else np.float64)
 
     @cached_property
+    def _biases(self) -> np.ndarray:
+        """The folded bias of each number of the output: NumPy is slow to repeat what is short."""
+        return np.resize(self.folded_bias.astype(np.int32), self.shape)
+
+    @cached_property
     def _largest(self) -> int:
         """What Σ |q_x * q_w| cannot pass."""
         return 128 * int(np.abs(self._rows.astype(np.int64)).sum(axis=1).max())
@@ -199,8 +204,8 @@ class Depthwise(Convolution):
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         acc = self.sums(q_x)
         q = self.requantizer.run(acc, runtime)
-        if runtime == "builtin" and self._left_over:
-            q[..., -self._left_over :] = self.requantizer.run(acc, "reference")[..., -self._left_over :]
+        if left_over := self._left_over(runtime):
+            q[..., -left_over:] = self.requantizer.run(acc, "reference")[..., -left_over:]
         return q
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
@@ -209,7 +214,7 @@ class Depthwise(Convolution):
         return np.moveaxis(seen, -1, 3)[..., None]
 
     def trace(self, q_x: np.ndarray, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
-        if runtime == "builtin" and position[-1:] >= (len(self.q_weights) - self._left_over,):
+        if position[-1:] >= (len(self.q_weights) - self._left_over(runtime),):
             runtime = "reference"
         return super().trace(q_x, position, runtime)
 
@@ -220,14 +225,18 @@ class Depthwise(Convolution):
         """Add, place by place in the window, what all windows see there, times weights as long as a row of outputs."""
         acc, product = np.zeros((2, *patches.shape[:4]), patches.dtype)
         for row, column in np.ndindex(*self.size):
-            weights = np.resize(self.q_weights[:, row, column, 0].astype(patches.dtype), acc.shape[2:])
-            acc += np.multiply(patches[..., row, column, 0], weights, out=product)
+            acc += np.multiply(patches[..., row, column, 0], self._weights_of_rows[row, column], out=product)
         return acc
 
-    @property
-    def _left_over(self) -> int:
-        """Channels that the built-in runtime, which takes eight at a time, computes one by one."""
-        return len(self.q_weights) % 8
+    @cached_property
+    def _weights_of_rows(self) -> np.ndarray:
+        """For each place in the window, the weights as floats, for a row of outputs: (*size, columns, channels)."""
+        weights = np.moveaxis(self.q_weights[..., 0], 0, -1)[:, :, None].astype(self._columns.dtype)
+        return np.repeat(weights, self.shape[1], axis=2)
+
+    def _left_over(self, runtime: Runtime) -> int:
+        """Return how many channels are computed as in the reference: the built-in runtime takes eight at a time."""
+        return len(self.q_weights) % 8 if runtime == "builtin" else 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -361,6 +370,10 @@ def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same
         for side, length, stride in zip(x.shape[1:3], size, strides, strict=True):
             missing = max((windows_along(side, length, stride, same) - 1) * stride + length - side, 0)
             pads.append((missing // 2, -(-missing // 2)))  # where it is odd, one more comes below and to the right
-        x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+        (top, bottom), (left, right) = pads
+        n, height, width, inputs = x.shape
+        padded = np.full((n, top + height + bottom, left + width + right, inputs), fill, x.dtype)
+        padded[:, top : top + height, left : left + width] = x
+        x = padded
     seen = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))[:, :: strides[0], :: strides[1]]
     return seen.transpose(0, 1, 2, 4, 5, 3)

@@ -5,6 +5,7 @@ import re
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -448,3 +449,5 @@ def test_what_is_clipped_is_counted(network, images):
     assert diagnose(network, images).clipped.max() < 1e-6
     assert (table.clipped.drop(["image", "dense2"]) > 0.03).all() and table.clipped.max() < 0.12
     assert table.loc[["image", "dense2"], "clipped"].max() < 1e-6  # both keep all that was seen
+    five_times = diagnose(network, np.tile(images, (5, 1, 1, 1)), activation_method=cut)  # 300 are two batches
+    pd.testing.assert_frame_equal(five_times, table, rtol=1e-4)

@@ -1,12 +1,12 @@
 """A network that quantization harms, and the repairs: which layer loses what, and what helps, with what else."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from matplotlib.lines import Line2D
 
-from qkit.numeric.histogram import channel_shares
+from qkit.numeric.histogram import channel_ranges, channel_shares
 from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.numerals import decibels, number, percent, size, with_interval
@@ -14,7 +14,7 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 SUBSET = 1_000
 BITS = {bits: str(bits) for bits in range(2, 9)}
-SCALES = {"minmax": "MinMax", "mse": "MSE", "eq": "EQ"}
+SCALES = {"minmax": "MinMax", "mse": "MSE", "eq": "EQ (100 images)"}
 ROUNDINGS = {"nearest": "to nearest", "gptq": "by GPTQ"}
 LEAST, MOST_DB = 1e-4, 60
 
@@ -62,22 +62,21 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     beside = {"ha": "left", "va": "center", "fontsize": 10}
     ratios = [stage.label(exact, MOST_DB + 2, row, **beside) for row in range(len(rows))]
 
-    # What a float network makes of 1,000 images takes tens of megabytes; there are two.
-    @lru_cache(maxsize=2)
+    @cache
     def in_float(equalized):
         network = treated(None, None, equalized=equalized)
-        outputs, kernels = network.outputs(images), [network.weights[layer].kernel for layer in layers]
-        handed_on = [channel_shares(np.concatenate(batches)) for batches in zip(*outputs, strict=True)]
-        return network.bytes, outputs, list(map(channel_shares, kernels)), handed_on
+        ranges = [list(map(channel_ranges, batch)) for batch in network.outputs(images)]
+        kernels = [channel_shares(network.weights[layer].kernel) for layer in layers]
+        return network.bytes, kernels, list(map(channel_shares, zip(*ranges, strict=True)))
 
     @lru_cache(maxsize=1024)
     def measured(**settings):
         network = treated(**settings)
-        return network.measure(images, labels, in_float(settings["equalized"])[1]), network.bytes
+        return network.measure(images, labels), network.bytes
 
     def update(**settings):
         found, count = measured(**settings)
-        original, _, kernels, handed_on = in_float(settings["equalized"])
+        original, kernels, handed_on = in_float(settings["equalized"])
         for mark, channels, first, beside in zip(marks, (kernels, handed_on), (1, 0), (-0.18, 0.18), strict=True):
             rows_of = [np.full(len(each), row + beside) for row, each in enumerate(channels, first)]
             mark.set_data(np.maximum(np.concatenate(channels), LEAST), np.concatenate(rows_of))

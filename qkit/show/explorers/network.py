@@ -62,7 +62,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     # What the float network makes of 2,000 images takes tens of megabytes.
     @lru_cache(maxsize=1)
     def in_float(part):
-        return original.outputs(images[part::parts])
+        return list(original.outputs(images[part::parts]))
 
     # A learner goes to and fro between settings, and a result takes no room.
     @lru_cache(maxsize=1024)
