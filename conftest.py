@@ -52,8 +52,10 @@ class OnStandIn(IPyNbFile):
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect a notebook a second time, if that is asked for; the first time nbval has done it."""
+    """Collect a notebook with digits a second time, if that is asked for; the first time nbval has done it."""
     if file_path.suffix != ".ipynb" or not parent.config.option.stand_in_too:
+        return None
+    if "load_digits()" not in file_path.read_text(encoding="utf-8"):
         return None
     nodeid = f"{parent.nodeid}/{file_path.name} on stand-in digits"
     return OnStandIn.from_parent(parent, path=file_path, nodeid=nodeid)
