@@ -12,6 +12,7 @@ LONG = [
     "tests/network/test_integer",
     "notebooks/08",  # Trains networks that 07 finds then.
     "notebooks/09",
+    "notebooks/1",
     "tests/network/test_qat",
     "tests/browser",
     "notebooks/05",
