@@ -16,7 +16,7 @@ import time
 from benchmarks.peak import peak_megabytes
 from qkit.digits import draw_digits
 start = time.perf_counter()
-draw_digits(60_000), draw_digits(10_000, split=1)
+draw_digits(20_000), draw_digits(10_000, split=1)
 seconds = time.perf_counter() - start
 print(f"{seconds:.1f} s, peak memory {peak_megabytes():.0f} MB")
 """
@@ -25,7 +25,7 @@ print(f"{seconds:.1f} s, peak memory {peak_megabytes():.0f} MB")
 def main(seeds: int) -> None:
     """Print both tables."""
     drawn = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, text=True, check=True).stdout
-    print(f"70,000 stand-in digits drawn: {drawn.strip()}")
+    print(f"30,000 stand-in digits drawn: {drawn.strip()}")
     mnist = load_digits()
     if mnist.name != "MNIST":
         sys.exit(f"MNIST is needed to compare with, and there is none here: {mnist}")

@@ -131,7 +131,7 @@ def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA25
 
 def _stand_in(source: str) -> Digits:
     def draw() -> Arrays:
-        return dict(zip(PARTS, draw_digits(60_000, split=0) + draw_digits(10_000, split=1), strict=True))
+        return dict(zip(PARTS, draw_digits(20_000, split=0) + draw_digits(10_000, split=1), strict=True))
 
     path = data_home() / f"standin-{VERSION}.npz"
     arrays = kept(path, draw, what="the stand-in digits", accept=_check_layout)

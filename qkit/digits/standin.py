@@ -20,8 +20,8 @@ from numpy.random import RandomState
 
 from qkit.keeping import progress
 
-VERSION = 1
-"""Goes up when the same call draws other images."""
+VERSION = 2
+"""Goes up when the same call draws other images, or other counts of them are kept."""
 
 BLOCK = 2_500
 SIDE = 28
@@ -61,7 +61,7 @@ class _Way:
 def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits: return images, uint8 (count, 28, 28), and labels, uint8 (count,).
 
-    Fewer images are the first of more: ``draw_digits(10)`` starts ``draw_digits(60_000)``. Different splits are
+    Fewer images are the first of more: ``draw_digits(10)`` starts ``draw_digits(20_000)``. Different splits are
     different images; 0 is used for training and 1 for testing.
     """
     if count < 1:

@@ -8,6 +8,16 @@ import lab
 import pytest
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Photograph all open pages when a test fails."""
+    report = yield
+    if report.failed and (browser := item.funcargs.get("browser")):
+        for number, page in enumerate(page for context in browser.contexts for page in context.pages):
+            page.screenshot(path=lab.ARTIFACTS / f"failed-{item.name}-{number}.png")
+    return report
+
+
 @contextmanager
 def _or_skip():
     try:

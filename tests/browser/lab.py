@@ -15,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = ROOT / "tests" / "artifacts"
 PATIENCE = 60_000
 """Milliseconds to wait for anything on a page: a machine that does other work too takes many seconds."""
 expect.set_options(timeout=PATIENCE)

@@ -4,12 +4,10 @@ import re
 
 import nbformat
 import pytest
-from lab import ROOT, focus_slider, run
+from lab import ARTIFACTS, ROOT, focus_slider, run
 from playwright.sync_api import expect
 
 from qkit.show import explorers
-
-ARTIFACTS = ROOT / "tests" / "artifacts"
 
 CELLS = {
     "answers": "explorers.answers(rng.random((300, 28, 28)), labels, rng.dirichlet(np.ones(10), 300))",

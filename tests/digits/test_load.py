@@ -64,7 +64,7 @@ def test_without_network_the_stand_in_is_drawn_once_and_named(drawn, data_home):
             (21, 28, 28),
         )
         assert repr(digits).startswith("stand-in digits (drawn by qkit: no MNIST on this machine")
-    assert drawn == [(60_000, 0), (10_000, 1)]
+    assert drawn == [(20_000, 0), (10_000, 1)]
     (path,) = data_home.glob("standin-*.npz")
     np.savez(path, **dict(np.load(path)) | {"more": np.zeros(3)})
     assert load_digits().fingerprint == digits.fingerprint

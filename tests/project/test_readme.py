@@ -32,15 +32,21 @@ def test_ci_calls_the_test_command():
     assert re.search(r"^make test ARGS=--stand-in-too$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M)
 
 
-def test_stand_in_too_runs_a_notebook_on_both_digits(tmp_path):
-    says = 'import os; open("said", "a").write(os.environ["QKIT_MNIST"] + "\\n")'
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(says)]), tmp_path / "one.ipynb")
+def test_stand_in_too_runs_a_notebook_with_digits_on_both(tmp_path):
+    says = 'import os; open("said", "a").write(os.environ["QKIT_MNIST"] + " {}\\n")'
+    for name, end in (("with", "  # load_digits()"), ("without", "")):
+        cells = [nbformat.v4.new_code_cell(says.format(name) + end)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
     options = ["-p", "conftest", "-c", "pyproject.toml", f"--rootdir={tmp_path}", "--stand-in-too"]
-    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "one.ipynb")]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     env = ENVIRONMENT | {"QKIT_MNIST": "mnist.npz"}
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
-    assert "2 passed" in done.stdout, done.stdout
-    assert sorted((tmp_path / "said").read_text().split()) == ["mnist.npz", "stand-in"]
+    assert "3 passed" in done.stdout, done.stdout
+    assert sorted((tmp_path / "said").read_text().splitlines()) == [
+        "mnist.npz with",
+        "mnist.npz without",
+        "stand-in with",
+    ]
 
 
 def test_make_knows_every_target_named():
@@ -55,7 +61,7 @@ def test_program():
     name, accuracy = re.search(
         r"^(MNIST|stand-in digits|your digits) (\d+\.\d\d) % \(95 %", result.stdout, re.M
     ).groups()
-    assert float(accuracy) >= {"MNIST": 98.7, "stand-in digits": 98.7}.get(name, 90)
+    assert float(accuracy) >= {"MNIST": 98.7, "stand-in digits": 98.3}.get(name, 90)
 
 
 def test_by_hand_is_what_start_does(monkeypatch, tmp_path):
