@@ -104,7 +104,7 @@ class Mean:
     Taught in notebook 11, section 1.
 
     >>> print(Mean.of([2.0, 4.0, 3.0, 3.0]))
-    3.000 (95 % interval 2.250 to 3.750, 4 samples)
+    3.0000 (95 % interval 2.2500 to 3.7500, 4 samples)
     """
 
     value: float
@@ -129,8 +129,8 @@ class Mean:
         return cls(float(np.mean(numbers)), tuple(map(float, draws.confidence_interval)), len(numbers))
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.value:.3f} (95 % interval {low:.3f} to {high:.3f}, {self.total:,} samples)"
+        value, low, high = (f"{round(each, 4) + 0.0:.4f}" for each in (self.value, *self.interval))  # never -0
+        return f"{value} (95 % interval {low} to {high}, {self.total:,} samples)"
 
 
 def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:

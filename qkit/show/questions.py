@@ -160,5 +160,18 @@ QUESTIONS = {
     "10.a": Question(0.02, tolerance=1e-6),
     "10.b": Question(-0.2, tolerance=1e-6),
     "10.c": Question("c"),
+    "11.1": Question(
+        lambda p: -np.mean(np.log2(p)),
+        cases=[(np.array([0.5, 0.25, 1.0]),), (np.array([0.1]),), (np.array([0.9, 0.01, 0.3, 0.3]),)],
+    ),
+    "11.2": Question(2.5),
+    "11.3": Question(
+        lambda bits, block, stored: bits + stored / block, cases=[(4, 32, 16), (4, 32, 32), (4, 32, 8), (8, 64, 32)]
+    ),
+    "11.4": Question(3.9375, tolerance=0.01),
+    "11.5": Question("b"),
+    "11.a": Question("b"),
+    "11.b": Question(0.5),
+    "11.c": Question(4.16, tolerance=0.001),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))

@@ -55,7 +55,7 @@ class SelfTest:
     """Ask two questions of every notebook; answer, and press the button.
 
     A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
-    Taught at the end of notebook 10.
+    Taught at the end of notebook 11.
 
     Examples
     --------
