@@ -44,7 +44,7 @@ Store = Callable[[str, np.ndarray], np.ndarray]
 
 
 def text() -> tuple[str, str]:
-    """Return the characters to train on and those to test with: 246,000 and 23,000 of the manual that Python carries.
+    """Return the characters to train on and those to test with: 249,000 and 21,000 of the manual that Python carries.
 
     ``pydoc_data.topics`` differs a little between versions of Python. Of its paragraphs those are taken that Python
     3.10 to 3.13 share (``paragraphs.json`` has their checksums), each once, though many stand under several topics:
@@ -69,15 +69,35 @@ def text() -> tuple[str, str]:
 def encode(characters: str) -> np.ndarray:
     """Return the numbers of characters, int32: 0 for the end of a line, 1 for a space; ``?`` for what is not ASCII.
 
+    Tabs and other control characters become ends of lines.
+
     >>> encode("a b")
     array([66,  1, 67], dtype=int32)
     """
-    return np.maximum(np.frombuffer(characters.encode("ascii", "replace"), np.uint8).astype(np.int32) - 31, 0)
+    codes = np.frombuffer(characters.encode("ascii", "replace"), np.uint8).astype(np.int32)
+    return np.maximum(codes - 31, 0) % len(CHARACTERS)
 
 
 def decode(ids: np.ndarray) -> str:
     """Return the characters that have these numbers."""
     return "".join(CHARACTERS[i] for i in ids)
+
+
+def checked_ids(ids: np.ndarray, name: str, least: int, most: int) -> np.ndarray:
+    """Return characters' numbers, if they are from 0 to 95 and (n, ``least`` to ``most``); else a ValueError."""
+    ids = reals(ids, name, integers=True)
+    if ids.ndim != 2 or not least <= ids.shape[1] <= most or not ids.size:
+        raise ValueError(f"{name} must be (n, {least} to {most}), as passages(text) makes them, got shape {ids.shape}")
+    if ids.min() < 0 or ids.max() >= len(CHARACTERS):
+        raise ValueError(f"{name} must be from 0 to 95, as encode(text) makes them, got {ids.min()} to {ids.max()}")
+    return ids
+
+
+def finite(z: np.ndarray) -> np.ndarray:
+    """Return what the model expects, if it is finite; else a ValueError."""
+    if not np.all(np.isfinite(z)):
+        raise ValueError("the model's logits are not finite: look for NaN and infinity in weights, multiply and store")
+    return z
 
 
 def passages(characters: str) -> np.ndarray:
@@ -118,6 +138,8 @@ def logits(weights: Arrays, ids: np.ndarray, multiply: Multiply = product, store
     start : how many characters came before these, which ``store`` has kept
     xp : NumPy, or TensorFlow's counterpart, in which the model is trained
     """
+    if xp is np:
+        ids = checked_ids(ids, "ids", 1, CONTEXT - start)
     length = ids.shape[1]
 
     def normalized(x, gain):
@@ -130,6 +152,8 @@ def logits(weights: Arrays, ids: np.ndarray, multiply: Multiply = product, store
         q, k, v = (heads[:, :, place] for place in range(3))
         q, k, v = (xp.transpose(each, (0, 2, 1, 3)) for each in (q, k, v))
         k, v = store(f"{block}/keys", k), store(f"{block}/values", v)
+        if k.shape[2] != start + length:
+            raise ValueError(f"store has {k.shape[2]} characters for start={start} and {length} new; take a new Cache?")
         later = np.triu(np.full((length, start + length), -1e9, np.float32), 1 + start)
         fit = q @ xp.transpose(k, (0, 1, 3, 2)) / (WIDTH // HEADS) ** 0.5 + later
         share = xp.exp(fit - xp.max(fit, -1, keepdims=True))
@@ -151,12 +175,8 @@ def bits(weights: Arrays, passages: np.ndarray, multiply: Multiply = product, st
     Taught in notebook 11, section 1. ``passages`` are those of :func:`passages`; ``multiply`` and ``store`` as for
     :func:`logits`.
     """
-    passages = reals(passages, "passages", integers=True)
-    if passages.ndim != 2 or not 2 <= passages.shape[1] <= CONTEXT + 1 or passages.size == 0:
-        raise ValueError(
-            f"passages must be (n, 2 to {CONTEXT + 1}), as passages(text) makes them, got {passages.shape}"
-        )
-    expected = log_softmax(logits(weights, passages[:, :-1], multiply, store), axis=-1)
+    passages = checked_ids(passages, "passages", 2, CONTEXT + 1)
+    expected = log_softmax(finite(logits(weights, passages[:, :-1], multiply, store)), axis=-1)
     return -np.take_along_axis(expected, passages[:, 1:, None], axis=-1).mean(axis=(1, 2), dtype=np.float64) / np.log(2)
 
 
@@ -187,8 +207,8 @@ def write(
 ) -> str:
     """Let the model continue a text by ``count`` characters, each drawn by its probabilities softmax(z / temperature).
 
-    Keys and values of earlier characters come from a :class:`Cache`. After 64 characters it is full: then the last 32
-    are read again into an empty one. Taught in notebook 11, section 5.
+    Keys and values of earlier characters come from a :class:`Cache`. At the start, and when it is full, which 64
+    characters make it, the last 32 are read into an empty one. Taught in notebook 11, section 5.
     """
     count, rng, ids = whole(count, "count", 1, 100_000), np.random.default_rng(seed), list(encode(start))
     if not ids or not temperature > 0:
@@ -197,7 +217,7 @@ def write(
     for _ in range(count):
         if position == CONTEXT:
             cache, position, new = Cache(rounding), 0, ids[-CONTEXT // 2 :]
-        z = logits(weights, np.array([new]), multiply, cache, position)[0, -1]
+        z = finite(logits(weights, np.array([new]), multiply, cache, position)[0, -1])
         position += len(new)
         new = [rng.choice(len(CHARACTERS), p=softmax(z.astype(np.float64) / temperature))]
         ids += new
@@ -212,6 +232,8 @@ def quantized(weights: Arrays, form: BlockFormat, read: np.ndarray | None = None
     rounded. The embeddings, 7 % of the weights, stay. Blocks run along a matrix's inputs, or, where a block does not
     divide them, through all of the matrix, output after output; that gptq refuses. Taught in notebook 11, section 4.
     """
+    if not isinstance(form, BlockFormat):
+        raise TypeError(f"form must be a BlockFormat, such as FORMATS['q4_0'], got {form!r}")
     rounded = dict(weights)
 
     def multiply(name: str, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""Accuracies, their intervals and paired tests, against published numbers."""
+"""Accuracies and means, their intervals and paired tests, against published numbers."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkit.numeric import Accuracy, Paired, holm
+from qkit.numeric import Accuracy, Mean, Paired, holm
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,47 @@ def test_paired_counting():
 
 def test_an_accuracy_says_all_without_a_format():
     assert f"{Accuracy(1, 4).merge(Accuracy(3, 4))}" == str(Accuracy(4, 8))
+
+
+def test_the_interval_of_a_mean_is_the_normal_one_where_samples_are_many():
+    numbers = np.random.default_rng(0).exponential(size=2_000)
+    found, half = Mean.of(numbers), 1.96 * numbers.std() / 2_000**0.5
+    assert (found.value, found.total) == (pytest.approx(numbers.mean()), 2_000)
+    np.testing.assert_allclose(found.interval, [found.value - half, found.value + half], atol=0.15 * half)
+    assert Mean.of(list(numbers)) == found  # and the same each time
+
+
+def test_the_interval_of_a_mean_mostly_holds_the_truth():
+    rng = np.random.default_rng(1)
+    held = [low <= 2 <= high for low, high in (Mean.of(rng.normal(2, 3, 40)).interval for _ in range(300))]
+    assert 0.90 < np.mean(held) < 0.98
+
+
+def test_a_mean_goes_with_its_numbers():
+    numbers = np.random.default_rng(2).normal(size=50)
+    found, moved = Mean.of(numbers), Mean.of(4 * numbers + 3)
+    np.testing.assert_allclose([moved.value, *moved.interval], 4 * np.array([found.value, *found.interval]) + 3)
+    same = Mean.of([0.25, 0.25, 0.25])
+    assert (same.value, same.interval) == (0.25, (0.25, 0.25))
+    assert str(Mean.of(np.array([1, 2]))) == "1.500 (95 % interval 1.000 to 2.000, 2 samples)"
+
+
+def test_pairs_show_a_difference_that_means_hide():
+    rng = np.random.default_rng(3)
+    before = rng.normal(2, 1, 100)
+    after = before + rng.normal(0.05, 0.1, 100)
+    assert Mean.of(after).interval[0] < Mean.of(before).interval[1]
+    assert Mean.of(after - before).interval[0] > 0
+
+
+def test_what_has_no_mean():
+    for wrong in ([1.0], [[1.0, 2.0]], 1.0):
+        with pytest.raises(ValueError, match="numbers must be a list of at least two, got shape"):
+            Mean.of(wrong)
+    with pytest.raises(ValueError, match="numbers must hold at least one value"):
+        Mean.of([])
+    with pytest.raises(ValueError, match="numbers must hold finite numbers"):
+        Mean.of([1.0, np.nan])
 
 
 def plain_holm(p_values: list[float], level: float) -> list[bool]:

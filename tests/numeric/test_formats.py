@@ -258,6 +258,35 @@ def test_a_row_is_cut_into_blocks_along_the_last_axis(form):
 
 
 @every_format
+def test_the_nearest_value_of_each_block(form):
+    x = weights(7, 5, 3 * form.block)
+    blocks, rng = form.quantize(x), np.random.default_rng(7)
+    grids = form.levels * (blocks.scales * blocks.tensor_scale) + (0 if blocks.minima is None else blocks.minima)
+    for wanted in (x.reshape(-1, form.block)[:, -1], *(10.0 ** rng.uniform(-3, 3, (3, 15)) * rng.normal(size=(3, 15)))):
+        found = blocks.nearest(wanted)
+        assert found.shape == (15,) and found.dtype == np.float32
+        distance = np.abs(wanted - found.astype(np.float64))
+        least = np.abs(wanted[:, None] - grids.astype(np.float64)).min(axis=1)
+        np.testing.assert_allclose(distance, least, rtol=1e-5, atol=1e-6 * np.abs(grids).max(axis=1).max())
+    for place in (0, form.block - 1):
+        own = blocks.dequantize().reshape(-1, form.block)[:, place]
+        np.testing.assert_array_equal(blocks.nearest(own), own)
+    with pytest.raises(ValueError, match="x must hold finite numbers"):
+        blocks.nearest(np.full(15, np.nan))
+
+
+@every_format
+def test_a_part_of_a_tensor_with_the_scale_of_all(form):
+    x = weights(8, 4, 2 * form.block)
+    everything = form.quantize(x)
+    for row in range(4):
+        part, rows = form.quantize(x[row], everything.tensor_scale), slice(2 * row, 2 * row + 2)
+        np.testing.assert_array_equal(part.codes, everything.codes[rows])
+        np.testing.assert_array_equal(part.scales, everything.scales[rows])
+        np.testing.assert_array_equal(part.dequantize(), everything.dequantize()[row])
+
+
+@every_format
 def test_blocks_that_are_hard_to_scale(form):
     for constant in (0, 0.25, -3):
         x_hat = form.quantize(np.full(form.block, constant)).dequantize()

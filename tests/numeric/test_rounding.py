@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_data
+from qkit.numeric.formats import FORMATS, integers
 from qkit.numeric.rounding import adaround, gptq, output_error
 
 BOTH = pytest.mark.parametrize("method", [gptq, adaround])
+ALL = FORMATS | {form.name: form for form in (integers(2, 4), integers(3, 5), integers(4, 32))}
+every_format = pytest.mark.parametrize("form", ALL.values(), ids=ALL)
 
 
 def problem(seed, inputs=6, outputs=3, bits=3, axis=-1):
@@ -36,6 +39,59 @@ def test_gptq_solves_for_the_rows_still_to_come(axis):
     found = gptq(kernel, params, samples.T @ samples)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, rounded, rtol=1e-6)
+
+
+@every_format
+def test_gptq_chooses_a_scale_when_it_reaches_a_block(form):
+    inputs = 2 * form.block
+    kernel, _, samples = problem(1, inputs)
+    kernel[:, 1] *= 0.01
+    damped = samples.T @ samples
+    damped += 0.01 * np.mean(np.diag(damped)) * np.eye(inputs)
+    tensor_scale = form.quantize(kernel.T).tensor_scale
+    wanted, rounded = kernel.astype(np.float64), np.empty((inputs, 3))
+    for i in range(inputs):
+        if i % form.block == 0:
+            fitted = form.quantize(wanted[i : i + form.block].T, tensor_scale)
+            minima = np.zeros((3, 1)) if fitted.minima is None else fitted.minima
+            grids = form.levels * (fitted.scales * tensor_scale) + minima
+        nearest = np.abs(grids - wanted[i][:, None]).argmin(axis=1)
+        rounded[i] = grids[np.arange(3), nearest]
+        fixed = rounded[: i + 1] - kernel[: i + 1]
+        free = np.linalg.solve(damped[i + 1 :, i + 1 :], -damped[i + 1 :, : i + 1] @ fixed)
+        wanted[i + 1 :] = kernel[i + 1 :] + free
+    found = gptq(kernel, form, samples.T @ samples)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, rounded, rtol=1e-5, atol=1e-7)
+
+
+def test_a_block_as_long_as_the_inputs_is_a_scale_for_each_output():
+    kernel, _, samples = problem(2, inputs=24, outputs=5)
+    form, gram = integers(4, 24), samples.T @ samples
+    scales = form.quantize(kernel.T).scales[:, 0]
+    params = QuantParams(scales, np.zeros(5, int), QuantSpec(4, symmetric=True, narrow_range=True, axis=-1))
+    np.testing.assert_allclose(gptq(kernel, form, gram), gptq(kernel, params, gram), rtol=1e-6)
+
+
+@every_format
+def test_in_every_format_outputs_come_closer(form):
+    kernel, _, samples = problem(4, inputs=2 * form.block, outputs=20)
+    kernel[:, 0] = 0
+    gram, nearest = samples.T @ samples, form.quantize(kernel.T).dequantize().T
+    found = gptq(kernel, form, gram)
+    assert output_error(kernel, found, gram) < 0.8 * output_error(kernel, nearest, gram)
+    assert not found[:, 0].any()
+
+
+@every_format
+def test_in_every_format_inputs_that_do_not_go_together_leave_nothing_to_gain(form):
+    kernel, _, _ = problem(5, inputs=3 * form.block)
+    nearest = form.quantize(kernel.T).dequantize().T
+    found = gptq(kernel, form, np.diag(np.arange(1.0, len(kernel) + 1)))
+    if form.unrounded:  # GGML rounds by a scale that it then rounds, and is not always nearest
+        assert np.mean(np.isclose(found, nearest, rtol=1e-6)) > 0.99
+    else:
+        np.testing.assert_allclose(found, nearest, rtol=1e-6)
 
 
 def test_adaround_mostly_finds_the_best():
@@ -99,6 +155,8 @@ def test_what_cannot_be_rounded(method):
         method(np.ones((1, 1)), params, [[np.nan]])
     with pytest.raises(TypeError, match="params must be a QuantParams"):
         method(np.ones((1, 1)), 4, np.eye(1))
+    with pytest.raises(ValueError, match="the last axis must be a multiple of 4 long"):
+        gptq(np.ones((6, 2)), integers(4, 4), np.eye(6))
     with pytest.raises(ValueError, match="damping must be positive, got 0"):
         gptq(np.ones((1, 1)), params, np.eye(1), damping=0)
     with pytest.raises(ValueError, match="steps must be an integer from 1 to 1,000,000, got 0"):
