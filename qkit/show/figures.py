@@ -101,37 +101,35 @@ def curves(
 
 @picture
 def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, Mean]]]) -> tuple[Figure, str]:
-    """Draw what networks lose against what they store, with 95 % intervals; both axes are logarithmic.
+    """Draw what networks lose against what they store, with 95 % intervals. Taught in notebook 10, section 8; 11, 4.
 
     ``points`` has for each family its networks, which a line connects: as (bytes, accuracy), drawn as wrong answers; or
-    as (bits per weight, rise in bits per character), whose axis is linear up to 0.01. Taught in notebook 10, section 8;
-    11, section 4.
+    as (bits per weight, rise in bits per character). Axes are logarithmic, that of the rise is linear up to 0.01.
     """
     axes, said = Figure(figsize=(9.2, 4.6)).subplots(), []
     in_bytes = isinstance(next(iter(points.values()))[0][1], Accuracy)
-    for (name, family), colour, marker, _ in _looks(points):
-        sizes, found = zip(*sorted(family, key=lambda point: point[0]), strict=True)
-        lost, ends = np.array([each.value for each in found]), np.transpose([each.interval for each in found])
-        if in_bytes:
-            lost, ends = 1 - lost, 1 - ends[::-1]
-        looks = {"color": colour, "marker": marker, "mfc": "white", "mew": 2, "ms": 7, "capsize": 3}
-        axes.errorbar(sizes, lost, [lost - ends[0], ends[1] - lost], label=name, **looks)
-        least = f"{percent(1 - lost[0])} right in {sizes[0]:,} bytes"
-        said.append(f"{name}: {least if in_bytes else f'{lost[0]:+.3f} in {sizes[0]:g} bits'}")
-    axes.set(xscale="log")
+    # First the axes: once matplotlib has settled limits, another scale leaves them as they are.
     if in_bytes:
-        axes.set(xlabel="bytes (log scale)", ylabel="wrong answers (log scale)", yscale="log")
+        axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
         axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
     else:
-        axes.set(xlabel="bits per weight (log scale)", ylabel="rise in bits per character\n(log scale, linear to 0.01)")
+        axes.set(xlabel="bits per weight (log scale)", xscale="log", xticks=range(2, 10))
+        axes.set_ylabel("rise in bits per character\n(log scale above 0.01)")
         axes.set_yscale("symlog", linthresh=0.01)
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_xticks(range(2, 10))
-        axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter("")
+    for (name, family), colour, marker, _ in _looks(points):
+        sizes, found = zip(*sorted(family, key=lambda point: point[0]), strict=True)
+        lost, (low, high) = np.array([each.value for each in found]), np.transpose([each.interval for each in found])
+        if in_bytes:
+            lost, low, high = 1 - lost, 1 - high, 1 - low
+        looks = {"color": colour, "marker": marker, "mfc": "white", "mew": 2, "ms": 7, "capsize": 3}
+        axes.errorbar(sizes, lost, [lost - low, high - lost], label=name, **looks)
+        right = f"{percent(1 - lost[0])} right in {sizes[0]:,} bytes"
+        said.append(f"{name}: {right if in_bytes else f'{lost[0]:+.3f} in {sizes[0]:g} bits'}")
     axes.legend(**BESIDE)
     what = "Wrong answers against bytes" if in_bytes else "Rise in bits per character against bits per weight"
     return axes.figure, f"{what}; the smallest of each family: {'; '.join(said)}."

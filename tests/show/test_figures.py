@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from qkit.numeric import Accuracy, histogram_of, thresholds
+from qkit.numeric import Accuracy, Mean, histogram_of, thresholds
 from qkit.show import figures
 
 RNG = np.random.default_rng(0)
@@ -39,6 +39,9 @@ PICTURES = {
     "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
     "frontier": lambda: figures.frontier(
         {"files": [(900, Accuracy(99, 100)), (300, Accuracy(90, 100))], "codes": [(200, Accuracy(98, 100))]}
+    ),
+    "frontier, bits": lambda: figures.frontier(
+        {"integers": [(8.5, Mean(0.0003, (-0.0001, 0.0007), 9)), (2.5, Mean(4.0, (3.9, 4.1), 9))]}
     ),
     "histograms": lambda: figures.histograms({name: COUNTED for name in "abcd"}, "weight"),
     "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
@@ -103,6 +106,14 @@ def test_wrong_answers_are_drawn_with_their_intervals():
         np.testing.assert_allclose(ends, [sorted(1 - np.array(each.interval)) for each in accuracies])
         np.testing.assert_array_equal(bars.get_color()[0][:3], to_rgb(line.get_color()))
     assert axes.xaxis_inverted() and axes.get_xticks().tolist() == [8, 2]
+
+
+def test_a_frontier_reaches_as_far_as_its_points():
+    (axes,) = PICTURES["frontier, bits"]().figure.axes
+    low, high = axes.transData.transform([(2.5, -0.0001), (8.5, 4.1)])
+    start, end = axes.bbox.get_points()
+    assert np.all(start < low) and np.all(high < end)
+    assert np.all(high - low > 0.85 * (end - start)), "the points take a part of the axes only"
 
 
 def test_words_of_curves_tell_both_ends():
