@@ -72,7 +72,7 @@ class FloatFormat:
         """
         e, m = np.divmod(np.arange(2 ** (self.bits - 1)), 2**self.mantissa)
         ones = np.where(e > 0, 2.0**self.mantissa, 0)
-        magnitudes = np.ldexp(ones + m, np.maximum(e, 1) - self.bias - self.mantissa)
+        magnitudes = (ones + m) * 2.0 ** (np.maximum(e, 1) - self.bias - self.mantissa)
         magnitudes[self._last + 1 :] = np.nan
         if self.specials > 1:
             magnitudes[self._last + 1] = np.inf
@@ -211,10 +211,10 @@ class BlockFormat:
         x = float32s(x)
         blocks, minima = x.reshape(self._count(x.shape), self.block), None
         with np.errstate(over="ignore", divide="ignore"):
-            if tensor_scale is None:
+            if not self.tensor:
                 tensor_scale = np.float32(1)
-                if self.tensor:
-                    tensor_scale = np.float32(np.abs(x).max() / float(self.levels[-1] * self.stored.largest))
+            elif tensor_scale is None:
+                tensor_scale = np.float32(np.abs(x).max() / float(self.levels[-1] * self.stored.largest))
             blocks = _divide(blocks, tensor_scale)
             if self.minimum:
                 lowest = blocks.min(axis=1, keepdims=True)

@@ -62,7 +62,7 @@ def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray
     """
     weights, gram = _checked(kernel, gram)
     blocks = params.quantize(weights.T) if isinstance(params, BlockFormat) else None
-    if not blocks:
+    if blocks is None:
         checked(params, QuantParams)
     if not damping > 0:
         raise ValueError(f"damping must be positive, got {damping}")
@@ -73,7 +73,7 @@ def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray
     rounded, errors = np.empty_like(weights), np.empty_like(weights)
     for i in range(len(weights)):
         wanted = weights[i] - upper[:i, i] @ errors[:i]
-        if not blocks:
+        if blocks is None:
             rounded[i] = fake_quantize(wanted[None], params)
         else:
             if i % params.block == 0:

@@ -106,6 +106,8 @@ def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, M
     ``points`` has for each family its networks, which a line connects: as (bytes, accuracy), drawn as wrong answers; or
     as (bits per weight, rise in bits per character). Axes are logarithmic, that of the rise is linear up to 0.01.
     """
+    if not points or not all(map(len, points.values())):
+        raise ValueError("points must have families of at least one network each")
     axes, said = Figure(figsize=(9.2, 4.6)).subplots(), []
     in_bytes = isinstance(next(iter(points.values()))[0][1], Accuracy)
     # First the axes: once matplotlib has settled limits, another scale leaves them as they are.

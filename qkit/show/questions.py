@@ -168,7 +168,7 @@ QUESTIONS = {
     "11.3": Question(
         lambda bits, block, stored: bits + stored / block, cases=[(4, 32, 16), (4, 32, 32), (4, 32, 8), (8, 64, 32)]
     ),
-    "11.4": Question(3.9375, tolerance=0.01),
+    "11.4": Question(3.9375, tolerance=0.05),
     "11.5": Question("b"),
     "11.a": Question("b"),
     "11.b": Question(0.5),

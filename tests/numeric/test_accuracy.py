@@ -95,7 +95,7 @@ def test_a_mean_goes_with_its_numbers():
     np.testing.assert_allclose([moved.value, *moved.interval], 4 * np.array([found.value, *found.interval]) + 3)
     same = Mean.of([0.25, 0.25, 0.25])
     assert (same.value, same.interval) == (0.25, (0.25, 0.25))
-    assert str(Mean.of(np.array([1, 2]))) == "1.500 (95 % interval 1.000 to 2.000, 2 samples)"
+    assert str(Mean.of(np.array([1, 2]))) == "1.5000 (95 % interval 1.0000 to 2.0000, 2 samples)"
 
 
 def test_pairs_show_a_difference_that_means_hide():

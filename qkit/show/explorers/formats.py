@@ -118,7 +118,8 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         for mark, places, height in zip(marks, (*drawn.T[:2], one / end, one_hat / end), (1, 0, 1, 0), strict=True):
             mark.set_data(np.atleast_1d(places), np.full(np.size(places), height))
 
-        points = np.clip([judged(name, group) for name in names], 0, MOST_DB)
+        found = np.array([judged(name, group) for name in names])
+        points = np.clip(found, 0, MOST_DB)
         for curve, members in curves:
             curve.set_data(points[members].T)
         x, y = points[names.index(format)]
@@ -126,7 +127,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         chosen.set(text=format, x=x + 0.35, y=y - 1.5)
         write(tiles, [decibels(sqnr), number(bits)])
 
-        best = names[np.argmax(np.where(points[:, 0] <= bits, points[:, 1], -1))]
+        best = names[np.argmax(np.where(found[:, 0] <= bits, found[:, 1], -np.inf))]
         highest = judged(best, group)[1]
         rival = f"{best} has {decibels(highest)}" if highest > sqnr else "no other has more"
         least = "" if blocks.minima is None else f" and its minimum {number(lowest)}"
