@@ -72,16 +72,15 @@ def test_every_python_reads_the_same_text(capsys):
     train_on, test_on = text()
     if "lacks" in capsys.readouterr().out:
         pytest.skip("a version of Python whose manual is another")
-    assert (len(train_on), len(test_on)) == (245_445, 22_025)
-    assert (crc32(train_on.encode()), crc32(test_on.encode())) == (1851403945, 2666382440)
+    assert (len(train_on), len(test_on)) == (245_894, 21_576)
+    assert (crc32(train_on.encode()), crc32(test_on.encode())) == (1700055680, 1596600732)
 
 
 def test_nothing_is_tested_that_was_trained_on():
     train_on, test_on = (part.split("\n\n") for part in text())
     assert len({*train_on, *test_on}) == len(train_on) + len(test_on)
-    # The manual says some sentences of one statement again of another.
     seen = {bytes(each) for each in np.lib.stride_tricks.sliding_window_view(encode(text()[0]).astype(np.uint8), 65)}
-    assert np.mean([bytes(each.astype(np.uint8)) in seen for each in passages(text()[1])]) < 0.01
+    assert not any(bytes(each.astype(np.uint8)) in seen for each in passages(text()[1]))
 
 
 def test_another_python_lacks_paragraphs(monkeypatch, capsys):
@@ -264,7 +263,7 @@ def test_training_goes_down_the_slope_of_these_bits():
     assert sure > 20
 
 
-TINY = 0.0621690, 4.62547
+TINY = 0.0621789, 4.66465
 """The mean of |weights| after 20 steps, and the bits a character of the text to test with."""
 
 
