@@ -204,7 +204,6 @@ def write(
     count: int = 200,
     seed: int = 0,
     temperature: float = 0.7,
-    multiply: Multiply = product,
     rounding: Callable[[np.ndarray], np.ndarray] = lambda x: x,
 ) -> str:
     """Let the model continue a text by ``count`` characters, each drawn by its probabilities softmax(z / temperature).
@@ -219,7 +218,7 @@ def write(
     for _ in range(count):
         if position == CONTEXT:
             cache, position, new = Cache(rounding), 0, ids[-CONTEXT // 2 :]
-        z = finite(logits(weights, np.array([new]), multiply, cache, position)[0, -1])
+        z = finite(logits(weights, np.array([new]), product, cache, position)[0, -1])
         position += len(new)
         new = [rng.choice(len(CHARACTERS), p=softmax((z - z.max()).astype(np.float64) / temperature))]
         ids += new
@@ -293,8 +292,6 @@ def train(weights: Arrays, ids: np.ndarray, seed: int, steps: int) -> Arrays:
     """Return weights after so many steps of training on a text."""
     from qkit.network.backend import keras, tf  # here, because whoever finds the weights kept needs no TensorFlow
 
-    tnp = tf.experimental.numpy
-
     variables = {name: tf.Variable(array) for name, array in weights.items()}
     rates = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     optimizer = keras.optimizers.Adam(rates, beta_2=0.99, global_clipnorm=1.0)
@@ -304,7 +301,7 @@ def train(weights: Arrays, ids: np.ndarray, seed: int, steps: int) -> Arrays:
     def step(passages: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             values = {name: variable.value() for name, variable in variables.items()}
-            z = logits(values, passages[:, :-1], xp=tnp)
+            z = logits(values, passages[:, :-1], xp=tf.experimental.numpy)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(passages[:, 1:], z))
         optimizer.minimize(loss, list(variables.values()), tape=tape)
 

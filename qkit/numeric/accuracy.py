@@ -118,8 +118,7 @@ class Mean:
         A thousand times n of the n numbers are drawn, with repetition: of those thousand means 95 % lie between the
         ends of the interval. Numbers of the same samples before and after a change differ less than samples do: where
         the interval of their differences leaves 0 out, there is a difference. Of few numbers intervals are too short.
-        Source: Efron 1979, "Bootstrap methods:
-        another look at the jackknife", The Annals of Statistics 7(1).
+        Source: Efron 1979, "Bootstrap methods: another look at the jackknife", The Annals of Statistics 7(1).
         """
         numbers = some(numbers, "numbers")
         if numbers.ndim != 1 or len(numbers) < 2:

@@ -91,7 +91,7 @@ class FloatFormat:
         # Codes count the values from 0 up: 2^mantissa of them below the lowest normal power, and in each from there on.
         lowest = 1 - self.bias
         powers = np.where(x == 0, lowest, np.maximum(np.frexp(x)[1] - 1, lowest))
-        steps = np.rint(np.ldexp(np.abs(x), self.mantissa - powers))
+        steps = np.rint(np.abs(x) * 2.0 ** (self.mantissa - powers))
         codes = np.minimum(steps + (powers - lowest) * 2**self.mantissa, self._last)
         return np.asarray(codes + np.signbit(x) * 2 ** (self.bits - 1), np.uint8)
 
@@ -222,7 +222,7 @@ class BlockFormat:
             wanted = self.scale(blocks, self.levels)
             scales = self._load(self._save(wanted))
             if self.unrounded:
-                ratios = blocks * np.nan_to_num(1 / wanted)
+                ratios = blocks * np.nan_to_num(1 / wanted)  # finite, so that 0 times it is 0
             else:
                 ratios = _divide(blocks, scales)
         return Blocks(self, x.shape, self.element.quantize(ratios), scales, minima, tensor_scale)

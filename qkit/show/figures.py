@@ -106,10 +106,8 @@ def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, M
     ``points`` has for each family its networks, which a line connects: as (bytes, accuracy), drawn as wrong answers; or
     as (bits per weight, rise in bits per character). Axes are logarithmic, that of the rise is linear up to 0.01.
     """
-    if not points or not all(map(len, points.values())):
-        raise ValueError("points must have families of at least one network each")
     axes, said = Figure(figsize=(9.2, 4.6)).subplots(), []
-    in_bytes = isinstance(next(iter(points.values()))[0][1], Accuracy)
+    in_bytes = any(isinstance(each, Accuracy) for family in points.values() for _, each in family)
     # First the axes: once matplotlib has settled limits, another scale leaves them as they are.
     if in_bytes:
         axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
@@ -234,10 +232,8 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> t
             axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
             axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
             axes.set(xlabel="epoch", xticks=epochs)
-        first, last = history["val_accuracy"][0], history["val_accuracy"][-1]
-        said.append(
-            f"{name}: validation accuracy {percent(first)} after one epoch, {percent(last)} after {len(epochs)}"
-        )
+        first, last = (percent(history["val_accuracy"][epoch]) for epoch in (0, -1))
+        said.append(f"{name}: validation accuracy {first} after one epoch, {last} after {len(epochs)}")
     left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
     right.set_ylabel("accuracy")
     right.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
@@ -293,8 +289,7 @@ def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[
     place, quantized = np.arange(len(names)), {"color": QUANTIZED, "hatch": "///", "ec": "white", "label": "8 bit"}
     for aside, count, looks in ((-0.2, before, {"color": FLOAT, "label": "float32"}), (0.2, after, quantized)):
         axes.bar_label(axes.barh(place + aside, np.array(count) / 1e3, 0.38, **looks), fmt="%.1f", padding=3)
-    axes.set(yticks=place, yticklabels=names, xlabel="kilobytes")
-    axes.margins(x=0.1)
+    axes.set(yticks=place, yticklabels=names, xlabel="kilobytes", xmargin=0.1)
     axes.invert_yaxis()
     axes.legend(loc="upper right")
     said = "; ".join(f"{n}: {b:,} bytes, {a:,} at 8 bit" for n, b, a in zip(names, before, after, strict=True))

@@ -16,8 +16,13 @@ from qkit.show.explorers.tensor import tensor
 from qkit.show.explorers.threshold import threshold
 from qkit.show.explorers.two_accuracies import two_accuracies
 
-__all__ = ["answers", "channels", "codes", "comparison", "doctor", "fake_quantization"]
-__all__ += [
+__all__ = [
+    "answers",
+    "channels",
+    "codes",
+    "comparison",
+    "doctor",
+    "fake_quantization",
     "float_format",
     "formats",
     "images",
