@@ -185,6 +185,6 @@ QUESTIONS = {
     "13.7": Question(8),
     "13.a": Question(1.75, tolerance=1e-6),
     "13.b": Question(2),
-    "13.c": Question(4.5),
+    "13.c": Question(1.5),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
