@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["explorers", "figures"],
     submod_attrs={
+        "advice": ["advise"],
         "environment": ["check_environment"],
         "exercises": ["check", "reveal"],
         "picture": ["Picture"],

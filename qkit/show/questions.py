@@ -173,5 +173,18 @@ QUESTIONS = {
     "11.a": Question("b"),
     "11.b": Question(0.5),
     "11.c": Question(4.16, tolerance=0.001),
+    "13.1": Question(1, tolerance=0.05),
+    "13.2": Question("b"),
+    "13.3": Question("c"),
+    "13.4": Question("a"),
+    "13.5": Question(
+        lambda x, largest, bits: np.round(x / largest * (2 ** (bits - 1) - 1)),
+        cases=[(0.26, 0.5, 8), (-0.5, 0.5, 8), (0.3, 1.2, 4), (-0.9, 1.0, 2)],
+    ),
+    "13.6": Question("c"),
+    "13.7": Question(8),
+    "13.a": Question(1.75, tolerance=1e-6),
+    "13.b": Question(2),
+    "13.c": Question(1.5),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))

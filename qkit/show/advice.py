@@ -1,0 +1,134 @@
+"""What to do first with a network that is to be quantized: the course as one decision tree.
+
+The tree stands in ``advice.json``: a fork ``asks`` for one thing and has ``ways`` to go on, each for some answers; its
+ends are advice. :func:`advise` walks it for one case, :func:`chart` draws all of it.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qkit.show.picture import FLOAT, GOOD, GUIDE, picture
+
+TREE = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+DATA, BITS = ("none", "unlabelled", "labelled"), (*range(2, 9), 16)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do ``first``, ``why``, and what ``then``, if that is not enough; and where it is taught."""
+
+    first: str
+    why: str
+    then: str
+    notebook: str
+    section: int
+
+    def __repr__(self) -> str:
+        where = f"{self.notebook}.ipynb, section {self.section}"
+        return f"First:  {self.first}\nWhy:    {self.why}\nThen:   {self.then}\nTaught: {where}"
+
+
+def advise(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None) -> Advice:
+    """Say what to do first, why, what comes then, and which section of the course teaches it.
+
+    Parameters
+    ----------
+    data : {"none", "unlabelled", "labelled"}
+        What is at hand: no images of the kind the network will see, images alone, or images with labels and the code
+        that trained the network.
+    bits : 16, or int from 2 to 8
+        What the hardware runs, or the weights may take.
+    loss : float
+        How many percentage points of accuracy matter to you: a smaller loss is none.
+    lost : float or None
+        The points that the quantized network has lost so far, on test images; None, where nothing is measured yet.
+
+    A ValueError, if one of these cannot be. Taught in notebook 13, section 10.
+
+    Examples
+    --------
+    >>> advise("unlabelled", bits=8)
+    First:  static int8, with some hundred images
+    Why:    One scale for all inputs, found beforehand: everything runs in integers, nothing is trained.
+    Then:   Pair its answers with the float network's on other images; ask again with what is lost.
+    Taught: 05_post_training_quantization.ipynb, section 2
+    """
+    here = TREE
+    for way in _ways(data, bits, loss, lost):
+        here = way["go"]
+    return Advice(**here)
+
+
+@picture
+def chart(**case) -> tuple[Figure, str]:
+    """Draw the decision tree; and the way of one ``case``, given as for :func:`advise`, thick and black.
+
+    Taught in notebook 13, section 10.
+    """
+    taken = list(map(id, _ways(**case))) if case else []
+    axes = Figure(figsize=(9.9, 6.6)).subplots()
+    said: list[str] = []
+    _draw(axes, TREE, 0, (), taken, said)
+    axes.set(xlim=(-0.62, 9.45), ylim=(len(said) - 0.5, -0.6))
+    axes.axis("off")
+    ours = f" The way of this case leads to: {advise(**case).first}." if case else ""
+    return axes.figure, f"A tree of {len(said)} ways. {'; '.join(said)}.{ours}"
+
+
+def _ways(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None) -> list[dict]:
+    """Return the ways that a case takes, from the first fork to its advice."""
+    if data not in DATA:
+        raise ValueError(f"data must be one of {', '.join(map(repr, DATA))}, got {data!r}")
+    if isinstance(bits, bool) or bits not in BITS:
+        raise ValueError(f"bits must be 16, or an integer from 2 to 8, got {bits!r}")
+    if not _finite(loss) or loss <= 0:
+        raise ValueError(f"loss must be the points that matter, a number above 0, got {loss!r}")
+    if lost is not None and not _finite(lost):
+        raise ValueError(f"lost must be the points lost so far, or None if nothing is measured yet, got {lost!r}")
+    measured = "not measured" if lost is None else "more" if lost > loss else "no more"
+    answers, here, ways = {"data": data, "bits": bits, "lost": measured}, TREE, []
+    while "asks" in here:
+        ways.append(next(way for way in here["ways"] if answers[here["asks"]] in way["when"]))
+        here = ways[-1]["go"]
+    return ways
+
+
+def _finite(number: object) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool) and math.isfinite(number)
+
+
+PLACES = 0, 2.2, 3.85, 5.45
+"""Where forks of the first, second and third kind stand, and the ends."""
+
+
+def _draw(axes: Axes, here: dict, depth: int, said_so_far: tuple, taken: list[int], said: list[str]) -> float:
+    """Draw a fork, or an end, and all behind it; return its height, counted in ends."""
+    box = {"boxstyle": "round,pad=0.35", "fc": "white", "lw": 1.5}
+    if "asks" not in here:
+        place = len(said)
+        where = f"{here['notebook'][:2]}, section {here['section']}"
+        said.append(f"{' → '.join(said_so_far)}: {here['first']} ({where})")
+        axes.text(PLACES[-1], place, here["first"], va="center", fontsize=10.5, bbox=box | {"ec": GOOD})
+        axes.text(9.45, place, where.replace("section", "§"), va="center", ha="right", fontsize=10, color=GUIDE)
+        return place
+    heights = []
+    for way in here["ways"]:
+        label = way["say"].replace("\n", " ")
+        heights.append(_draw(axes, way["go"], depth + 1, (*said_so_far, label), taken, said))
+    middle, x = (heights[0] + heights[-1]) / 2, PLACES[depth]
+    for way, height in zip(here["ways"], heights, strict=True):
+        end = PLACES[depth + 1] if "asks" in way["go"] else PLACES[-1]
+        looks = (
+            {"color": "black", "lw": 3.5, "zorder": 1} if id(way) in taken else {"color": GUIDE, "lw": 1, "zorder": 0}
+        )
+        axes.plot([x, x + 0.62, x + 0.62, end], [middle, middle, height, height], **looks)
+        label = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(x + 0.7, height, way["say"], va="center", fontsize=10, bbox=label)
+    axes.text(x, middle, here["say"], va="center", ha="center", fontsize=10.5, bbox=box | {"ec": FLOAT})
+    return middle
