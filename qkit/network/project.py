@@ -64,7 +64,7 @@ class Brief:
         lines = [
             f"{self.name}\n  given     a float network of {self.network.count_params():,} parameters, {images}{labels}",
             f"  size      at most {self.most_bytes:,} bytes{', packed by gzip' * self.packed}",
-            f"  accuracy  shown to lose less than {self.points:g} point{'s' * (self.points != 1)} against the float network",
+            f"  accuracy  shown to lose less than {self.points:g} point{'s' * (self.points != 1)} against float",
         ]
         return "\n".join([*lines, *["  numbers   integers from end to end"] * self.integers])
 

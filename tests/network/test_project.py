@@ -186,7 +186,7 @@ def test_a_brief_says_what_is_given_and_wanted(easy, few_digits):
         "Easy\n"
         "  given     a float network of 54,410 parameters, 100 images without labels\n"
         "  size      at most 60,000 bytes\n"
-        "  accuracy  shown to lose less than 20 points against the float network\n"
+        "  accuracy  shown to lose less than 20 points against float\n"
         "  numbers   integers from end to end"
     )
     said = str(replace(easy, packed=True, integers=False, labels=few_digits.y_train[:100]))
