@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qkit.numeric import QuantSpec, params_from_range, quantize_multiplier
+from qkit.numeric import Paired, QuantSpec, params_from_range, quantize_multiplier
 
 
 @dataclass(frozen=True)
@@ -186,5 +186,15 @@ QUESTIONS = {
     "13.a": Question(1.75, tolerance=1e-6),
     "13.b": Question(2),
     "13.c": Question(1.5),
+    "14.1": Question(
+        lambda b, c, n: Paired(b, c, n).interval[0], cases=[(1, 1, 5), (30, 10, 10_000), (0, 0, 500), (12, 40, 2_000)]
+    ),
+    "14.2": Question(6147, tolerance=60),
+    "14.3": Question("b"),
+    "14.4": Question(8.532, tolerance=0.05),
+    "14.5": Question("b"),
+    "14.a": Question(204_928),
+    "14.b": Question(0.0025, tolerance=1e-6),
+    "14.c": Question(2),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
