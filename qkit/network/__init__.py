@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["compress", "language", "qat", "repair", "riddle"],
+    submodules=["compress", "language", "project", "qat", "repair", "riddle"],
     submod_attrs={
         "chain": ["fold"],
         "cnn": ["build", "kernels_replaced", "layer_costs", "predict", "train", "trained"],

@@ -22,13 +22,13 @@ from qkit.numeric.affine import whole
 
 IMAGES = 5_000
 """How many hidden images are drawn; of fewer test images, all."""
-FILES = "notebook 05, section 2: convert(network, kind, images) makes a file; hand in what it returns"
-BYTES = "notebook 05, section 3: where are the bytes? file.summary() has each tensor, and how many scales"
+FILES = "notebook 05, section 2: hand in what convert(network, kind, images) returns"
+BYTES = "notebook 05, section 3: file.summary() has the bytes of each tensor, and its scales"
 PACKS = "notebook 10, sections 5 to 8: what takes weights away, and what packs well?"
-BROKEN = "something broke: notebook 09, section 3, finds the layer; 04, section 9, looks at calibration"
-LOST = "a loss to win back: finer scales (notebooks 04 and 09), training (07), a milder choice (10)"
-UNSURE = "the loss may be small enough, but so few images do not show it: change fewer answers"
-KINDS = "notebook 05, section 2: which kind has integers from end to end, and what does it need?"
+BROKEN = "something broke: notebook 09, section 3, finds the layer; 04, section 9: calibration?"
+LOST = "a loss to win back: scales (notebooks 04, 09), training (07), a milder choice (10)"
+UNSURE = "it may be small enough, but so few images do not show it: change fewer answers"
+KINDS = "notebook 05, section 2: which kind is integer from end to end, and what does it need?"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
