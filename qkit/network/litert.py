@@ -98,8 +98,17 @@ def convert(
             converter.target_spec.supported_ops = [tf.lite.OpsSet[INTEGERS[kind]]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
             raise ValueError(f"{kind} needs calibration images, a few hundred of those the network was trained on")
-    with quiet():
-        return LiteModel(converter.convert())
+    try:
+        with quiet():
+            content = converter.convert()
+    except Exception as problem:  # of TensorFlow's own kinds, with a page of what its compiler saw
+        why, way_out = str(problem).partition("\n")[0], "leave out the layer that this is about, or write it otherwise"
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.RNN) and not layer.unroll:
+                loop = f"layer {layer.name!r} ({type(layer).__name__}) goes from step to step in a loop"
+                way_out = f"{loop}: make it with unroll=True, which writes every step, and give it the same weights"
+        raise ValueError(f"LiteRT's converter cannot take this network ({why}); {way_out}") from problem
+    return LiteModel(content)
 
 
 @dataclass(frozen=True, repr=False)
