@@ -276,7 +276,7 @@ def test_other_layers_are_refused(few_digits):
     model = sequential((28, 28, 1), L.Conv2DTranspose(2, 3, name="wider"), L.Flatten(), L.Dense(10))
     images = few_digits.x_test[:5]
     for function in (Simulation, channel_peaks, activation_histograms, lambda *some: predict_quantized(*some, {})):
-        with pytest.raises(ValueError, match=r"layer 'wider' \(Conv2DTranspose\) cannot be quantized here; what can"):
+        with pytest.raises(ValueError, match=r"layer 'wider' \(Conv2DTranspose\) cannot be .* what can: "):
             function(model, images)
 
 
@@ -319,7 +319,7 @@ def test_measured_against_the_float_network(small, network, few_digits):
     assert measured.changed == np.sum(said != said_in_float) > 0
     p, each = predict(small, images), np.arange(len(images))
     assert (
-        measured.lost == pytest.approx(np.sum(p[each, said_in_float] - p[each, said]), rel=1e-4) and measured.lost > 1
+        measured.lost == pytest.approx(np.sum(p[each, said_in_float] - p[each, said]), rel=1e-4) and measured.lost > 0
     )
     found = []
     for kernels in ({}, network.kernels):

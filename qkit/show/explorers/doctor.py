@@ -67,13 +67,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
         network = treated(None, None, equalized=equalized)
         ranges = [list(map(channel_ranges, batch)) for batch in network.outputs(images)]
         kernels = [network.weights[layer].kernel for layer in layers]
-        by_input = [channel_shares(np.moveaxis(kernel, -2, -1)) for kernel in kernels]
-        return (
-            network.bytes,
-            list(map(channel_shares, kernels)),
-            by_input,
-            list(map(channel_shares, zip(*ranges, strict=True))),
-        )
+        by_input = [np.moveaxis(kernel, -2, -1) for kernel in kernels]
+        channels = (map(channel_shares, each) for each in (kernels, by_input, zip(*ranges, strict=True)))
+        return network.bytes, *map(list, channels)
 
     @lru_cache(maxsize=1024)
     def measured(**settings):
