@@ -61,7 +61,8 @@ def convert(
     output of a layer has a scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need
     another package, AI Edge Quantizer.
 
-    The network takes one image of a fixed shape, with whatever layers LiteRT has. Taught in notebook 05, section 2.
+    The network takes one image of a fixed shape, with whatever layers LiteRT has; a ValueError, if the converter cannot
+    take one, such as a loop: LSTM and GRU need ``unroll=True``. Taught in notebook 05, section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
@@ -102,11 +103,11 @@ def convert(
         with quiet():
             content = converter.convert()
     except Exception as problem:  # of TensorFlow's own kinds, with a page of what its compiler saw
-        why, way_out = str(problem).partition("\n")[0], "leave out the layer that this is about, or write it otherwise"
-        for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.RNN) and not layer.unroll:
-                loop = f"layer {layer.name!r} ({type(layer).__name__}) goes from step to step in a loop"
-                way_out = f"{loop}: make it with unroll=True, which writes every step, and give it the same weights"
+        why, layers = str(problem).partition("\n")[0], model._flatten_layers()
+        loops = [repr(each.name) for each in layers if isinstance(each, keras.layers.RNN) and not each.unroll]
+        way_out = "leave out the layer that this is about, or write it otherwise"
+        if loops:
+            way_out = f"make layer {', '.join(loops)} with unroll=True, instead of a loop, and set the same weights"
         raise ValueError(f"LiteRT's converter cannot take this network ({why}); {way_out}") from problem
     return LiteModel(content)
 

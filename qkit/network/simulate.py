@@ -227,9 +227,8 @@ class Measured:
         return list(self.energies)[1 + worst], how
 
     def __str__(self) -> str:
-        total = self.accuracy.total
-        expected = f"expected to cost {100 * self.lost / total:.2f} points of accuracy"
-        return f"{self.changed:,} of {total:,} answers change, {expected}"
+        total, points = self.accuracy.total, 100 * self.lost / self.accuracy.total
+        return f"{self.changed:,} of {total:,} answers change, expected to cost {points:.2f} points of accuracy"
 
     def merge(self, other: "Measured") -> "Measured":
         """Return what both together measure, on other images each."""
