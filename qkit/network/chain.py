@@ -40,18 +40,22 @@ FUNCTIONS = {
     keras.activations.softmax: "softmax",
     tf.nn.softmax: "softmax",
 }
-RESERVED = "image", "logits"
 OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
 """What all layers must have, where they have such a thing."""
 KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
 BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
 TWICE = "is used twice; write two layers, also where they are alike"
 FUNCTION = "write what it does as a layer of keras.layers, such as ReLU"
+RELU = "train the network with ReLU instead"
+CONVERT = 'LiteRT alone may take it as it is, convert(model, "int8", images)'
+LOOP = 'it keeps a state; LiteRT alone takes it with unroll=True, convert(model, "int8", images)'
 FLOAT = "give the float network that was trained, not the one that tfmot made of it"
 WAYS_OUT = {
     "Rescaling": "leave it out: grey levels are divided by 255 before they reach the network",
     "SeparableConv2D": "write it as DepthwiseConv2D and Conv2D with 1 × 1 filters",
-    "LeakyReLU": "train the network with ReLU instead",
+    **dict.fromkeys(("LeakyReLU", "PReLU", "ELU"), RELU),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "Bidirectional"), LOOP),
+    "LayerNormalization": f"train with BatchNormalization instead, directly after a layer with weights; {CONVERT}",
     "ZeroPadding2D": 'leave it out, and give the layer after it padding="same"; train the network again',
     "GlobalMaxPooling2D": "write it as MaxPooling2D of the size that the images have there, and Flatten",
     "Lambda": FUNCTION,
@@ -92,7 +96,7 @@ def fold(model: keras.Model) -> keras.Sequential:
         if kind in KINDS and type(layer) is not getattr(keras.layers, kind):
             _refuse(layer, f"is a class of your own, which may compute something else; use keras.layers.{kind}")
         for option, plain in OPTIONS.items():
-            if getattr(layer, option, plain) != plain:
+            if kind in KINDS and getattr(layer, option, plain) != plain:
                 _refuse(layer, f"has {option} {getattr(layer, option)}, and cannot be quantized here; give it {plain}")
         if kind in LEARNING and not layer.built:
             _refuse(layer, f"has no weights yet; {BEGIN}")
@@ -105,7 +109,7 @@ def fold(model: keras.Model) -> keras.Sequential:
             if layer.weights:
                 _activate(parts, layer, layer.activation)
         elif kind not in DROPPED:
-            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'what can: {KNOWN}')}")
+            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'{CONVERT}; what can: {KNOWN}')}")
     for part in parts[:-1]:
         if part.activation == "softmax":
             _refuse(part.layer, "ends with softmax, which only the last layer can; leave it out")
@@ -250,8 +254,9 @@ def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable)
     if name == "linear":
         return
     if name is None:
-        known = "linear, relu, relu6, and softmax at the end (for a sigmoid there, two outputs and softmax)"
-        _refuse(layer, f"has an activation that is not known here; known: {known}")
+        given = getattr(function, "__name__", f"{type(function).__name__}, as it is set")
+        way_out = f"{RELU}, and softmax at the end (for a sigmoid there, two outputs and softmax), or else: {CONVERT}"
+        _refuse(layer, f"has an activation that cannot be quantized here ({given}); {way_out}")
     if name == "softmax" and parts and not parts[-1].layer.weights and parts[-1].activation != "softmax":
         parts.append(_Part(keras.layers.Activation("softmax", name=layer.name), "softmax"))
         return
@@ -281,8 +286,9 @@ def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
     if not any(part.layer.weights for part in parts):
         raise ValueError(f"the network {model.name!r} has no layer with weights: there is nothing to quantize")
     for place, part in enumerate(parts):
-        if part.layer.name in RESERVED:
-            _refuse(part.layer, "has a name that means something else here; call it otherwise")
+        # What the last layer returns is called logits anyway.
+        if part.layer.name == "image" or (part.layer.name == "logits" and part is not parts[-1]):
+            _refuse(part.layer, "has a name that stands for something else here; give it another, name=…")
         for other in parts[:place]:
             if other.layer.name == part.layer.name:
                 same = other.layer is part.layer

@@ -61,7 +61,8 @@ def convert(
     output of a layer has a scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need
     another package, AI Edge Quantizer.
 
-    The network takes one image of a fixed shape, with whatever layers LiteRT has. Taught in notebook 05, section 2.
+    The network takes one image of a fixed shape, with whatever layers LiteRT has; a ValueError, if the converter cannot
+    take one, such as a loop: LSTM and GRU need ``unroll=True``. Taught in notebook 05, section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
@@ -98,8 +99,17 @@ def convert(
             converter.target_spec.supported_ops = [tf.lite.OpsSet[INTEGERS[kind]]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
             raise ValueError(f"{kind} needs calibration images, a few hundred of those the network was trained on")
-    with quiet():
-        return LiteModel(converter.convert())
+    try:
+        with quiet():
+            content = converter.convert()
+    except Exception as problem:  # of TensorFlow's own kinds, with a page of what its compiler saw
+        why, layers = str(problem).partition("\n")[0], model._flatten_layers()
+        loops = [repr(each.name) for each in layers if isinstance(each, keras.layers.RNN) and not each.unroll]
+        way_out = "leave out the layer that this is about, or write it otherwise"
+        if loops:
+            way_out = f"make layer {', '.join(loops)} with unroll=True, instead of a loop, and set the same weights"
+        raise ValueError(f"LiteRT's converter cannot take this network ({why}); {way_out}") from problem
+    return LiteModel(content)
 
 
 @dataclass(frozen=True, repr=False)

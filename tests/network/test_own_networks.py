@@ -33,6 +33,7 @@ OWN = {name: made for name, made in models.MODELS.items() if name != KEPT} | {
         L.ReLU(6.0), L.GlobalAveragePooling2D(), L.Dense(10),
     ),
     "dense only": lambda: models.sequential((30,), L.Dense(16, "relu"), L.Dense(5)),
+    "named logits": lambda: models.sequential((30,), L.Dense(9, "relu"), L.Dense(5, name="logits"), L.Softmax()),
     "one output": lambda: models.sequential(
         (6, 6, 1), models.conv(1, activation="relu"), L.Flatten(), L.Dense(3, "relu"), L.Dense(1)
     ),
@@ -103,6 +104,24 @@ def test_a_residual_network_is_converted_and_refused_elsewhere():
         deploy(model, file)
     with pytest.raises(ValueError, match="add is a ADD; leave that layer out"):
         IntegerNetwork.read(file.content)
+
+
+def test_a_loop_over_steps_is_refused_and_converted_when_it_is_unrolled():
+    looped, unrolled = (models.sequential((6, 3), L.LSTM(4, unroll=u, name="m"), L.Dense(2)) for u in (False, True))
+    for other in ("float32", "int8"):
+        with pytest.raises(ValueError, match=r"\); make layer 'm' with unroll=True, instead of a loop,") as found:
+            convert(looped, other, np.random.default_rng(0).random((20, 6, 3)))
+        assert len(str(found.value)) < 400 and "TensorListReserve" in str(found.value.__cause__)
+    unrolled.set_weights(looped.get_weights())
+    converted(unrolled)
+    with pytest.raises(ValueError, match=r"'m' \(LSTM\) .* LiteRT alone takes it with unroll=True"):
+        fold(unrolled)
+
+
+def test_what_the_converter_has_no_words_for_is_refused():
+    model = models.sequential((8,), L.Dense(4), L.Lambda(lambda x: tf.linalg.pinv(x)))
+    with pytest.raises(ValueError, match=r"LiteRT's converter cannot take this network \(.*\); leave out the layer"):
+        convert(model, "float32")
 
 
 def test_a_global_average_that_keeps_its_sides_is_converted_and_not_computed_again():

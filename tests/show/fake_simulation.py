@@ -55,6 +55,7 @@ class FakeNetwork:
             Accuracy(len(labels) - wrong, len(labels)),
             Accuracy(len(labels) * 99 // 100, len(labels)),
             wrong // 2,
+            wrong / 4,
             {"image": (1.0, 0.0)} | {name: (1.0, 0.25 ** (10 - bits)) for name, bits in missing.items()},
         )
 
@@ -101,7 +102,7 @@ class FakeTreated:
         wrong = self.missing * (1 if self.equalized else 10)
         lost = {"conv1": (1.0, 0.5 ** (20 - self.missing)), "dense1": (1.0, 0.5 ** (18 - self.missing))}
         right = Accuracy(len(labels) - wrong, len(labels))
-        return Measured(right, Accuracy(len(labels), len(labels)), wrong, {"image": (1.0, 0.0)} | lost)
+        return Measured(right, Accuracy(len(labels), len(labels)), wrong, wrong, {"image": (1.0, 0.0)} | lost)
 
 
 def fake_digits(count):

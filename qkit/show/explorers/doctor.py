@@ -66,8 +66,10 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     def in_float(equalized):
         network = treated(None, None, equalized=equalized)
         ranges = [list(map(channel_ranges, batch)) for batch in network.outputs(images)]
-        kernels = [channel_shares(network.weights[layer].kernel) for layer in layers]
-        return network.bytes, kernels, list(map(channel_shares, zip(*ranges, strict=True)))
+        kernels = [network.weights[layer].kernel for layer in layers]
+        by_input = [np.moveaxis(kernel, -2, -1) for kernel in kernels]
+        channels = (map(channel_shares, each) for each in (kernels, by_input, zip(*ranges, strict=True)))
+        return network.bytes, *map(list, channels)
 
     @lru_cache(maxsize=1024)
     def measured(**settings):
@@ -76,7 +78,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
 
     def update(**settings):
         found, count = measured(**settings)
-        original, kernels, handed_on = in_float(settings["equalized"])
+        original, kernels, by_input, handed_on = in_float(settings["equalized"])
         for mark, channels, first, beside in zip(marks, (kernels, handed_on), (1, 0), (-0.18, 0.18), strict=True):
             rows_of = [np.full(len(each), row + beside) for row, each in enumerate(channels, first)]
             mark.set_data(np.maximum(np.concatenate(channels), LEAST), np.concatenate(rows_of))
@@ -91,15 +93,16 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
         changed = f"{found.changed:,} of {found.accuracy.total:,}"
         write(tiles, [percent(found.accuracy.value), percent(found.float_accuracy.value), changed, size(count)])
 
-        name, how = found.weakest
-        worst, where = rows.index(name), "" if how == "holds" else " up to where it breaks"
+        name, _ = found.weakest
+        worst = rows.index(name)
         in_float_right, right = map(with_interval, (found.float_accuracy, found.accuracy))
-        apart = [number(1 / np.median(x)) for x in (kernels[worst - 1], handed_on[worst - 1])]
+        apart = [number(1 / np.median(x[worst - 1])) for x in (kernels, by_input, handed_on)]
         return stage.png(), (
             f"{describe(**settings)}. {found.accuracy.total:,} images: {right} right, in float {in_float_right}. "
-            f"Answers that differ from float: {found.changed:,}. Most noise{where} comes in at {name}, which takes "
+            f"Answers that differ from float: {found.changed:,}. Most harmful is {name}, which takes "
             f"{decibels(ratio[worst - 1])} and hands on {decibels(ratio[worst])}; at the end: {decibels(ratio[-1])}. "
-            f"Its largest channel is {apart[0]} times the median one in weights, {apart[1]} times in what it takes. "
+            f"Its largest channel is {apart[0]} times the median one in weights by output, {apart[1]} times by input, "
+            f"{apart[2]} times in what it takes. "
             f"Parameters: {size(count)}, in float {size(original)}."
         )
 
