@@ -173,5 +173,21 @@ QUESTIONS = {
     "11.a": Question("b"),
     "11.b": Question(0.5),
     "11.c": Question(4.16, tolerance=0.001),
+    "12.1": Question(
+        lambda x, y_scale, y_zero_point: np.clip(np.rint(x / y_scale) + y_zero_point, -128, 127),
+        cases=[(0.3, 0.25, 3), (0.125, 0.25, 3), (0.375, 0.25, 4), (40.0, 0.25, 3), (-1.7, 0.01, -5)],
+    ),
+    "12.2": Question(
+        lambda row, column, channel, height, width, channels: (channel * height + row) * width + column,
+        cases=[(1, 0, 1, 2, 2, 2), (0, 3, 0, 5, 5, 64), (4, 4, 63, 5, 5, 64), (1, 2, 3, 4, 6, 8)],
+    ),
+    "12.3": Question(961),
+    "12.4": Question(600, tolerance=1e-6),
+    "12.5": Question(50),
+    "12.6": Question("b"),
+    "12.7": Question(0.1, tolerance=1e-6),
+    "12.a": Question(50, tolerance=1e-6),
+    "12.b": Question(0.01),
+    "12.c": Question(4.5),
 }
 WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
