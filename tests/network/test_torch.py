@@ -31,7 +31,8 @@ def page(deep, few_digits):
     names = dict(weights=weights, kernels=kernels, digits=digits, np=np, Accuracy=Accuracy)
     names |= dict(quantize=quantize, QuantParams=QuantParams, QuantSpec=QuantSpec)
     names["as_chw"] = lambda images: images[:, None] / np.float32(255)
-    names["counted"] = activation_histograms(deep, digits.x_train[:1000], magnitude=True)
+    names["calibration"] = digits.x_train[:500]
+    names["counted"] = activation_histograms(deep, names["calibration"], magnitude=True)
     (path,) = (ROOT / "notebooks").glob("12_*.ipynb")
     cells = nbformat.read(path, as_version=4).cells
     for cell in [cell for cell in cells if "torch" in cell.metadata.get("tags", ())]:
