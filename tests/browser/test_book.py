@@ -30,7 +30,7 @@ def update(colour, lightness, width, striped, images, edge, shift):
 Explorer({
     "colour": choice("the colour", "Which of two colours", "red", {"red": "like blood", "green": "like grass"}),
     "lightness": stops("lightness", "How light the colour is", 4, {4: "dim", 10: "bright"}),
-    "width": slider("width", "How wide the coloured part is", 3, 1, 10),
+    "width": slider("width", "How wide the coloured part is", 3, 1, 5),
     "striped": switch("striped", "Every other line is black", False),
     "images": log_slider("images", "It only changes the words", 1000, 10, 1e6),
     "edge": span("edge", "It changes nothing", (-1, 1), -2, 2, 0.5),
@@ -165,17 +165,17 @@ def test_every_kind_of_control(opened):
     lightness, width, images = (page.get_by_role("slider", name=name) for name in ("lightness", "width", "images"))
     assert words_after(lightness, "ArrowRight") == "red, 10 light, 3 wide, plain, 1000"
     assert lightness.get_attribute("aria-valuetext") == lightness.locator("+ output").inner_text() == "bright"
-    assert words_after(width, "End") == "red, 10 light, 10 wide, plain, 1000"
-    assert words_after(width, "ArrowLeft") == "red, 10 light, 9 wide, plain, 1000"
-    assert words_after(images, "Home") == "red, 10 light, 9 wide, plain, 10"
+    assert words_after(width, "End") == "red, 10 light, 5 wide, plain, 1000"
+    assert words_after(width, "ArrowLeft") == "red, 10 light, 4 wide, plain, 1000"
+    assert words_after(images, "Home") == "red, 10 light, 4 wide, plain, 10"
     striped = page.get_by_role("button", name="striped", pressed=False)
-    assert words_after(striped, "Space") == "red, 10 light, 9 wide, striped, 10"
+    assert words_after(striped, "Space") == "red, 10 light, 4 wide, striped, 10"
     colour = page.get_by_role("combobox", name="the colour")
     now = move(page, explorer, colour, "ArrowDown")
-    assert now["alt"] == "red, 10 light, 9 wide, striped, 10"
+    assert now["alt"] == "red, 10 light, 4 wide, striped, 10"
     assert now["words"].startswith("This setting cannot be drawn: green has no stripes.")
     pressed = page.get_by_role("button", name="striped", pressed=True)
-    assert words_after(pressed, "Space") == "green, 10 light, 9 wide, plain, 10"
+    assert words_after(pressed, "Space") == "green, 10 light, 4 wide, plain, 10"
     assert "These move in the notebook only: edge: -1 to 1; shift: 0." in explorer.inner_text()
 
 

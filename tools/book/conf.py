@@ -26,6 +26,13 @@ html_copy_source = html_show_copyright = html_show_sphinx = html_use_index = Fal
 html_show_search_summary = False  # it would read the pages, which a browser refuses to do from file://
 
 MATHML = LatexToMathML()
+HEIGHTS = {
+    "SubscriptShiftDown": 0.15,
+    "SuperscriptShiftUp": 0.36,
+    "SuperscriptBottomMin": 0.12,
+    "SuperscriptBaselineDropMax": 0.38,
+}
+"""How far indices and exponents are moved, in units of the font's size."""
 
 
 def inline_formula(page, node):
@@ -41,11 +48,10 @@ def formula(page, node):
 
 
 def write_font(app, error):
-    """Give the book a font with growing brackets, for computers without one: matplotlib's, its indices set lower."""
+    """Give the book a font with growing brackets, for computers without one: matplotlib's, its indices set better."""
     font = TTFont(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSerif.ttf"))
-    constants, em = font["MATH"].table.MathConstants, font["head"].unitsPerEm
-    constants.SubscriptShiftDown.Value, constants.SuperscriptShiftUp.Value = round(0.15 * em), round(0.36 * em)
-    constants.SuperscriptBottomMin.Value = round(0.12 * em)
+    for name, height in HEIGHTS.items():
+        getattr(font["MATH"].table.MathConstants, name).Value = round(height * font["head"].unitsPerEm)
     font.save(Path(app.outdir, "_static/formulas.ttf"))
 
 

@@ -10,7 +10,6 @@ import io
 import itertools
 import json
 import re
-from math import prod
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,8 +17,12 @@ from IPython import get_ipython
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-STATES = 700
+STATES = 420
 """How many states an explorer may have; a control that would make them more keeps its value."""
+FIRST = "bits", "weight_bits", "activation_bits", "per_channel", "symmetric", "method", "end"
+"""Names of controls that move before others; the others follow in their order."""
+LETTERS = 100
+"""How many letters a line has about: room is kept for the longest words, so that nothing jumps."""
 MOST, PLACES = 16, 7
 """A slider with at most so many numbers has them all in the book; one with more has so many places."""
 
@@ -34,36 +37,38 @@ def figure(explorer) -> str:
             explorer.set(**dict(zip(chosen, setting, strict=True)))
             states.append((explorer.words, as_webp(difference(pixels(explorer.png()), first))))
         except ValueError as error:
-            states.append((f"This setting cannot be drawn: {error}. The picture still shows the one before.", None))
+            problem = f"This setting cannot be drawn: {error}. The picture still shows the setting before it."
+            states.append((problem, None))
     explorer.set(**start)
 
     controls, step = [], len(states)
     for name, values in chosen.items():
         step //= len(values)
         controls.append(control_html(explorer.controls[name], values, step))
-    fixed = [
-        f"{label(each)}: {shown(each, each.value)}" for name, each in explorer.controls.items() if name not in chosen
-    ]
-    note = f'<p class="fixed">These move in the notebook only: {html.escape("; ".join(fixed))}.</p>' if fixed else ""
+    others = [each for name, each in explorer.controls.items() if name not in chosen]
+    fixed = html.escape("; ".join(f"{label(each)}: {shown(each, each.value)}" for each in others))
+    note = f'<p class="fixed">These move in the notebook only: {fixed}.</p>' if others else ""
     words, (height, width, _), picture = html.escape(explorer.words), first.shape, as_webp(first)
+    lines = -(-max(len(said) for said, _ in states) // LETTERS)
     data = json.dumps(states, ensure_ascii=False).replace("</", "<\\/")
     return (
         f'<figure class="explorer"><div class="controls">{"".join(controls)}</div>{note}'
         f'<img alt="{words}" width="{width}" height="{height}" decoding="sync" src="{picture}" '
         f'style="background-image: url({picture})">'
-        f'<figcaption aria-live="polite">{words}</figcaption>'
+        f'<figcaption aria-live="polite" style="min-height: {lines}lh">{words}</figcaption>'
         f'<script type="application/json">{data}</script></figure>'
     )
 
 
 def main_controls(controls: dict) -> dict[str, list]:
-    """Return the values of the controls that move in the book: in order, each that leaves the states few enough."""
-    chosen = {}
-    for name, control in controls.items():
-        values = values_of(control)
-        if len(values) > 1 and len(values) * prod(map(len, chosen.values())) <= STATES:
+    """Return the values of the controls that move in the book: each in turn that leaves the states few enough."""
+    chosen, states = {}, 1
+    for name in sorted(controls, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)):
+        values = values_of(controls[name])
+        if len(values) > 1 and states * len(values) <= STATES:
             chosen[name] = values
-    return chosen
+            states *= len(values)
+    return {name: chosen[name] for name in controls if name in chosen}
 
 
 def values_of(control) -> list:
