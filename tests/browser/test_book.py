@@ -102,6 +102,7 @@ def test_every_link_leads_to_a_file_of_the_book_and_a_place_in_it(book):
 
 def test_the_search_finds_the_page_that_teaches_a_word(opened):
     page = opened("index")
+    assert "as they ran, on some digits." in page.locator("article").inner_text()
     page.get_by_placeholder("Search").fill("zero-point")
     page.keyboard.press("Enter")
     expect(page.locator("#search-results a", has_text="Scale and zero-point").first).to_be_visible()
