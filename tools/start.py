@@ -172,9 +172,9 @@ def store(words):
 
 
 def book(words):
-    """Render the notebooks, as they are stored, to book/*.html."""
-    install(LEARNER)
-    hand_over(["-m", "nbconvert", "--config", str(ROOT / "tools/book/config.py")] + words)
+    """Run every notebook and make a site of them, book/index.html, whose explorers move without a kernel."""
+    install(DEVELOPER)
+    hand_over([str(ROOT / "tools/book/build.py")] + words)
 
 
 COMMANDS = {command.__name__: command for command in (lab, check, test, notebooks, store, book)}

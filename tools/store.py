@@ -20,20 +20,22 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def store(path: Path) -> None:
-    """Execute one notebook and write it back with clean outputs."""
+def run(path: Path, first: str = ""):
+    """Return a notebook as it ran, with clean outputs; ``first`` is code to run before its first cell."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
     place = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=600, record_timing=False, kernel_name="python3", resources=place).execute()
+    NotebookClient(notebook, timeout=3_600, record_timing=False, kernel_name="python3", resources=place).execute()
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    del notebook.cells[0]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
             cell.outputs = clean(cell.outputs)
-    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    return notebook
 
 
 def clean(outputs: list) -> list:
@@ -65,4 +67,4 @@ if __name__ == "__main__":
         os.environ["QKIT_DATA"] = folder
         for path in paths:
             print(path.name, flush=True)
-            store(path)
+            path.write_text(nbformat.writes(run(path)) + "\n", encoding="utf-8")
