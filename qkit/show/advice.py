@@ -5,7 +5,6 @@ ends are advice. :func:`advise` walks it for one case, :func:`chart` draws all o
 """
 
 import json
-import math
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -72,7 +71,7 @@ def chart(**case) -> tuple[Figure, str]:
     Taught in notebook 13, section 10.
     """
     taken = list(map(id, _ways(**case))) if case else []
-    axes = Figure(figsize=(9.9, 6.6)).subplots()
+    axes = Figure(figsize=(9.9, 7.4)).subplots()
     said: list[str] = []
     _draw(axes, TREE, 0, (), taken, said)
     axes.set(xlim=(-0.62, 9.45), ylim=(len(said) - 0.5, -0.6))
@@ -87,10 +86,12 @@ def _ways(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None
         raise ValueError(f"data must be one of {', '.join(map(repr, DATA))}, got {data!r}")
     if isinstance(bits, bool) or bits not in BITS:
         raise ValueError(f"bits must be 16, or an integer from 2 to 8, got {bits!r}")
-    if not _finite(loss) or loss <= 0:
-        raise ValueError(f"loss must be the points that matter, a number above 0, got {loss!r}")
-    if lost is not None and not _finite(lost):
-        raise ValueError(f"lost must be the points lost so far, or None if nothing is measured yet, got {lost!r}")
+    if not _points(loss) or loss <= 0:
+        raise ValueError(f"loss must be the points that matter, a number above 0 and at most 100, got {loss!r}")
+    if lost is not None and not _points(lost):
+        raise ValueError(
+            f"lost must be the points lost so far, at most 100, or None if nothing is measured yet, got {lost!r}"
+        )
     measured = "not measured" if lost is None else "more" if lost > loss else "no more"
     answers, here, ways = {"data": data, "bits": bits, "lost": measured}, TREE, []
     while "asks" in here:
@@ -99,8 +100,8 @@ def _ways(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None
     return ways
 
 
-def _finite(number: object) -> bool:
-    return isinstance(number, Real) and not isinstance(number, bool) and math.isfinite(number)
+def _points(number: object) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool) and -100 <= number <= 100
 
 
 PLACES = 0, 2.2, 3.85, 5.45

@@ -48,7 +48,8 @@ def test_what_the_course_says_first():
     assert advise("none").first.startswith("dynamic")
     assert advise("unlabelled").first == advise("labelled", 8).first and "static" in advise("unlabelled").first
     assert advise("labelled", 2).first.startswith("QAT") and "QAT" not in advise("unlabelled", 2).first
-    assert "equalize" in advise("none", 8, lost=50).first
+    assert all("equalize" in advise("none", bits, lost=50).first for bits in (4, 8))
+    assert "QAT" not in advise("labelled", 4, lost=50).first and "QAT" in advise("labelled", 3, lost=50).first
     assert advise("labelled", 8, loss=1, lost=1) == advise("none", 2, loss=3, lost=-2)
     assert advise("labelled", np.int64(8), np.float64(1), np.float32(2)).section == 3
 
@@ -62,8 +63,8 @@ def test_what_the_course_says_first():
             ({"data": "none", "bits": bits}, "bits must be 16, or an integer from 2 to 8")
             for bits in (1, 12, "8", True)
         ),
-        *(({"data": "none", "loss": loss}, "loss must be .* above 0") for loss in (0, -1, np.nan, "1", None)),
-        *(({"data": "none", "lost": lost}, "lost must be .* or None") for lost in (np.inf, "1", True)),
+        *(({"data": "none", "loss": loss}, "loss must be .* above 0") for loss in (0, -1, 101, np.nan, "1", None)),
+        *(({"data": "none", "lost": lost}, "lost must be .* or None") for lost in (np.inf, 101, "1", True)),
     ],
 )
 def test_bad_input(case, message):
