@@ -173,6 +173,8 @@ def store(words):
 
 def book(words):
     """Run every notebook and make a site of them, book/index.html, whose explorers move without a kernel."""
+    if sys.version_info < (3, 11):
+        stop("The book needs Python 3.11 or newer: make book PYTHON=python3.12")
     install(DEVELOPER)
     hand_over([str(ROOT / "tools/book/build.py")] + words)
 
