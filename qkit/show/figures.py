@@ -223,9 +223,8 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
 @picture
 def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
     """Draw loss and accuracy of one or two networks, as Keras records them. Taught in notebook 01, section 3."""
-    figure = Figure(figsize=(9, 3.5))
+    figure, said = Figure(figsize=(9, 3.5)), []
     left, right = figure.subplots(1, 2)
-    said = []
     for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
         epochs = np.arange(len(history["loss"])) + 1
         for axes, key in ((left, "loss"), (right, "accuracy")):
