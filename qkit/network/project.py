@@ -172,7 +172,7 @@ def hand_in(brief: Brief, file: LiteModel | bytes | str | Path, seed: int = 0) -
 
 def _accuracy(accuracy: Accuracy, paired: Paired, points: float) -> Condition:
     gain, low, high = (round(100 * each, 2) + 0.0 for each in (paired.gain, *paired.interval))  # never -0
-    interval = f"(95 % interval {low:+.2f} to {high:+.2f}); all of it must be above {-points:g}"
+    interval = f"(95 % interval {low:+.2f} to {high:+.2f}); must be above {-points:g}"
     found = f"{accuracy}\n{'':12}float → file: {gain:+.2f} points {interval}"
     look = BROKEN if gain < -5 else LOST if gain <= -points else UNSURE
     return Condition("accuracy", 100 * paired.interval[0] > -points, found, look)
