@@ -117,13 +117,18 @@ def test_numbers_are_integers_from_end_to_end_or_not(easy, kind, found):
     assert "numbers" not in conditions(hand_in(replace(easy, integers=False), file))
 
 
-def test_integers_inside_are_not_enough(easy):
-    converter = tf.lite.TFLiteConverter.from_keras_model(easy.network)
+@pytest.mark.parametrize(
+    ("between", "ends", "found"),
+    [([], tf.float32, "float32 in image input"), ([L.Lambda(tf.floor)], tf.int8, "float32 in dequantize output")],
+)
+def test_integers_inside_or_at_the_ends_are_not_enough(easy, between, ends, found):
+    converter = tf.lite.TFLiteConverter.from_keras_model(sequential((28, 28, 1), L.Flatten(), *between, L.Dense(10)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None, ..., None] / np.float32(255)] for image in easy.images)
+    converter.inference_input_type = converter.inference_output_type = ends
     with quiet():
         numbers = conditions(hand_in(easy, converter.convert()))["numbers"]
-    assert not numbers.met and "float32 in image input" in numbers.found
+    assert not numbers.met and found in numbers.found
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,8 @@ def test_integers_inside_are_not_enough(easy):
         (4_000, 0, 0.5, False, "something broke"),
         (0, 0, 0.05, True, ""),
         (0, 0, 0.03, False, "so few images"),
+        (0, 0, 0.0393, True, ""),  # the low end is -0.0392, to be seen as -0.04
+        (20, 20, 0.2505, False, "so few images"),  # -0.2509, to be seen as -0.25
     ],
 )
 def test_accuracy_is_shown_by_the_low_end(only_float, only_file, points, met, look):
