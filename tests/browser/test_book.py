@@ -1,8 +1,11 @@
 """The book as its readers meet it: without a kernel, from a file, by keyboard, and read by axe-core."""
 
+import html
 import importlib.util
+import json
 import re
 import sys
+from math import prod
 from urllib.parse import unquote
 
 import nbformat
@@ -10,6 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from lab import ARTIFACTS, ROOT, new_page
 from playwright.sync_api import expect
+
+from qkit.show import explorers
 
 if sys.version_info < (3, 11):
     pytest.skip("what renders the book needs Python 3.11", allow_module_level=True)
@@ -42,12 +47,18 @@ NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 PAGES = ["index", "search", "notebooks/made", *(f"notebooks/{name}" for name in NAMES)]
 
 
+def load(name):
+    """Return tools/book/NAME.py as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/book/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
     """The book: one notebook as it runs, one made here with every kind of control, the others as they are stored."""
-    spec = importlib.util.spec_from_file_location("build", ROOT / "tools/book/build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    build = load("build")
     folder = tmp_path_factory.mktemp("book")
     cells = [nbformat.v4.new_markdown_cell("# Made"), nbformat.v4.new_code_cell(EVERY_CONTROL)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "made.ipynb")
@@ -203,3 +214,19 @@ def test_pictures_are_those_of_the_explorer(opened):
         picture.element_handle(),
     )
     assert colours == 2 * ["148,0,0,255"] + 4 * ["0,0,0,255"]
+
+
+def test_controls_that_would_take_too_much_keep_their_values():
+    moving = load("moving")
+    explorer = explorers.fake_quantization(bits=4)
+    before = explorer.values
+    moving.STATES, counts = 60, []
+    for moving.BYTES in (1_000_000, 50_000):
+        page = moving.figure(explorer)
+        states = json.loads(re.search(r'<script type="application/json">(.*)</script>', page)[1])
+        names = [json.loads(html.unescape(found)) for found in re.findall(r'data-names="([^"]*)"', page)]
+        assert len(states) == prod(map(len, names))
+        assert sum(len(picture) for _, picture in states) <= moving.BYTES
+        assert explorer.words in [words for words, _ in states] and explorer.values == before
+        counts.append(len(states))
+    assert counts == [49, 7]

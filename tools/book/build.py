@@ -58,7 +58,7 @@ def render(notebooks: dict, digits: str, folder: Path) -> None:
         subprocess.run([*command, "-d", str(Path(source, "doctrees")), source, str(folder)], check=True)
     for page in folder.rglob("*.html"):
         if page.stat().st_size > LARGEST:
-            sys.exit(f"{page} has {page.stat().st_size:,} bytes, more than {LARGEST:,}: lower STATES in moving.py.")
+            sys.exit(f"{page} has {page.stat().st_size:,} bytes, more than {LARGEST:,}: lower BYTES in moving.py.")
 
 
 def with_words(notebook):

@@ -19,6 +19,8 @@ from scipy.ndimage import binary_dilation
 
 STATES = 420
 """How many states an explorer may have; a control that would make them more keeps its value."""
+BYTES = 4_500_000
+"""How much its pictures may take; while it is more, the control that was chosen last keeps its value."""
 FIRST = "bits", "weight_bits", "activation_bits", "per_channel", "symmetric", "method", "end"
 """Names of controls that move before others; the others follow in their order."""
 LETTERS = 100
@@ -31,28 +33,32 @@ def figure(explorer) -> str:
     """Return the explorer as HTML: controls, picture, words, and all states for book.js. It stays as it is."""
     start, first = explorer.values, pixels(explorer.png())
     chosen = main_controls(explorer.controls)
-    states = []
+    states = {}
     for setting in itertools.product(*chosen.values()):
         try:
             explorer.set(**dict(zip(chosen, setting, strict=True)))
-            states.append((explorer.words, as_webp(difference(pixels(explorer.png()), first))))
+            states[setting] = explorer.words, as_webp(difference(pixels(explorer.png()), first))
         except ValueError as error:
             problem = f"This setting cannot be drawn: {error}. The picture still shows the setting before it."
-            states.append((problem, None))
+            states[setting] = problem, ""
     explorer.set(**start)
+    while sum(len(picture) for _, picture in states.values()) > BYTES:
+        name, _ = chosen.popitem()
+        states = {setting[:-1]: state for setting, state in states.items() if setting[-1] == start[name]}
 
-    controls, step = [], len(states)
+    steps, step = {}, len(states)
     for name, values in chosen.items():
         step //= len(values)
-        controls.append(control_html(explorer.controls[name], values, step))
+        steps[name] = step
+    moving = [(each, chosen[name], steps[name]) for name, each in explorer.controls.items() if name in chosen]
     others = [each for name, each in explorer.controls.items() if name not in chosen]
     fixed = html.escape("; ".join(f"{label(each)}: {shown(each, each.value)}" for each in others))
     note = f'<p class="fixed">These move in the notebook only: {fixed}.</p>' if others else ""
     words, (height, width, _), picture = html.escape(explorer.words), first.shape, as_webp(first)
-    lines = -(-max(len(said) for said, _ in states) // LETTERS)
-    data = json.dumps(states, ensure_ascii=False).replace("</", "<\\/")
+    lines = -(-max(len(said) for said, _ in states.values()) // LETTERS)
+    data = json.dumps(list(states.values()), ensure_ascii=False).replace("</", "<\\/")
     return (
-        f'<figure class="explorer"><div class="controls">{"".join(controls)}</div>{note}'
+        f'<figure class="explorer"><div class="controls">{"".join(control_html(*each) for each in moving)}</div>{note}'
         f'<img alt="{words}" width="{width}" height="{height}" decoding="sync" src="{picture}" '
         f'style="background-image: url({picture})">'
         f'<figcaption aria-live="polite" style="min-height: {lines}lh">{words}</figcaption>'
@@ -68,7 +74,7 @@ def main_controls(controls: dict) -> dict[str, list]:
         if len(values) > 1 and states * len(values) <= STATES:
             chosen[name] = values
             states *= len(values)
-    return {name: chosen[name] for name in controls if name in chosen}
+    return chosen
 
 
 def values_of(control) -> list:
@@ -80,6 +86,7 @@ def values_of(control) -> list:
     if isinstance(control, widgets.FloatRangeSlider):
         return [control.value]
     numbers = control.min + control.step * np.arange(round((control.max - control.min) / control.step) + 1)
+    numbers = np.where(np.abs(numbers) < 1e-9 * control.step, 0, numbers)  # a sum of steps may just miss it
     if numbers.size > MOST:
         numbers = numbers[np.linspace(0, numbers.size - 1, PLACES).round().astype(int)]
     if isinstance(control, widgets.FloatLogSlider):
