@@ -29,7 +29,6 @@ def page(deep, few_digits):
     kernels |= {name: kernels[name].transpose(3, 2, 0, 1) for name in ("conv1", "conv2")}
     kernels["dense1"] = kernels["dense1"].reshape(5, 5, 64, 128).transpose(2, 0, 1, 3).reshape(1600, 128)
     names = dict(weights=weights, kernels=kernels, digits=digits, np=np, Accuracy=Accuracy)
-    names |= dict(quantize=quantize, QuantParams=QuantParams, QuantSpec=QuantSpec)
     names["as_chw"] = lambda images: images[:, None] / np.float32(255)
     names["calibration"] = digits.x_train[:500]
     names["counted"] = activation_histograms(deep, names["calibration"], magnitude=True)
