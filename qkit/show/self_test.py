@@ -55,12 +55,12 @@ class SelfTest:
     """Ask two questions of every notebook; answer, and press the button.
 
     A ``seed`` asks the same again. A page without a kernel shows each question with its answer folded under it.
-    Taught at the end of notebook 11.
+    Taught at the end of notebook 14.
 
     Examples
     --------
     >>> SelfTest()
-    A self-test of 22 questions: run this notebook in JupyterLab, answer, and press the button.
+    A self-test of 30 questions: run this notebook in JupyterLab, answer, and press the button.
     """
 
     def __init__(self, seed: int | None = None):

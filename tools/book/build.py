@@ -49,7 +49,8 @@ def render(notebooks: dict, digits: str, folder: Path) -> None:
     course = readme.split("## The course")[1].split("\n## ")[0]
     table = "\n".join(line for line in course.splitlines() if line.startswith("|"))
     with tempfile.TemporaryDirectory() as source:
-        shutil.copytree(ROOT / "qkit", Path(source, "qkit"), ignore=shutil.ignore_patterns("__pycache__"))
+        for linked in ("qkit", "tests"):
+            shutil.copytree(ROOT / linked, Path(source, linked), ignore=shutil.ignore_patterns("__pycache__"))
         Path(source, "index.md").write_text(INDEX.format(motto=motto, digits=digits, table=table), encoding="utf-8")
         Path(source, "notebooks").mkdir()
         for name, notebook in notebooks.items():

@@ -9,7 +9,7 @@ from math_core import LatexToMathML
 
 project = "qkit"
 extensions = ["myst_nb", "sphinx.ext.githubpages"]
-exclude_patterns = ["qkit"]
+exclude_patterns = ["qkit", "tests"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 6
