@@ -48,11 +48,14 @@ TWICE = "is used twice; write two layers, also where they are alike"
 FUNCTION = "write what it does as a layer of keras.layers, such as ReLU"
 RELU = "train the network with ReLU instead"
 CONVERT = 'LiteRT alone may take it as it is, convert(model, "int8", images)'
-LOOP = 'it keeps a state; LiteRT alone takes it with unroll=True, convert(model, "int8", images)'
+LOOP = 'it keeps a state; LiteRT alone takes it with unroll=True, convert(model, "dynamic")'
+RENAMED = "give it another, name=…, and the new network the same weights: new.set_weights(model.get_weights())"
 FLOAT = "give the float network that was trained, not the one that tfmot made of it"
 WAYS_OUT = {
     "Rescaling": "leave it out: grey levels are divided by 255 before they reach the network",
     "SeparableConv2D": "write it as DepthwiseConv2D and Conv2D with 1 × 1 filters",
+    "Conv1D": "write it as Reshape((1, steps, channels)) and Conv2D with a height of 1; its weights are kernel[None]",
+    "Embedding": f"it looks numbers up in a table; {CONVERT}",
     **dict.fromkeys(("LeakyReLU", "PReLU", "ELU"), RELU),
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "Bidirectional"), LOOP),
     "LayerNormalization": f"train with BatchNormalization instead, directly after a layer with weights; {CONVERT}",
@@ -228,7 +231,7 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
         for node in model._nodes_by_depth[depth]:
             if not isinstance(node.layer, keras.layers.InputLayer):
                 if len(node.keras_inputs) != 1 or node.keras_inputs[0] is not x:
-                    way_out = "a network must be one chain of layers here, without branches and joins"
+                    way_out = f"a network must be one chain of layers here, without branches and joins; {CONVERT}"
                     _refuse(node.layer, f"does not take just what the layer before it returns; {way_out}")
                 x = node.outputs
             yield from _layers(node.layer) if isinstance(node.layer, keras.Model) else [node.layer]
@@ -288,11 +291,11 @@ def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
     for place, part in enumerate(parts):
         # What the last layer returns is called logits anyway.
         if part.layer.name == "image" or (part.layer.name == "logits" and part is not parts[-1]):
-            _refuse(part.layer, "has a name that stands for something else here; give it another, name=…")
+            _refuse(part.layer, f"has a name that stands for something else here; {RENAMED}")
         for other in parts[:place]:
             if other.layer.name == part.layer.name:
                 same = other.layer is part.layer
-                _refuse(part.layer, TWICE if same else "has the name of another layer; call one of them otherwise")
+                _refuse(part.layer, TWICE if same else f"has the name of another layer; {RENAMED}")
     shape = image_shape(parts[0].layer)
     if None in shape:
         _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")

@@ -37,6 +37,10 @@ ANY_SCALE = *WEIGHTED, "SOFTMAX", "MEAN"
 """Operators that LiteRT computes with whatever scales the file has; the biases of those with weights depend on them."""
 RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 """LiteRT's names for the runtimes: the default, its own fast code, and its plain C++ loops."""
+CANNOT_RUN = (
+    "LiteRT cannot run this file with the runtime {} ({}); if the file is not damaged, another runtime may, such as "
+    'predict(images, "builtin"), or a file of another kind, such as convert(model, "dynamic")'
+)
 
 
 def convert(
@@ -62,7 +66,8 @@ def convert(
     another package, AI Edge Quantizer.
 
     The network takes one image of a fixed shape, with whatever layers LiteRT has; a ValueError, if the converter cannot
-    take one, such as a loop: LSTM and GRU need ``unroll=True``. Taught in notebook 05, section 2.
+    take one, such as a loop: LSTM and GRU need ``unroll=True``, and do best as ``dynamic``. Taught in notebook 05,
+    section 2.
 
     Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 
@@ -107,7 +112,8 @@ def convert(
         loops = [repr(each.name) for each in layers if isinstance(each, keras.layers.RNN) and not each.unroll]
         way_out = "leave out the layer that this is about, or write it otherwise"
         if loops:
-            way_out = f"make layer {', '.join(loops)} with unroll=True, instead of a loop, and set the same weights"
+            same = 'set the same weights, and convert(model, "dynamic")'
+            way_out = f"make layer {', '.join(loops)} with unroll=True, instead of a loop, {same}"
         raise ValueError(f"LiteRT's converter cannot take this network ({why}); {way_out}") from problem
     return LiteModel(content)
 
@@ -299,7 +305,7 @@ def deploy(
     try:
         return LiteModel(bytes(content))
     except ValueError as problem:
-        raise ValueError(f"LiteRT cannot compute with scales so far apart ({problem})") from problem
+        raise ValueError(f"LiteRT cannot compute with scales so far apart ({problem.__cause__})") from problem
 
 
 class Runner:
@@ -308,7 +314,7 @@ class Runner:
     def __init__(self, content: bytes, batch: int = 1, runtime: str = "xnnpack", threads: int = 1, keep: bool = False):
         if runtime not in RESOLVERS:
             raise ValueError(f"runtime must be one of {', '.join(RESOLVERS)}, got {runtime!r}")
-        litert = import_litert("interpreter")
+        self.runtime, litert = runtime, import_litert("interpreter")
         try:
             with quiet():
                 self.interpreter = litert.Interpreter(
@@ -322,7 +328,7 @@ class Runner:
                 self.interpreter.resize_tensor_input(self._first, (batch, *first["shape"][1:]))
                 self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError, IndexError) as problem:
-            raise ValueError(f"LiteRT cannot run this file: damaged, or not for {runtime} ({problem})") from problem
+            raise ValueError(CANNOT_RUN.format(runtime, problem)) from problem
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's output as it is for a batch of its numbers."""
@@ -330,7 +336,7 @@ class Runner:
             self.interpreter.set_tensor(self._first, inputs)
             self.interpreter.invoke()
         except RuntimeError as problem:
-            raise ValueError(f"LiteRT cannot run this file, which must be damaged ({problem})") from problem
+            raise ValueError(CANNOT_RUN.format(self.runtime, problem)) from problem
         return self.interpreter.get_tensor(self._last)
 
 

@@ -247,12 +247,12 @@ def diagnose(
     =================  ============================================================================================
 
     An answer that changes is expected to cost what the float network gave it, a probability, minus what it gave the new
-    one. The network holds, if that makes at most 0.3 points of accuracy, and nowhere noise exceeds half of the signal,
-    less than 6 dB. Else, of the layers up to there or of all, that is named which adds the most noise: it "breaks
-    here", if that is half of the noise there or more, or "loses most here"; and of its weights, what it takes and what
-    it hands on that which, quantized alone, does most harm. Settings are those of :meth:`Simulation.quantized`, by
-    default as LiteRT's converter chooses; ``images``, a thousand of those the network was trained on, need no labels,
-    and are as :func:`~qkit.network.predict` takes them. Taught in notebook 09, section 3.
+    one. The network holds, if that makes at most 0.3 points of accuracy, and nowhere SQNR is below 6 dB. Else, of the
+    layers up to there or of all, that is named which adds the most noise: it "breaks here", if that is half of the
+    noise there or more, or "loses most here"; and of its weights, what it takes and what it hands on that which,
+    quantized alone, does most harm. One channel far below the others shows not in ``handed on``, but in the weights
+    that multiply it back. Settings are those of :meth:`Simulation.quantized`, by default LiteRT's; ``images``, a
+    thousand of the training images, as :func:`~qkit.network.predict` takes them. Taught in notebook 09, section 3.
 
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])

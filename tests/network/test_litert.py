@@ -326,7 +326,7 @@ def test_scales_and_zero_points_that_stand_for_nothing(files):
         content = bytearray(files["int8"].content)
         getattr(named_tensors(read_operators(content))["conv1", role], name)[0] = value
         for read in (LiteModel, IntegerNetwork.read):
-            with pytest.raises(ValueError, match=r"damaged or cut off .*conv1.* has scale"):
+            with pytest.raises(ValueError, match=r"damaged or cut off, .*conv1.* has scale"):
                 read(bytes(content))
     file = unpacked(files["int8"].content)
     file.subgraphs[0].tensors[9].quantization.scale = None  # of the logits: fatal to the reference softmax

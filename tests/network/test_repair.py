@@ -472,6 +472,19 @@ def test_inputs_far_apart_are_found_also_per_channel():
     assert table.verdict["a"].startswith(f"breaks here, for its weights by input ({ratio:.3g} : 1): ")
 
 
+def test_one_channel_far_below_the_others_shows_in_the_weights_that_multiply_it_back():
+    layers = conv(8, 1, activation="relu", name="a"), depthwise(3, activation="relu", name="b"), conv(4, 1, name="c")
+    model = equalize(randomized(sequential((10, 10, 3), *layers, L.GlobalAveragePooling2D()), 3))
+    kernel, bias, next_kernel, *others = model.get_weights()
+    by = np.where(np.arange(8) == 2, 2000, 1).astype(np.float32)
+    model.set_weights([kernel / by, bias / by, next_kernel * by[:, None], *others])
+    images = np.random.default_rng(3).random((50, 10, 10, 3), np.float32)
+    table = diagnose(model, images)
+    assert table.loc["a", "handed on"] < 10 and table.loc["b", "weights by output"] > 1000
+    assert table.verdict["b"].startswith(f"breaks here, for what it takes ({table.loc['a', 'handed on']:.3g} : 1): ")
+    assert diagnose(equalize(model), images).verdict.iloc[-1].startswith("the network holds: ")
+
+
 def test_the_outputs_of_a_depthwise_layer_take_one_input_each(network, images):
     assert diagnose(network, images).loc["deep1", "weights by input"] == 1
 
