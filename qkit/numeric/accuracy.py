@@ -118,7 +118,7 @@ class Mean:
     Taught in notebook 11, section 1.
 
     >>> print(Mean.of([2.0, 4.0, 3.0, 3.0]))
-    3.0000 (95 % interval 2.5000 to 3.7500, 4 samples)
+    3.0000 (95 % interval 2.2500 to 3.7500, 4 samples)
     """
 
     value: float
@@ -134,13 +134,13 @@ class Mean:
         the interval of their differences leaves 0 out, there is a difference. Of few numbers intervals are too short.
         Source: Efron 1979, "Bootstrap methods: another look at the jackknife", The Annals of Statistics 7(1).
         """
+        from scipy.stats import bootstrap
+
         numbers = some(numbers, "numbers")
         if numbers.ndim != 1 or len(numbers) < 2:
             raise ValueError(f"numbers must be a list of at least two, got shape {numbers.shape}")
-        rng = np.random.default_rng(0)
-        means = [rng.choice(numbers, len(numbers)).mean() for _ in range(1000)]
-        low, high = map(float, np.percentile(means, [2.5, 97.5]))
-        return cls(float(np.mean(numbers)), (low, high), len(numbers))
+        draws = bootstrap([numbers], np.mean, n_resamples=1000, method="percentile", random_state=0)
+        return cls(float(np.mean(numbers)), tuple(map(float, draws.confidence_interval)), len(numbers))
 
     def __str__(self) -> str:
         value, low, high = (f"{round(each, 4) + 0.0:.4f}" for each in (self.value, *self.interval))  # never -0

@@ -129,7 +129,7 @@ def _draw(axes: Axes, here: dict, depth: int, said_so_far: tuple, taken: list[in
             {"color": "black", "lw": 3.5, "zorder": 1} if id(way) in taken else {"color": GUIDE, "lw": 1, "zorder": 0}
         )
         axes.plot([x, x + 0.62, x + 0.62, end], [middle, middle, height, height], **looks)
-        label = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.text(x + 0.7, height, way["say"], va="center", fontsize=10, bbox=label)
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(x + 0.7, height, way["say"], va="center", fontsize=10, bbox=paper)
     axes.text(x, middle, here["say"], va="center", ha="center", fontsize=10.5, bbox=box | {"ec": FLOAT})
     return middle

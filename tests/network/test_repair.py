@@ -413,7 +413,7 @@ def test_the_cause_is_named(cause, weight, pixel, settings):
     assert table.verdict["a"].startswith(f"breaks here, for {cause} (")
 
 
-def test_the_worst_of_many_and_the_explorer_says_the_same():
+def test_a_loss_of_many_layers_and_the_explorer_says_the_same():
     images = RNG.random((50, 10, 10, 1), np.float32)
     for places, bits, how in (
         ((), (4, 8), "loses most here"),

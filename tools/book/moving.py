@@ -1,7 +1,7 @@
 """Run in a notebook's kernel: every explorer that the notebook shows becomes a figure that moves without a kernel.
 
 Its main controls are tried in all combinations, and the figure holds words and a picture for each of these states: of
-the picture what differs from the first one, which stays behind it. So a state takes about 5 kB.
+the picture what differs from the first one, which stays behind it. So a state takes 1 to 17 kB.
 """
 
 import base64
