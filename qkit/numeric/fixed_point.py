@@ -34,7 +34,7 @@ and ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNN
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
@@ -223,10 +223,6 @@ class Requantizer:
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
-        if np.ndim(acc) > 2 and np.shape(self.w_scale) == acc.shape[-1:]:
-            # A row of the image at a time: NumPy is slow to repeat what is as short as the channels.
-            row = replace(self, w_scale=np.resize(self.w_scale, acc.shape[-2:]).ravel())
-            return row.run(acc.reshape(-1, row.w_scale.size), runtime).reshape(acc.shape)
         (held, rescaled), zero_point = self._way(runtime), self.y.zero_point
         q_min, q_max = integer_range(self.y, self.activation, runtime)
         rounded = np.clip(rescaled(acc, held), q_min - zero_point, q_max - zero_point)
