@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from qkit.numeric.affine import float32s, float64s, half_away, read_only, reals, whole
+from qkit.numeric.affine import float32s, float64s, half_away, read_only, whole
 from qkit.numeric.codebook import Codebook
 
 
@@ -94,17 +94,6 @@ class FloatFormat:
         steps = np.rint(np.abs(x) * 2.0 ** (self.mantissa - powers))
         codes = np.minimum(steps + (powers - lowest) * 2**self.mantissa, self._last)
         return np.asarray(codes + np.signbit(x) * 2 ** (self.bits - 1), np.uint8)
-
-    def dequantize(self, codes: np.ndarray) -> np.ndarray:
-        """Return the values of codes, float32: NaN and infinities, too, where the format has them.
-
-        >>> FLOATS["e4m3"].dequantize([56, 126, 127])
-        array([  1., 448.,  nan], dtype=float32)
-        """
-        codes, last = reals(codes, "codes", integers=True), len(self.values) - 1
-        if codes.size and not (codes.min() >= 0 and codes.max() <= last):
-            raise ValueError(f"codes of {self.name} must be from 0 to {last}, got {codes.min()} to {codes.max()}")
-        return self.values[codes]
 
 
 FLOATS = {
