@@ -24,9 +24,6 @@ from qkit.numeric.errors import mse
 MOST = 256
 """Values that a codebook may have: so many indices uint8 has."""
 
-ROUNDS = 2000
-"""Of Lloyd's steps from both ends, after which :func:`kmeans` takes what they have narrowed down."""
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Codebook:
@@ -238,7 +235,7 @@ def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: in
     order = np.arange(count + 1)
     low, high = order + 0, order + len(values) - count  # each cluster holds a number at least
     low[-1], high[0] = len(values), 0
-    for _ in range(ROUNDS):
+    for _ in range(2000):  # more steps would take longer than what they narrow down saves
         before = low.sum() - high.sum()
         for borders, narrower in ((low, np.maximum), (high, np.minimum)):
             means = np.diff(sums[borders]) / np.diff(weights[borders])

@@ -9,24 +9,20 @@ Hardware without floats holds the real number M as a 32-bit integer and a shift:
     M ≈ m0 * 2^(shift - 31),   2^30 <= m0 < 2^31        acc * M ≈ acc * m0 / 2^(31 - shift)
 
 The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's runtimes differ, and
-so do their results, by one integer in a few of a thousand. For int8 layers with weights on x86 they are:
+so do their results, by one integer in a few of a thousand. For convolutions on x86 they are as follows; what differs
+for other layers stands in :mod:`qkit.numeric.integer_layers`.
 
-==============  =============================================  =========================================
-runtime         what it is                                     how it multiplies and rounds
-==============  =============================================  =========================================
-``xnnpack``     LiteRT's default                               float32, ties to even
-``builtin``     LiteRT without XNNPACK; ruy                    M0 and shift; twice, ties up. Depthwise, where
-                                                               the channels are no multiple of 8, the last of
-                                                               them as the reference
-``reference``   LiteRT's slow, plain one                       convolution, depthwise too: M0 and shift;
-                                                               twice, the second time ties away from 0. Dense
-                                                               layer: float64, ties away from 0
-``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
-==============  =============================================  =========================================
+=============  ===========================================  ========================================================
+runtime        what it is                                   how it multiplies and rounds
+=============  ===========================================  ========================================================
+``xnnpack``    LiteRT's default                             float32, ties to even
+``builtin``    LiteRT without XNNPACK; ruy                  M0 and shift; twice, ties up (on ARM once)
+``reference``  LiteRT's slow, plain one                     M0 and shift; twice, the second time ties away from 0
+``single``     LiteRT built with TFLITE_SINGLE_ROUNDING     M0 and shift; once, ties up
+=============  ===========================================  ========================================================
 
-A ReLU6 ends at the integer for 6, round(6 / S_y) + Z_y: ties to even in ``xnnpack``, else away from 0. On ARM,
-``builtin`` rounds once. The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to
-round once, and it is here to compare.
+The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to round once, and it is here to
+compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``
@@ -162,7 +158,8 @@ def divide_away(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
 def integer_range(y: QuantParams, activation: Activation, runtime: Runtime = "xnnpack") -> tuple[int, int]:
     """Return the lowest and the highest integer that an activation lets through: it costs nothing but a clip.
 
-    A ReLU ends at the integer for 0, the zero-point, and a ReLU6 at that for 6, too. Taught in notebook 06, section 6.
+    A ReLU ends at the integer for 0, the zero-point, and a ReLU6 at that for 6, too: round(6 / S_y) + Z_y, with ties to
+    even in ``xnnpack``, else away from 0. Taught in notebook 06, section 6.
 
     >>> from qkit.numeric import QuantSpec
     >>> integer_range(QuantParams(0.05, -100, QuantSpec()), "RELU6")
