@@ -264,10 +264,8 @@ def _last_clusters(saved: np.ndarray, first: int, ends: np.ndarray, weights: np.
         lengths = np.minimum(best[np.minimum(places + step, size + 1)], b - 1) - low + 1
         begins = np.cumsum(lengths) - lengths
         a = np.arange(lengths.sum()) + np.repeat(low - begins, lengths)
-        gain = np.repeat(sums[b], lengths) - sums[a]
-        gain *= gain
-        gain /= np.repeat(weights[b], lengths) - weights[a]
-        gain += saved[a - first]
+        total, weight = (np.repeat(running[b], lengths) - running[a] for running in (sums, weights))
+        gain = saved[a - first] + total**2 / weight
         most[places - 1] = np.maximum.reduceat(gain, begins)
         hits = np.flatnonzero(gain == np.repeat(most[places - 1], lengths))
         best[places] = a[hits[np.searchsorted(hits, begins)]]

@@ -129,8 +129,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    product = _product(acc, scale, np.float32)
-    return _int32(np.rint(product, out=product))
+    return _int32(np.rint(_product(acc, scale, np.float32)))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -257,9 +256,7 @@ class Requantizer:
 
 def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
     scale = float64s(scale, "scale").astype(dtype)
-    product = _int32_values(acc, scale.shape, dtype)
-    product *= scale
-    return product
+    return _int32_values(acc, scale.shape, dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
@@ -267,19 +264,16 @@ def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
     product = _int32_values(acc, np.shape(multiplier.m0), np.int64)
     if np.any(np.greater(multiplier.shift, 0)):
         product = _int32(product << np.maximum(multiplier.shift, 0), np.int64)
-    product *= multiplier.m0
-    return _divide_up(product, 31)
+    return high_product(product, multiplier.m0)
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
-    """Divide by 2^exponent, ties up. In place: new arrays for every step would take most of the time."""
-    x += (np.int64(1) << exponent) >> 1
-    x >>= exponent
-    return x
+    """Divide by 2^exponent, ties up."""
+    return (x + ((np.int64(1) << exponent) >> 1)) >> exponent
 
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Return ``acc`` as a new array, once it is known to hold int32 values; as int64, for products to fit."""
+    """Return ``acc``, once it is known to hold int32 values; as int64, for products to fit."""
     if type(acc) is not np.ndarray or acc.dtype != np.int32:
         acc = _int32(reals(acc, "acc", integers=True))
     if channels and acc.shape[-1:] != channels:
