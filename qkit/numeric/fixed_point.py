@@ -111,15 +111,6 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     return divide(_high(acc, multiplier), np.maximum(np.negative(shift), 0)).astype(np.int32)
 
 
-def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
-    """Return what :func:`rescale` has between its two roundings, in float64. Taught in notebook 06, section 4.
-
-    >>> float(rounded_once(58446, quantize_multiplier(0.00202749)))
-    118.5
-    """
-    return np.ldexp(_high(acc, multiplier).astype(np.float64), np.minimum(multiplier.shift, 0))
-
-
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float32, and round half to even: ``rint(float32(acc) * scale)``.
 
@@ -232,7 +223,8 @@ class Requantizer:
         fixed = held if isinstance(held, FixedPointMultiplier) else None
         multiplier = held.real if fixed else held
         product = np.float32(acc) * multiplier if runtime == "xnnpack" else acc * multiplier
-        halfway = float(rounded_once(acc, fixed)) if fixed and runtime != "single" else None
+        twice = fixed is not None and runtime != "single"
+        halfway = float(np.ldexp(_high(acc, fixed), min(fixed.shift, 0))) if twice else None
         rounded = int(rescaled(acc, held))
         shifted = rounded + self.y.zero_point
         q = int(np.clip(shifted, *integer_range(self.y, self.activation, runtime)))

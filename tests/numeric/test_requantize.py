@@ -56,6 +56,9 @@ def test_steps_lead_to_what_arrays_give(acc, channel, runtime, dense, activation
     assert abs(steps.product - steps.rounded) <= 0.502  # half, and what the first rounding has added
     assert (steps.fixed is None) == (runtime == "xnnpack" or (runtime == "reference" and dense))
     assert (steps.halfway is None) == (steps.fixed is None or runtime == "single")
+    if steps.halfway is not None:
+        first = half_up(Fraction(acc * steps.fixed.m0, 2**31))
+        assert Fraction(steps.halfway) == Fraction(first, 2**-steps.fixed.shift)
     if runtime == "xnnpack":  # in float32, whatever integer the sum is
         assert np.float32(steps.product) == steps.product == layer.steps(np.int64(acc), channel, runtime).product
 
