@@ -38,7 +38,6 @@ from qkit.numeric.fixed_point import (
     Requantized,
     Requantizer,
     Runtime,
-    check_runtime,
     integer_range,
     quantize_multiplier,
     rescale,
@@ -122,8 +121,7 @@ class Dense(Layer):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
-        acc += self.folded_bias.astype(np.int32)
-        return acc
+        return acc + self.folded_bias.astype(np.int32)
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return what each output is computed from, for inputs (n, inputs): themselves."""
@@ -273,7 +271,6 @@ class Mean(Layer):
     op = "MEAN"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        check_runtime(runtime)
         count, zero_point = q_x.shape[1] * q_x.shape[2], self.y.zero_point
         total = q_x.sum(axis=(1, 2), dtype=np.int64)
         if runtime == "xnnpack":
