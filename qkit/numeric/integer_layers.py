@@ -251,11 +251,8 @@ class AveragePool(MaxPool):
     op = "AVERAGE_POOL_2D"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        totals, counts = (
-            windows(x, self.size, self.strides, self.same, 0).sum(axis=(3, 4))
-            for x in (q_x.astype(np.int32), np.ones((1, *q_x.shape[1:3], 1), np.int32))
-        )
-        q = half_away(totals / counts)
+        seen = windows(q_x.astype(np.float64), self.size, self.strides, self.same, np.nan)
+        q = half_away(np.nanmean(seen, axis=(3, 4)))
         return np.clip(q, *integer_range(self.y, self.activation, "builtin")).astype(np.int8)
 
 
@@ -347,7 +344,7 @@ def windows_along(side: int, size: int, stride: int, same: bool) -> int:
     return -(-(side if same else side - size + 1) // stride)
 
 
-def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:
+def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: float) -> np.ndarray:
     """Return what each window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
     if same:
         pads = []
