@@ -10,7 +10,6 @@ blocks with a seed each: image i does not depend on how many are asked for.
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -66,10 +65,8 @@ def draw_digits(count: int, split: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    blocks = range(-(-count // BLOCK))
-    with ThreadPoolExecutor(max_workers=2) as threads:
-        drawn = threads.map(lambda block: _draw_block(split, block), blocks)
-        images, labels = zip(*progress(drawn, total=len(blocks), desc="drawing the stand-in digits"), strict=True)
+    blocks = progress(range(-(-count // BLOCK)), desc="drawing the stand-in digits")
+    images, labels = zip(*(_draw_block(split, block) for block in blocks), strict=True)
     return np.concatenate(images)[:count], np.concatenate(labels)[:count]
 
 

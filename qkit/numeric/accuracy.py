@@ -130,9 +130,8 @@ class Mean:
         """Take the mean of ``numbers`` (n,), and the 95 % interval that the bootstrap gives.
 
         A thousand times n of the n numbers are drawn, with repetition: of those thousand means 95 % lie between the
-        ends of the interval. Numbers of the same samples before and after a change differ less than samples do: where
-        the interval of their differences leaves 0 out, there is a difference. Of few numbers intervals are too short.
-        Source: Efron 1979, "Bootstrap methods: another look at the jackknife", The Annals of Statistics 7(1).
+        ends of the interval. Of few numbers intervals are too short. Source: Efron 1979, "Bootstrap methods: another
+        look at the jackknife", The Annals of Statistics 7(1).
         """
         from scipy.stats import bootstrap
 
@@ -150,12 +149,10 @@ class Mean:
 def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     """Say which of several differences stand, each shown by a test with a p-value of its own.
 
-    A test that finds a difference where p is below 0.05 is wrong once in twenty where there is none, so some of many
-    tests will be. Holm's rule keeps the chance that any of them is wrong below ``level``: sort the m p-values; the
-    smallest must be below ``level / m``, the next below ``level / (m - 1)``, the i-th below ``level / (m + 1 - i)``,
-    until one is not. That one and all after it do not stand. Returns an array of bool, shape (m,), in the order of
-    ``p_values``. Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6 (1979). Taught in notebook 08, section 4.
+    Holm's rule keeps the chance that any of them is wrong below ``level``: sort the m p-values; the i-th, from the
+    smallest on, must be below ``level / (m + 1 - i)``, until one is not. That one and all after it do not stand.
+    Returns an array of bool, shape (m,), in the order of ``p_values``. Source: S. Holm, "A simple sequentially
+    rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught in notebook 08, section 4.
 
     0.01 is below 0.05 / 3, and 0.04 is not below 0.05 / 2: it does not stand, and 0.045, though below 0.05, neither.
 

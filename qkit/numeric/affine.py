@@ -208,11 +208,8 @@ def quantize(x: np.ndarray, params: QuantParams, rounding: Ties = "half_even") -
         raise ValueError(f"rounding must be 'half_even', 'half_up' or 'half_away', got {rounding!r}")
     x = reals(x)
     scale, zero_point = params.beside(x)
-    # One float64 array is enough for all steps, and makes this four times faster.
-    q = np.asarray(np.divide(x, scale, dtype=np.float64))
-    ROUNDINGS[rounding](q, out=q)
-    q += zero_point
-    return np.clip(q, spec.qmin, spec.qmax, out=q).astype(spec.dtype)
+    q = ROUNDINGS[rounding](np.divide(x, scale, dtype=np.float64)) + zero_point
+    return np.asarray(np.clip(q, spec.qmin, spec.qmax), spec.dtype)
 
 
 def dequantize(q: np.ndarray, params: QuantParams) -> np.ndarray:
@@ -346,16 +343,16 @@ def _as_type_of(x: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.clip(values, -np.finfo(dtype).max, np.finfo(dtype).max).astype(dtype)
 
 
-def half_up(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def half_up(x: np.ndarray) -> np.ndarray:
     """Round floats, ties up."""
     below = np.floor(x)
-    return np.add(below, x - below >= 0.5, out=out)
+    return below + (x - below >= 0.5)
 
 
-def half_away(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def half_away(x: np.ndarray) -> np.ndarray:
     """Round floats, ties away from 0. Not by adding 0.5 and cutting off: 0.49999999999999994 + 0.5 is already 1."""
     half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
-    return np.trunc(x + np.copysign(half, x), out=out)
+    return np.trunc(x + np.copysign(half, x))
 
 
 ROUNDINGS = {"half_even": np.rint, "half_up": half_up, "half_away": half_away}

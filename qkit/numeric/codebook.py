@@ -21,16 +21,13 @@ import numpy as np
 from qkit.numeric.affine import float32s, float64s, read_only, reals, some, whole
 from qkit.numeric.errors import mse
 
-MOST = 65_536
-"""Values that a codebook may have: so many indices uint16 has."""
-
-ROUNDS = 2000
-"""Of Lloyd's steps from both ends, after which :func:`kmeans` takes what they have narrowed down."""
+MOST = 256
+"""Values that a codebook may have: so many indices uint8 has."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Codebook:
-    """The values of a code: float32, shape (k,), rising, 1 to 65,536 of them. Taught in notebook 10, section 1.
+    """The values of a code: float32, shape (k,), rising, 1 to 256 of them. Taught in notebook 10, section 1.
 
     A ValueError, if they do not rise, or two are equal; ``np.unique`` puts them in order.
 
@@ -43,13 +40,9 @@ class Codebook:
     def __post_init__(self) -> None:
         values = float32s(self.values, "values").copy()
         if values.ndim != 1 or len(values) > MOST or not np.all(values[1:] > values[:-1]):
-            wanted = f"values must be a list of 1 to {MOST:,} numbers, each larger than the one before"
+            wanted = f"values must be a list of 1 to {MOST} numbers, each larger than the one before"
             raise ValueError(f"{wanted}, got shape {values.shape}; np.unique(values) puts them in order")
         object.__setattr__(self, "values", read_only(values))
-
-    @property
-    def dtype(self) -> np.dtype:
-        return np.dtype("uint8" if len(self.values) <= 256 else "uint16")
 
     @property
     def bits(self) -> int:
@@ -65,14 +58,14 @@ class Codebook:
         return self.bits + 32 * len(self.values) / count
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Return the index of the nearest value, uint8 or uint16, in the shape of ``x``; a tie goes to the lower one.
+        """Return the index of the nearest value, uint8, in the shape of ``x``; a tie goes to the lower one.
 
         >>> Codebook([-1.0, 0.0, 0.5]).quantize([-9.0, -0.5, 0.1, 0.25, 0.26])
         array([0, 0, 1, 1, 2], dtype=uint8)
         """
         values = self.values.astype(np.float64)
         q = np.searchsorted((values[1:] + values[:-1]) / 2, float64s(x))
-        return np.asarray(q, self.dtype)
+        return np.asarray(q, np.uint8)
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:
         """Return the values that indices stand for, float32; others than 0 to k - 1 are refused."""
@@ -86,8 +79,8 @@ class Codebook:
         >>> Codebook(np.arange(16)).pack([1, 2, 3]).hex()
         '2103'
         """
-        q = self._checked(q).astype(self.dtype).reshape(-1, 1)
-        return np.packbits((q >> np.arange(self.bits, dtype=self.dtype)) & 1, bitorder="little").tobytes()
+        q = self._checked(q).astype(np.uint8).reshape(-1, 1)
+        return np.packbits((q >> np.arange(self.bits, dtype=np.uint8)) & 1, bitorder="little").tobytes()
 
     def unpack(self, data: bytes, shape: int | tuple[int, ...]) -> np.ndarray:
         """Return the indices, in that shape, that :meth:`pack` wrote; a ValueError, if they take other bytes.
@@ -100,7 +93,7 @@ class Codebook:
             raise ValueError(f"{count} indices of {self.bits} bits do not take {len(data)} bytes; try another shape")
         ones = np.unpackbits(np.frombuffer(data, np.uint8), count=count * self.bits, bitorder="little")
         q = ones.reshape(count, self.bits) @ (1 << np.arange(self.bits))
-        return self._checked(q).astype(self.dtype).reshape(shape)
+        return self._checked(q).astype(np.uint8).reshape(shape)
 
     def __repr__(self) -> str:
         span = f"{len(self.values)} values from {self.values[0]:.4g} to {self.values[-1]:.4g}"
@@ -242,7 +235,7 @@ def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: in
     order = np.arange(count + 1)
     low, high = order + 0, order + len(values) - count  # each cluster holds a number at least
     low[-1], high[0] = len(values), 0
-    for _ in range(ROUNDS):
+    for _ in range(2000):  # more steps would take longer than what they narrow down saves
         before = low.sum() - high.sum()
         for borders, narrower in ((low, np.maximum), (high, np.minimum)):
             means = np.diff(sums[borders]) / np.diff(weights[borders])
@@ -271,10 +264,8 @@ def _last_clusters(saved: np.ndarray, first: int, ends: np.ndarray, weights: np.
         lengths = np.minimum(best[np.minimum(places + step, size + 1)], b - 1) - low + 1
         begins = np.cumsum(lengths) - lengths
         a = np.arange(lengths.sum()) + np.repeat(low - begins, lengths)
-        gain = np.repeat(sums[b], lengths) - sums[a]
-        gain *= gain
-        gain /= np.repeat(weights[b], lengths) - weights[a]
-        gain += saved[a - first]
+        total, weight = (np.repeat(running[b], lengths) - running[a] for running in (sums, weights))
+        gain = saved[a - first] + total**2 / weight
         most[places - 1] = np.maximum.reduceat(gain, begins)
         hits = np.flatnonzero(gain == np.repeat(most[places - 1], lengths))
         best[places] = a[hits[np.searchsorted(hits, begins)]]

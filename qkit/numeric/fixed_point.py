@@ -9,24 +9,20 @@ Hardware without floats holds the real number M as a 32-bit integer and a shift:
     M ≈ m0 * 2^(shift - 31),   2^30 <= m0 < 2^31        acc * M ≈ acc * m0 / 2^(31 - shift)
 
 The LiteRT specification does not say how to hold M nor how to round the last division. LiteRT's runtimes differ, and
-so do their results, by one integer in a few of a thousand. For int8 layers with weights on x86 they are:
+so do their results, by one integer in a few of a thousand. For convolutions on x86 they are as follows; what differs
+for other layers stands in :mod:`qkit.numeric.integer_layers`.
 
-==============  =============================================  =========================================
-runtime         what it is                                     how it multiplies and rounds
-==============  =============================================  =========================================
-``xnnpack``     LiteRT's default                               float32, ties to even
-``builtin``     LiteRT without XNNPACK; ruy                    M0 and shift; twice, ties up. Depthwise, where
-                                                               the channels are no multiple of 8, the last of
-                                                               them as the reference
-``reference``   LiteRT's slow, plain one                       convolution, depthwise too: M0 and shift;
-                                                               twice, the second time ties away from 0. Dense
-                                                               layer: float64, ties away from 0
-``single``      LiteRT built with TFLITE_SINGLE_ROUNDING       M0 and shift; once, ties up
-==============  =============================================  =========================================
+=============  ===========================================  ========================================================
+runtime        what it is                                   how it multiplies and rounds
+=============  ===========================================  ========================================================
+``xnnpack``    LiteRT's default                             float32, ties to even
+``builtin``    LiteRT without XNNPACK; ruy                  M0 and shift; twice, ties up (on ARM once)
+``reference``  LiteRT's slow, plain one                     M0 and shift; twice, the second time ties away from 0
+``single``     LiteRT built with TFLITE_SINGLE_ROUNDING     M0 and shift; once, ties up
+=============  ===========================================  ========================================================
 
-A ReLU6 ends at the integer for 6, round(6 / S_y) + Z_y: ties to even in ``xnnpack``, else away from 0. On ARM,
-``builtin`` rounds once. The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to
-round once, and it is here to compare.
+The first three are equal to LiteRT bit for bit; no LiteRT that is shipped was built to round once, and it is here to
+compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``
@@ -34,7 +30,7 @@ and ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNN
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
@@ -115,15 +111,6 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     return divide(_high(acc, multiplier), np.maximum(np.negative(shift), 0)).astype(np.int32)
 
 
-def rounded_once(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
-    """Return what :func:`rescale` has between its two roundings, in float64. Taught in notebook 06, section 4.
-
-    >>> float(rounded_once(58446, quantize_multiplier(0.00202749)))
-    118.5
-    """
-    return np.ldexp(_high(acc, multiplier).astype(np.float64), np.minimum(multiplier.shift, 0))
-
-
 def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     """Multiply int32 sums by a float32, and round half to even: ``rint(float32(acc) * scale)``.
 
@@ -133,8 +120,7 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    product = _product(acc, scale, np.float32)
-    return _int32(np.rint(product, out=product))
+    return _int32(np.rint(_product(acc, scale, np.float32)))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -162,7 +148,8 @@ def divide_away(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
 def integer_range(y: QuantParams, activation: Activation, runtime: Runtime = "xnnpack") -> tuple[int, int]:
     """Return the lowest and the highest integer that an activation lets through: it costs nothing but a clip.
 
-    A ReLU ends at the integer for 0, the zero-point, and a ReLU6 at that for 6, too. Taught in notebook 06, section 6.
+    A ReLU ends at the integer for 0, the zero-point, and a ReLU6 at that for 6, too: round(6 / S_y) + Z_y, with ties to
+    even in ``xnnpack``, else away from 0. Taught in notebook 06, section 6.
 
     >>> from qkit.numeric import QuantSpec
     >>> integer_range(QuantParams(0.05, -100, QuantSpec()), "RELU6")
@@ -175,12 +162,6 @@ def integer_range(y: QuantParams, activation: Activation, runtime: Runtime = "xn
         six = np.float32(6) / np.float32(y.scale)
         q_max = int(min(q_max, y.zero_point + (np.rint(six) if runtime == "xnnpack" else half_away(six))))
     return y.zero_point, q_max
-
-
-def check_runtime(runtime: str) -> None:
-    """Refuse, with a ValueError, a name that is not one of :data:`RUNTIMES`."""
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
 
 
 @dataclass(frozen=True)
@@ -223,10 +204,6 @@ class Requantizer:
 
     def run(self, acc: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         """Requantize int32 sums of any shape, whose last axis counts channels, to int8."""
-        if np.ndim(acc) > 2 and np.shape(self.w_scale) == acc.shape[-1:]:
-            # A row of the image at a time: NumPy is slow to repeat what is as short as the channels.
-            row = replace(self, w_scale=np.resize(self.w_scale, acc.shape[-2:]).ravel())
-            return row.run(acc.reshape(-1, row.w_scale.size), runtime).reshape(acc.shape)
         (held, rescaled), zero_point = self._way(runtime), self.y.zero_point
         q_min, q_max = integer_range(self.y, self.activation, runtime)
         rounded = np.clip(rescaled(acc, held), q_min - zero_point, q_max - zero_point)
@@ -240,7 +217,8 @@ class Requantizer:
         fixed = held if isinstance(held, FixedPointMultiplier) else None
         multiplier = held.real if fixed else held
         product = np.float32(acc) * multiplier if runtime == "xnnpack" else acc * multiplier
-        halfway = float(rounded_once(acc, fixed)) if fixed and runtime != "single" else None
+        twice = fixed is not None and runtime != "single"
+        halfway = float(np.ldexp(_high(acc, fixed), min(fixed.shift, 0))) if twice else None
         rounded = int(rescaled(acc, held))
         shifted = rounded + self.y.zero_point
         q = int(np.clip(shifted, *integer_range(self.y, self.activation, runtime)))
@@ -248,7 +226,8 @@ class Requantizer:
 
     def _way(self, runtime: Runtime) -> tuple[np.ndarray | FixedPointMultiplier, Callable]:
         """Return M as this runtime holds it, and what multiplies by it and rounds."""
-        check_runtime(runtime)
+        if runtime not in RUNTIMES:
+            raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
         # Not np.float32(w_scale): NumPy 2.2 makes a single number of an array of one channel.
         w_scale = np.asarray(self.w_scale, np.float32)
         if runtime == "xnnpack":  # which rounds every step to float32
@@ -264,9 +243,7 @@ class Requantizer:
 
 def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
     scale = float64s(scale, "scale").astype(dtype)
-    product = _int32_values(acc, scale.shape, dtype)
-    product *= scale
-    return product
+    return _int32_values(acc, scale.shape, dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
@@ -274,19 +251,16 @@ def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
     product = _int32_values(acc, np.shape(multiplier.m0), np.int64)
     if np.any(np.greater(multiplier.shift, 0)):
         product = _int32(product << np.maximum(multiplier.shift, 0), np.int64)
-    product *= multiplier.m0
-    return _divide_up(product, 31)
+    return high_product(product, multiplier.m0)
 
 
 def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
-    """Divide by 2^exponent, ties up. In place: new arrays for every step would take most of the time."""
-    x += (np.int64(1) << exponent) >> 1
-    x >>= exponent
-    return x
+    """Divide by 2^exponent, ties up."""
+    return (x + ((np.int64(1) << exponent) >> 1)) >> exponent
 
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Return ``acc`` as a new array, once it is known to hold int32 values; as int64, for products to fit."""
+    """Return ``acc``, once it is known to hold int32 values; as int64, for products to fit."""
     if type(acc) is not np.ndarray or acc.dtype != np.int32:
         acc = _int32(reals(acc, "acc", integers=True))
     if channels and acc.shape[-1:] != channels:

@@ -16,14 +16,14 @@ Dettmers et al. 2023, "QLoRA", arXiv:2305.14314, and ``create_normal_map`` of bi
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
-from qkit.numeric.affine import float32s, float64s, half_away, read_only, reals, whole
+from qkit.numeric.affine import float32s, float64s, half_away, read_only, whole
 from qkit.numeric.codebook import Codebook
 
 
@@ -35,7 +35,8 @@ class FloatFormat:
         bias = 2^(exponent - 1) - 1
 
     Of the codes of either sign the last ``specials`` are no finite numbers. If it is one, that is NaN; if more, the
-    first of them is infinity and the others are NaN, as in IEEE 754.
+    first of them is infinity and the others are NaN, as in IEEE 754. Fields are not checked: those of :data:`FLOATS`
+    are the ones that are used.
 
     >>> FLOATS["e2m1"]
     FloatFormat(name='e2m1', exponent=2, mantissa=1, specials=0)
@@ -95,17 +96,6 @@ class FloatFormat:
         codes = np.minimum(steps + (powers - lowest) * 2**self.mantissa, self._last)
         return np.asarray(codes + np.signbit(x) * 2 ** (self.bits - 1), np.uint8)
 
-    def dequantize(self, codes: np.ndarray) -> np.ndarray:
-        """Return the values of codes, float32: NaN and infinities, too, where the format has them.
-
-        >>> FLOATS["e4m3"].dequantize([56, 126, 127])
-        array([  1., 448.,  nan], dtype=float32)
-        """
-        codes, last = reals(codes, "codes", integers=True), len(self.values) - 1
-        if codes.size and not (codes.min() >= 0 and codes.max() <= last):
-            raise ValueError(f"codes of {self.name} must be from 0 to {last}, got {codes.min()} to {codes.max()}")
-        return self.values[codes]
-
 
 FLOATS = {
     each.name: each
@@ -155,6 +145,8 @@ class Integers:
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockFormat:
     """Numbers in blocks that share a scale, down to the bytes. Taught in notebook 11, section 3.
+
+    Fields are not checked: change those of :data:`FORMATS` one at a time, with ``dataclasses.replace``.
 
     >>> FORMATS["q4_0"]
     BlockFormat: q4_0, 4.5 bits a weight, 16 levels from -8 to 7 in blocks of 32
@@ -302,23 +294,14 @@ class Blocks:
 
     >>> integers(4, block=4).quantize([[0.1, -0.2, 0.3, 0.7], [7.0, 1.0, 0.4, 0.0]])
     Blocks: shape (2, 4), int4 in blocks of 4, scales 0.09998 to 1
-
-    Parameters
-    ----------
-    format : BlockFormat
-    shape : of the array
-    codes : uint8, (blocks, block)
-    scales : float32, (blocks, 1), as they are stored
-    minima : float32, (blocks, 1), as they are stored, or None
-    tensor_scale : float32, 1 but in nvfp4
     """
 
     format: BlockFormat
-    shape: tuple[int, ...]
-    codes: np.ndarray
-    scales: np.ndarray
-    minima: np.ndarray | None
-    tensor_scale: np.float32
+    shape: tuple[int, ...]  # of the array
+    codes: np.ndarray  # uint8, (blocks, block)
+    scales: np.ndarray  # float32, (blocks, 1), as they are stored
+    minima: np.ndarray | None  # likewise
+    tensor_scale: np.float32  # 1 but in nvfp4
 
     def dequantize(self) -> np.ndarray:
         """Return the numbers, float32, in the shape of the array."""
@@ -333,8 +316,7 @@ class Blocks:
         """
         minima = 0 if self.minima is None else self.minima
         ratios = _divide(float32s(x)[:, None] - minima, self.scales * self.tensor_scale)
-        codes = self.format.element.quantize(ratios)
-        return (self.format.element.values[codes] * (self.scales * self.tensor_scale) + minima)[:, 0]
+        return replace(self, shape=ratios.shape[:1], codes=self.format.element.quantize(ratios)).dequantize()
 
     def pack(self) -> bytes:
         """Return the bytes: of each block the scale, the minimum if there is one, and the codes without gaps.
@@ -435,6 +417,5 @@ FORMATS = {
 - mxfp4, mxfp6 and mxfp8 are OCP's. Their scales bring the largest number to the highest level's power of two; what is
   beyond the highest level, as 31 is beyond 24 = 4 * 6, saturates.
 - nvfp4 is NVIDIA's: scales of three mantissa bits, and shorter blocks.
-- nf4 is QLoRA's, whose double quantization keeps the scales in 8 bits, with a float32 for 256 of them: that makes
-  4 + 8 / 64 + 32 / (64 * 256) = 4.127 bits of 4.5.
+- nf4 is QLoRA's, without its double quantization, which makes 4.127 bits of 4.5.
 """

@@ -38,7 +38,6 @@ from qkit.numeric.fixed_point import (
     Requantized,
     Requantizer,
     Runtime,
-    check_runtime,
     integer_range,
     quantize_multiplier,
     rescale,
@@ -122,8 +121,7 @@ class Dense(Layer):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
-        acc += self._biases
-        return acc
+        return acc + self.folded_bias.astype(np.int32)
 
     def patches(self, q_x: np.ndarray) -> np.ndarray:
         """Return what each output is computed from, for inputs (n, inputs): themselves."""
@@ -162,11 +160,6 @@ class Dense(Layer):
         The sums are the same as long as none, not even of some of the products, passes the last integer that they hold.
         """
         return np.ascontiguousarray(self._rows.T, np.float32 if self._largest <= 2**24 else np.float64)
-
-    @cached_property
-    def _biases(self) -> np.ndarray:
-        """The folded bias of each number of the output: NumPy is slow to repeat what is short."""
-        return np.resize(self.folded_bias.astype(np.int32), self.shape)
 
     @cached_property
     def _largest(self) -> int:
@@ -222,17 +215,9 @@ class Depthwise(Convolution):
         return position
 
     def _products(self, patches: np.ndarray) -> np.ndarray:
-        """Add, place by place in the window, what all windows see there, times weights as long as a row of outputs."""
-        acc, product = np.zeros((2, *patches.shape[:4]), patches.dtype)
-        for row, column in np.ndindex(*self.size):
-            acc += np.multiply(patches[..., row, column, 0], self._weights_of_rows[row, column], out=product)
-        return acc
-
-    @cached_property
-    def _weights_of_rows(self) -> np.ndarray:
-        """For each place in the window, the weights as floats, for a row of outputs: (*size, columns, channels)."""
-        weights = np.moveaxis(self.q_weights[..., 0], 0, -1)[:, :, None].astype(self._columns.dtype)
-        return np.repeat(weights, self.shape[1], axis=2)
+        """Add, place by place in the window, what all windows see there, times that place's weights."""
+        seen, weights = np.moveaxis(patches[..., 0], (-2, -1), (0, 1)), self._columns.reshape(*self.size, -1)
+        return sum(seen[place] * weights[place] for place in np.ndindex(*self.size))
 
     def _left_over(self, runtime: Runtime) -> int:
         """Return how many channels are computed as in the reference: the built-in runtime takes eight at a time."""
@@ -266,11 +251,8 @@ class AveragePool(MaxPool):
     op = "AVERAGE_POOL_2D"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        totals, counts = (
-            windows(x, self.size, self.strides, self.same, 0).sum(axis=(3, 4))
-            for x in (q_x.astype(np.int32), np.ones((1, *q_x.shape[1:3], 1), np.int32))
-        )
-        q = half_away(totals / counts)
+        seen = windows(q_x.astype(np.float64), self.size, self.strides, self.same, np.nan)
+        q = half_away(np.nanmean(seen, axis=(3, 4)))
         return np.clip(q, *integer_range(self.y, self.activation, "builtin")).astype(np.int8)
 
 
@@ -286,7 +268,6 @@ class Mean(Layer):
     op = "MEAN"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        check_runtime(runtime)
         count, zero_point = q_x.shape[1] * q_x.shape[2], self.y.zero_point
         total = q_x.sum(axis=(1, 2), dtype=np.int64)
         if runtime == "xnnpack":
@@ -363,17 +344,13 @@ def windows_along(side: int, size: int, stride: int, same: bool) -> int:
     return -(-(side if same else side - size + 1) // stride)
 
 
-def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: int) -> np.ndarray:
+def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: float) -> np.ndarray:
     """Return what each window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
     if same:
         pads = []
         for side, length, stride in zip(x.shape[1:3], size, strides, strict=True):
             missing = max((windows_along(side, length, stride, same) - 1) * stride + length - side, 0)
             pads.append((missing // 2, -(-missing // 2)))  # where it is odd, one more comes below and to the right
-        (top, bottom), (left, right) = pads
-        n, height, width, inputs = x.shape
-        padded = np.full((n, top + height + bottom, left + width + right, inputs), fill, x.dtype)
-        padded[:, top : top + height, left : left + width] = x
-        x = padded
+        x = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
     seen = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))[:, :: strides[0], :: strides[1]]
     return seen.transpose(0, 1, 2, 4, 5, 3)

@@ -157,7 +157,7 @@ def kl(
             p, q = p[p > 0], q[p > 0]
             divergences.append(np.sum(p * np.log(p / q)) if q.all() else np.inf)
 
-    :mod:`qkit.numeric.curves` makes P and Q, and has the same divergences a hundred times faster. Its ruler is the
+    :mod:`qkit.numeric.curves` makes P and Q, and has the same divergences many times faster. Its ruler is the
     bin: the number of bins changes the criterion. Two remedies, without which it can destroy a network, are on:
 
     * exact zeros are left out. They are the peak in the first bin after ReLU, and a grid holds them without error;
@@ -165,8 +165,8 @@ def kl(
     * the first candidate keeps ``max(2 * levels, 128)`` bins. With about one bin a level, merging changes nothing,
       and clipping looks free of rounding errors.
 
-    They do not cure everything. Where most values lie in few bins, at another peak (what a bias makes of a black
-    background) or before a long tail, clipping the others still looks cheap. Compare with :func:`mse`.
+    They do not cure everything: before a long tail, or at another peak, clipping the others still looks cheap. Compare
+    with :func:`mse`.
 
     An array is counted in 2,048 bins. ``bits`` are 2 to 8: more levels need ever more bins, and time that grows with
     their square. ``signed`` is by default whether there are negative values, ``drop_zeros`` the first remedy, and
@@ -213,9 +213,9 @@ def admm(
     a bad start that is a bad one: at 8 bits, and in small tensors, this can end far above the best.
 
     The ``candidates`` are the thresholds after every half-step, and the ``curve`` their errors: with new integers, with
-    a new scale, with new integers, … MNN calls it ADMM, after the method of which it is one step: training with ADMM,
-    where weights also move. Source: Leng et al. 2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM``
-    in https://github.com/alibaba/MNN. Taught in notebook 04, section 5.
+    a new scale, with new integers, … MNN calls it ADMM, after the method of which it is one step. Source: Leng et al.
+    2018, arXiv:1707.09870; ``QuantizeWeightADMM`` and ``computeScaleADMM`` in https://github.com/alibaba/MNN. Taught in
+    notebook 04, section 5.
 
     It begins at what :func:`mse` finds, at the largest magnitude (``start="max"``), or at a threshold, which must not
     be so large that every value rounds to 0. MNN begins at the largest magnitude divided by 2.5 (activations) or 1.25

@@ -113,18 +113,16 @@ def test_every_number_goes_to_its_nearest_value(x, values):
     np.testing.assert_array_equal(Codebook(values).quantize(values), np.arange(len(values)))
 
 
-@pytest.mark.parametrize(
-    ("count", "bits"), [(1, 0), (2, 1), (3, 2), (16, 4), (17, 5), (256, 8), (257, 9), (65_536, 16)]
-)
-def test_bits_and_type_of_an_index(count, bits):
+@pytest.mark.parametrize(("count", "bits"), [(1, 0), (2, 1), (3, 2), (16, 4), (17, 5), (256, 8)])
+def test_bits_of_an_index(count, bits):
     book = Codebook(np.arange(count))
     assert book.bits == bits
-    assert book.quantize([0, count]).dtype == ("uint8" if bits <= 8 else "uint16")
+    assert book.quantize([0, count]).dtype == np.uint8
     assert book.quantize(np.zeros((2, 0))).shape == (2, 0)
     assert not book.values.flags.writeable
 
 
-@pytest.mark.parametrize("bits", range(17))
+@pytest.mark.parametrize("bits", range(9))
 def test_packed_indices_come_back(bits):
     rng = np.random.default_rng(bits)
     book = Codebook(np.arange(2**bits))
@@ -134,7 +132,7 @@ def test_packed_indices_come_back(bits):
         assert len(data) == np.ceil(q.size * bits / 8)
         found = book.unpack(data, shape)
         np.testing.assert_array_equal(found, q)
-        assert found.dtype == book.dtype
+        assert found.dtype == np.uint8
         # As one large number, whose lowest bits are the first index.
         expected = sum(int(index) << (bits * i) for i, index in enumerate(q.ravel()))
         assert int.from_bytes(data, "little") == expected
@@ -239,7 +237,7 @@ def test_numbers_that_have_no_code(method):
 
 def test_bad_arguments():
     book = Codebook([0.0, 1.0, 2.0])
-    for values in ([1.0, 0.0], [0.0, 0.0], [[0.0, 1.0]], 0.0, [1.0, 1.0 + 1e-12], np.arange(65_537)):
+    for values in ([1.0, 0.0], [0.0, 0.0], [[0.0, 1.0]], 0.0, [1.0, 1.0 + 1e-12], np.arange(257)):
         with pytest.raises(ValueError, match=r"each larger than the one before, got shape .* puts them in order"):
             Codebook(values)
     with pytest.raises(ValueError, match="values must hold at least one value"):
@@ -254,7 +252,7 @@ def test_bad_arguments():
         book.unpack(b"12", (3, 3))
     with pytest.raises(ValueError, match="q must hold indices from 0 to 2"):
         book.unpack(b"\xff", 4)
-    with pytest.raises(ValueError, match="count must be an integer from 1 to 65,536, got 0"):
+    with pytest.raises(ValueError, match="count must be an integer from 1 to 256, got 0"):
         kmeans([1.0], 0)
     with pytest.raises(ValueError, match="steps must be an integer from 1 to 1,000,000, got 0"):
         lloyd([1.0], [0.0], steps=0)

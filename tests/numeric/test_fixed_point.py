@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkit.numeric import FixedPointMultiplier, quantize_multiplier, rescale
-from qkit.numeric.fixed_point import divide_away, high_product, rescale_float32, rescale_float64, rounded_once
+from qkit.numeric.fixed_point import divide_away, high_product, rescale_float32, rescale_float64
 
 reals = st.floats(2.0**-31, 0.999)  # no shift to the left
 int32s = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-300, 300), st.sampled_from([-(2**31), 2**31 - 1]))
@@ -188,13 +188,6 @@ def test_float32_results_beyond_int32_are_refused():
 
 
 # ---- What softmax and the explorer need ----
-
-
-@given(int32s, reals)
-def test_rounded_once_is_the_first_half_of_double_rounding(acc, real):
-    m = quantize_multiplier(real)
-    first = half_up(Fraction(acc * m.m0, 2**31))
-    assert Fraction(float(rounded_once(acc, m))) == Fraction(first) / 2 ** max(-m.shift, 0)
 
 
 @given(int32s, st.floats(0.0001, 0.9))

@@ -61,10 +61,10 @@ def test_what_the_specifications_say_of_floats(name, bias, largest, least, numbe
 def test_every_code_of_a_float(name):
     codes = np.arange(2 ** FLOATS[name].bits, dtype=np.uint8)
     expected = codes.view(ML_DTYPES[name]).astype(np.float32)
-    for found in (FLOATS[name].values, FLOATS[name].dequantize(codes)):
-        np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
-        assert found.dtype == np.float32
+    found = FLOATS[name].values
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+    assert found.dtype == np.float32
 
 
 @every_float
@@ -380,11 +380,6 @@ def test_bad_arguments():
     for block in (0, -1, 3.5):
         with pytest.raises(ValueError, match="block must be an integer from 1"):
             integers(4, block)
-    for codes in ([64], [-1]):
-        with pytest.raises(ValueError, match="codes of e3m2 must be from 0 to 63, got"):
-            FLOATS["e3m2"].dequantize(codes)
-    with pytest.raises(TypeError, match="codes must hold integers"):
-        FLOATS["e3m2"].dequantize([0.5])
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match="x must hold finite numbers"):
             FLOATS["e5m2"].quantize([bad])
