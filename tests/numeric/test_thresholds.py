@@ -129,7 +129,7 @@ def test_divergences_at_full_size_equal_the_plain_loop():
         assert np.isinf(expected).any()
 
 
-def test_divergences_of_many_levels_take_little_memory():
+def test_divergences_of_more_cells_than_are_remembered():
     for bins, levels in ((2**17, 2**16), (2**13, 2**11)):
         counts = histogram_of(TENSORS["gauss"], bins).nonzero_counts
         tracemalloc.start()
@@ -266,6 +266,15 @@ def test_mse_needs_zeros_left_out_of_their_bin():
     right, wrong = (thresholds.mse(h).curve[-1] for h in (histogram, spread))
     assert right == pytest.approx(thresholds.mse(TENSORS["sparse"]).curve[-1], rel=5e-3)
     assert wrong > 1.1 * right
+
+
+def test_errors_at_edges_equal_those_at_any_threshold():
+    histogram = histogram_of(TENSORS["spiky"], bins=1100)
+    edges = histogram.edges[1:]
+    for steps in (1, 3, 127, 255, 2047):
+        # With one threshold more they are no longer the edges, and take the slow way.
+        slow = squared_errors(histogram, np.append(edges, 2 * edges[-1]), steps)[:-1]
+        np.testing.assert_allclose(squared_errors(histogram, edges, steps), slow, rtol=1e-7)
 
 
 def test_errors_of_a_histogram_are_those_of_values_spread_over_its_bins():
