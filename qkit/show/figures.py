@@ -40,7 +40,8 @@ def curves(
     reaches up to guessing where more than a tenth is wrong anywhere, else as far as the lines do. Where ``x`` falls, as
     bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names the logarithmic
     axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is a dashed curve,
-    with ``lines`` as points beside it. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07, 5 and 6; 08, 3.
+    with ``lines`` as points beside it. Taught in notebook 01, section 3; 02, 5 and 6; 03, 5 and 6; 04, 5 and 8; 07, 5
+    and 6; 08, 3.
 
     Examples
     --------
@@ -175,26 +176,6 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
 
 
 @picture
-def clipping_and_rounding(
-    thresholds: Sequence[float], clipping: Sequence[float], rounding: Sequence[float]
-) -> tuple[Figure, str]:
-    """Draw what clipping and rounding cost against the threshold. Taught in notebook 02, section 5."""
-    total = np.add(clipping, rounding)
-    end, least = thresholds[total.argmin()], total.min()
-    axes = Figure(figsize=(8.4, 3.6)).subplots()
-    parts = (clipping, "--", CLIPPED, "clipping"), (rounding, "-.", QUANTIZED, "rounding"), (total, "-", ERROR, "sum")
-    for error, style, colour, name in parts:
-        axes.plot(thresholds, error, style, color=colour, lw=2.5, label=name)
-    axes.plot(end, least, "o", color=ERROR, ms=10, mfc="white", mew=2)
-    axes.set(xlabel="threshold", ylabel="mean squared error", ylim=(0, 3 * least))
-    axes.legend(**BESIDE)
-    return axes.figure, (
-        f"The narrower the range, the more is clipped; the wider, the coarser the steps. The sum is smallest, "
-        f"{least:.3g}, when the range ends at {end:.3g} instead of at {thresholds[-1]:.3g}."
-    )
-
-
-@picture
 def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, str]:
     """Draw histograms in rows of three, each with its range; exact zeros, which grids represent for free, stand apart.
 
@@ -218,26 +199,6 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         axes.spines["left"].set_visible(False)
         said.append(f"{name} from {low:.3g} to {high:.3g}, {percent(zeros, 0)} exact zeros")
     return figure, f"Histograms of {label}s; marks show the smallest and largest value. {'; '.join(said)}."
-
-
-@picture
-def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
-    """Draw loss and accuracy of one or two networks, as Keras records them. Taught in notebook 01, section 3."""
-    figure, said = Figure(figsize=(9, 3.5)), []
-    left, right = figure.subplots(1, 2)
-    for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
-        epochs = np.arange(len(history["loss"])) + 1
-        for axes, key in ((left, "loss"), (right, "accuracy")):
-            axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
-            axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
-            axes.set(xlabel="epoch", xticks=epochs)
-        first, last = (percent(history["val_accuracy"][epoch]) for epoch in (0, -1))
-        said.append(f"{name}: validation accuracy {first} after one epoch, {last} after {len(epochs)}")
-    left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
-    right.set_ylabel("accuracy")
-    right.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    right.legend(loc="lower right", fontsize=10)
-    return figure, f"Training curves. {'; '.join(said)}."
 
 
 @picture
@@ -279,20 +240,6 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
         f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
         f"are wrong.{most}"
     )
-
-
-@picture
-def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[int]) -> tuple[Figure, str]:
-    """Draw the bytes of each layer's parameters as float32 and with 8-bit weights. Taught in notebook 01, section 6."""
-    axes = Figure(figsize=(9, 0.75 * len(names) + 1.1)).subplots()
-    place, quantized = np.arange(len(names)), {"color": QUANTIZED, "hatch": "///", "ec": "white", "label": "8 bit"}
-    for aside, count, looks in ((-0.2, before, {"color": FLOAT, "label": "float32"}), (0.2, after, quantized)):
-        axes.bar_label(axes.barh(place + aside, np.array(count) / 1e3, 0.38, **looks), fmt="%.1f", padding=3)
-    axes.set(yticks=place, yticklabels=names, xlabel="kilobytes", xmargin=0.1)
-    axes.invert_yaxis()
-    axes.legend(loc="upper right")
-    said = "; ".join(f"{n}: {b:,} bytes, {a:,} at 8 bit" for n, b, a in zip(names, before, after, strict=True))
-    return axes.figure, f"Bytes of the parameters by layer. {said}."
 
 
 @picture
