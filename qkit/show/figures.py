@@ -226,8 +226,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     one_each = "9, one for each image, as .argmax(axis=1) of probabilities is"
     labels = _whole(labels, "labels", (len(labels),), 9, one_each)
     predicted = _whole(predicted, "predicted", labels.shape, 9, one_each)
-    counts = np.zeros((10, 10), int)
-    np.add.at(counts, (labels, predicted), 1)
+    counts = np.histogram2d(labels, predicted, bins=np.arange(11))[0].astype(int)
     wrong = counts - np.diag(np.diag(counts))
     axes = Figure(figsize=(6.6, 5.8)).subplots()
     axes.imshow(wrong, cmap="Oranges", vmax=max(1, wrong.max()))
@@ -243,14 +242,19 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
 
 
 @picture
-def digit_grid(images: np.ndarray, labels: np.ndarray, name: str) -> tuple[Figure, str]:
-    """Draw images (n, 28, 28) side by side, each under its label. Taught in notebook 01, section 1."""
-    figure, panels = _panels(len(images), 10, 0.85, 0.95, title=0.4)
+def digit_grid(images: np.ndarray, labels: Sequence, name: str) -> tuple[Figure, str]:
+    """Draw images (n, 28, 28) side by side, each under its label: a digit, or words in a line or two.
+
+    Ten or fewer are drawn twice as large. Taught in notebook 01, sections 1 and 5.
+    """
+    columns = 10 if len(images) > 10 else 5
+    figure, panels = _panels(len(images), columns, 8.5 / columns, 9.5 / columns, title=0.4)
     figure.suptitle(name)
     for axes, image, label in zip(panels, images, labels, strict=True):
         _ink_on_paper(axes, image)
         axes.set_title(str(label), loc="center", pad=2)
-    return figure, f"{len(images)} images of {name}, each under its label: {', '.join(map(str, labels))}."
+    said = ", ".join(" ".join(str(label).split()) for label in labels)
+    return figure, f"{name}: {len(images)} images, each under its label: {said}."
 
 
 @picture
@@ -270,23 +274,6 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
         f"One digit, {rows} rows by {columns} columns, with its grey levels written in: 0 (not written) is paper, "
         f"255 is full ink. {np.count_nonzero(image)} of {image.size} pixels have ink."
     )
-
-
-@picture
-def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> tuple[Figure, str]:
-    """Draw the ten wrong answers of which probabilities (n, 10) are surest. Taught in notebook 01, section 5."""
-    said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(said != labels)
-    worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:10]
-    figure, panels = _panels(len(worst), min(5, max(1, len(worst))), 1.75, 2.2)
-    lines = []
-    for axes, index in zip(panels, worst, strict=True):
-        _ink_on_paper(axes, images[index])
-        sure = "> 99.9 %" if sureness[index] > 0.999 else percent(sureness[index], 1)
-        axes.set_title(f"says {said[index]} ({sure})", loc="center", color=ERROR)
-        axes.set_xlabel(f"label {labels[index]}", color=GOOD)
-        lines.append(f"a {labels[index]} called {said[index]} ({sure})")
-    return figure, f"The surest of {len(wrong)} mistakes: {'; '.join(lines)}."
 
 
 @picture

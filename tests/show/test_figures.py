@@ -29,7 +29,7 @@ BITS, THEORY = {"xlabel": "bits", "ylabel": "error", "log": "y"}, {"theory": [0.
 PICTURES = {
     "digit_grid": lambda: figures.digit_grid(IMAGES, LABELS, "MNIST"),
     "pixel_values": lambda: figures.pixel_values(IMAGES[0, :7, :5]),
-    "mistakes": lambda: figures.mistakes(IMAGES, LABELS, PROBABILITIES),
+    "digit_grid, few": lambda: figures.digit_grid(IMAGES[:3], ["7 → 1\n99.9 %"] * 3, "mistakes"),
     "ruler": lambda: figures.ruler([-0.9, 0.02, 1.0], 0.25),
     "convolution": lambda: figures.convolution(np.ones((5, 5)), KERNEL, np.zeros((3, 3)), 2, 2),
     "accuracy_intervals": lambda: figures.accuracy_intervals({"one": Accuracy(98, 100), "two": Accuracy(50, 100)}),
@@ -166,11 +166,12 @@ def test_the_threshold_of_each_method_has_a_colour_of_its_own():
 
 
 def test_without_mistakes():
-    assert figures.mistakes(IMAGES, LABELS, np.eye(10)[LABELS]).words.startswith("The surest of 0 mistakes")
+    assert figures.digit_grid(IMAGES[:0], [], "mistakes").words.startswith("mistakes: 0 images")
     assert figures.confusion(LABELS, LABELS).words.endswith("0 are wrong.")
 
 
 def test_words_say_what_the_figure_shows():
+    assert PICTURES["digit_grid, few"]().words.endswith("its label: 7 → 1 99.9 %, 7 → 1 99.9 %, 7 → 1 99.9 %.")
     words = figures.confusion(np.array([3, 3, 5]), [3, 5, 5]).words
     assert "2 on the diagonal are right, 1 are wrong" in words and "a 3 called 5, 1 times" in words
     words = figures.pixel_values(np.eye(3, dtype=int)).words
