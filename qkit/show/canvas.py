@@ -15,7 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.lines import Line2D
@@ -69,8 +69,8 @@ class Stage:
         return self.moving(*axes.plot(x, y, style, **looks))
 
     def label(self, place: Axes | Figure, x: float, y: float, text: str = "", **looks) -> "Label":
-        """Return a line of text that moves: in the data coordinates of axes, or in shares of a figure."""
-        return self.moving(place.add_artist(Label(x, y, text, **looks)))
+        """Return a line of text that moves, centred in data coordinates of axes, or in shares of a figure."""
+        return self.moving(place.add_artist(Label(x, y, text, **{"ha": "center", "va": "center"} | looks)))
 
 
 def encode(rgba: np.ndarray) -> bytes:
@@ -124,10 +124,9 @@ def named_numbers(
 ) -> list[Label]:
     """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
     below, numbers = top - 0.325 / stage.figure.get_figheight(), []
-    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
     for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
         stage.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
-        numbers.append(stage.label(stage.figure, x, below, color=colour, **looks))
+        numbers.append(stage.label(stage.figure, x, below, color=colour, fontsize=14, weight="bold"))
     return numbers
 
 
@@ -199,10 +198,8 @@ def level_pixels(params: QuantParams, low: float, high: float, pixels: int) -> n
 
 def level_colours(on: np.ndarray) -> np.ndarray:
     """Return the colours of :func:`level_pixels`: levels orange, the rest see-through; uint8 RGBA."""
-    rgba = np.zeros((*on.shape, 4), np.uint8)
-    rgba[..., :3] = np.round(255 * np.array(to_rgb(QUANTIZED)))
-    rgba[..., 3] = 255 * on
-    return rgba
+    colours = np.array([to_rgba(QUANTIZED, 0), to_rgba(QUANTIZED)])
+    return np.round(255 * colours).astype(np.uint8)[on.astype(int)]
 
 
 def as_drawable(x: np.ndarray, name: str) -> np.ndarray:

@@ -39,13 +39,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
     # All places are in inches from the bottom left.
     wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
     stage = Stage(wide, high)
-    centred = {"ha": "center", "va": "center"}
 
     def still(x, y, text, **looks):
-        stage.figure.text(x / wide, y / high, text, **centred | looks)
+        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center"} | looks)
 
     def moving(x, y, **looks):
-        return stage.label(stage.figure, x / wide, y / high, **centred | looks)
+        return stage.label(stage.figure, x / wide, y / high, **looks)
 
     def frame(title, x, width, **looks):
         axes = stage.axes(x / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
@@ -61,7 +60,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
         if not panels:
             axes.set_xlabel("black −128, white 127", fontsize=9)
             here = stage.moving(axes.add_patch(Rectangle((0, 0), 0, 0, fill=False, edgecolor=QUANTIZED, linewidth=2.5)))
-        cells = [stage.label(axes, 0, 0, **centred) for _ in range(MOST_WRITTEN)]
+        cells = [stage.label(axes, 0, 0) for _ in range(MOST_WRITTEN)]
         panels.append((pixels, cells))
         left += side + gap
     growth = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04))
