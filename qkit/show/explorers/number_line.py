@@ -24,8 +24,7 @@ Trip = namedtuple("Trip", "x steps shifted rounded q x_hat error")
 def number_line(values: np.ndarray = (), **start) -> Explorer:
     """Show the real axis, the levels on it, and the journey of one number to the integers and back.
 
-    Above, a number for each station of the journey; in the middle the real numbers, and the integers that stand for
-    them; below, the error over the whole axis. Taught in notebook 02, section 3.
+    Below, the error over the whole axis. Taught in notebook 02, section 3.
 
     ``values``, of any shape, are marked on the axis, and the range starts as theirs, or at −1 to 1; a ValueError, if
     one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the
