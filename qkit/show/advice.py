@@ -58,10 +58,7 @@ def advise(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = Non
     Then:   Pair its answers with the float network's on other images; ask again with what is lost.
     Taught: 05_post_training_quantization.ipynb, section 2
     """
-    here = TREE
-    for way in _ways(data, bits, loss, lost):
-        here = way["go"]
-    return Advice(**here)
+    return Advice(**_ways(data, bits, loss, lost)[-1]["go"])
 
 
 @picture
