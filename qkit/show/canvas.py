@@ -91,11 +91,16 @@ def encode(rgba: np.ndarray) -> bytes:
     return png
 
 
+@lru_cache
+def _font(weight: str, size: float) -> ImageFont.FreeTypeFont:
+    path = findfont(FontProperties(weight=weight))
+    return ImageFont.truetype(path, size * DPI / 72, layout_engine=ImageFont.Layout.BASIC)
+
+
 @lru_cache(maxsize=512)
 def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, float, float]:
     """Return the pixels of ``text``, and where their lower left corner lies from its position."""
-    em, ink = size * DPI / 72, to_hex(colour)
-    font = ImageFont.truetype(findfont(FontProperties(weight=weight)), em, layout_engine=ImageFont.Layout.BASIC)
+    em, ink, font = size * DPI / 72, to_hex(colour), _font(weight, size)
     width, edge = font.getlength(text), round(em / 2)
     paper = Image.new("RGBA", (round(width) + 2 * edge, 4 * edge), f"{ink}00")
     ImageDraw.Draw(paper).text((edge, 3 * edge), text, ink, font, anchor="ls")
