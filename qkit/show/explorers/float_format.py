@@ -104,8 +104,7 @@ def float_format(**start) -> Explorer:
     for bit in reversed(range(MOST_BITS)):
         tooltip = f"Whether bit {bit} of the code is 1; bit 0 is the last"
         controls[f"bit{bit}"] = switch(f"bit {bit}", tooltip, bool(START >> bit & 1))
-    halved = "How often the part of the line that is shown is halved"
-    controls["zoom"] = slider("zoom", halved, 0, 0, 6)
+    controls["zoom"] = slider("zoom", "How often the part of the line that is shown is halved", 0, 0, 6)
     return Explorer(controls, update, stage.size, start, lines=3)
 
 

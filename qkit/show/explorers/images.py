@@ -95,11 +95,10 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
         )
 
     too = "Quantize the kernels with the same number of bits before the maps are computed"
-    each = "A scale of its own for every feature map, instead of one for all"
     controls = {
         "bits": slider(*BITS, 4, 2, 8),
         "quantize_kernel": switch("kernels too", too, False),
-        "per_map": switch("a scale per map", each, False),
+        "per_map": switch("a scale per map", "A scale of its own for every feature map, instead of one for all", False),
     }
     return Explorer(controls, update, stage.size, start)
 
