@@ -122,8 +122,7 @@ def kernel_steps(rounds: int = 4):
     for name in EXPLORERS:
         first, again, whole_steps = [], [], []
         for _ in range(rounds):
-            for kept in (canvas._written, canvas._character):
-                kept.cache_clear()
+            canvas._written.cache_clear()
             explorer = make(name)
             module = sys.modules[f"qkit.show.explorers.{name.split(',')[0]}"]
             with patch.object(module, "Stage", Redrawn):

@@ -58,10 +58,7 @@ def advise(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = Non
     Then:   Pair its answers with the float network's on other images; ask again with what is lost.
     Taught: 05_post_training_quantization.ipynb, section 2
     """
-    here = TREE
-    for way in _ways(data, bits, loss, lost):
-        here = way["go"]
-    return Advice(**here)
+    return Advice(**_ways(data, bits, loss, lost)[-1]["go"])
 
 
 @picture
@@ -84,7 +81,7 @@ def _ways(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None
     """Return the ways that a case takes, from the first fork to its advice."""
     if data not in DATA:
         raise ValueError(f"data must be one of {', '.join(map(repr, DATA))}, got {data!r}")
-    if isinstance(bits, bool) or bits not in BITS:
+    if bits not in BITS:
         raise ValueError(f"bits must be 16, or an integer from 2 to 8, got {bits!r}")
     if not _points(loss) or loss <= 0:
         raise ValueError(f"loss must be the points that matter, a number above 0 and at most 100, got {loss!r}")
@@ -125,9 +122,8 @@ def _draw(axes: Axes, here: dict, depth: int, said_so_far: tuple, taken: list[in
     middle, x = (heights[0] + heights[-1]) / 2, PLACES[depth]
     for way, height in zip(here["ways"], heights, strict=True):
         end = PLACES[depth + 1] if "asks" in way["go"] else PLACES[-1]
-        looks = (
-            {"color": "black", "lw": 3.5, "zorder": 1} if id(way) in taken else {"color": GUIDE, "lw": 1, "zorder": 0}
-        )
+        ours = id(way) in taken
+        looks = {"color": "black" if ours else GUIDE, "lw": 3.5 if ours else 1, "zorder": ours}
         axes.plot([x, x + 0.62, x + 0.62, end], [middle, middle, height, height], **looks)
         paper = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.text(x + 0.7, height, way["say"], va="center", fontsize=10, bbox=paper)

@@ -4,7 +4,6 @@ Drawing axes, ticks and words costs most of the time of a matplotlib picture, an
 ``benchmarks/explorers.py`` measures what is saved here.
 """
 
-import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -15,14 +14,15 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
-from matplotlib.colors import to_rgb
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw, ImageFont
 
 from qkit.numeric import QuantParams
 from qkit.numeric.affine import float64s
@@ -69,8 +69,8 @@ class Stage:
         return self.moving(*axes.plot(x, y, style, **looks))
 
     def label(self, place: Axes | Figure, x: float, y: float, text: str = "", **looks) -> "Label":
-        """Return a line of text that moves: in the data coordinates of axes, or in shares of a figure."""
-        return self.moving(place.add_artist(Label(x, y, text, **looks)))
+        """Return a line of text that moves, centred in data coordinates of axes, or in shares of a figure."""
+        return self.moving(place.add_artist(Label(x, y, text, **{"ha": "center", "va": "center"} | looks)))
 
 
 def encode(rgba: np.ndarray) -> bytes:
@@ -91,34 +91,26 @@ def encode(rgba: np.ndarray) -> bytes:
     return png
 
 
-@lru_cache(maxsize=512)
-def _character(character: str, weight: str, size: float) -> tuple[np.ndarray, float]:
-    """Return the ink of a character, half an em from the left and the bottom of its square, and how far it reaches."""
-    em, font = round(size * DPI / 72), FontProperties(weight=weight, size=size)
-    paper = RendererAgg(2 * em, 2 * em, DPI)
-    between, beside = (paper.get_text_width_height_descent(text, font, False)[0] for text in (f"0{character}0", "00"))
-    paper.draw_text(paper.new_gc(), em // 2, 2 * em - em // 2, character, font, 0)
-    return np.asarray(paper.buffer_rgba())[..., 3], between - beside
+@lru_cache
+def _font(weight: str, size: float) -> ImageFont.FreeTypeFont:
+    path = findfont(FontProperties(weight=weight))
+    return ImageFont.truetype(path, size * DPI / 72, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=512)
 def _written(text: str, colour: str, weight: str, size: float, ha: str, va: str) -> tuple[np.ndarray, float, float]:
     """Return the pixels of ``text``, and where their lower left corner lies from its position."""
-    em, characters = round(size * DPI / 72), re.findall(".\u0302?", text)  # x̂ is an x and a hat
-    inks, advances = zip(*(_character(character, weight, size) for character in characters), strict=True)
-    starts = np.cumsum([0, *advances])
-    rgba = np.zeros((2 * em, round(starts[-1]) + 2 * em, 4), np.uint8)
-    rgba[..., :3] = np.round(255 * np.array(to_rgb(colour)))
-    for ink, start in zip(inks, starts, strict=False):
-        alpha = rgba[:, round(start) :][:, : 2 * em, 3]
-        np.maximum(alpha, ink, out=alpha)
-    left = {"left": 0, "center": -starts[-1] / 2, "right": -starts[-1]}[ha]
+    em, ink, font = size * DPI / 72, to_hex(colour), _font(weight, size)
+    width, edge = font.getlength(text), round(em / 2)
+    paper = Image.new("RGBA", (round(width) + 2 * edge, 4 * edge), f"{ink}00")
+    ImageDraw.Draw(paper).text((edge, 3 * edge), text, ink, font, anchor="ls")
+    left = {"left": 0, "center": -width / 2, "right": -width}[ha]
     below = {"bottom": 0.24 * em, "baseline": 0, "center": -0.37 * em, "top": -0.76 * em}[va]  # of an l and a p
-    return rgba, left - em // 2, below - em // 2
+    return np.asarray(paper), left - edge, below - edge
 
 
 class Label(Text):
-    """A line of text that is put together from characters, and whose pixels are kept.
+    """A line of text that Pillow writes, and whose pixels are kept.
 
     Writing takes matplotlib about a millisecond a word: more for twenty words than all the rest of a picture.
     """
@@ -137,10 +129,9 @@ def named_numbers(
 ) -> list[Label]:
     """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
     below, numbers = top - 0.325 / stage.figure.get_figheight(), []
-    looks = {"ha": "center", "va": "center", "fontsize": 14, "weight": "bold"}
     for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
         stage.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
-        numbers.append(stage.label(stage.figure, x, below, color=colour, **looks))
+        numbers.append(stage.label(stage.figure, x, below, color=colour, fontsize=14, weight="bold"))
     return numbers
 
 
@@ -212,10 +203,8 @@ def level_pixels(params: QuantParams, low: float, high: float, pixels: int) -> n
 
 def level_colours(on: np.ndarray) -> np.ndarray:
     """Return the colours of :func:`level_pixels`: levels orange, the rest see-through; uint8 RGBA."""
-    rgba = np.zeros((*on.shape, 4), np.uint8)
-    rgba[..., :3] = np.round(255 * np.array(to_rgb(QUANTIZED)))
-    rgba[..., 3] = 255 * on
-    return rgba
+    colours = np.array([to_rgba(QUANTIZED, 0), to_rgba(QUANTIZED)])
+    return np.round(255 * colours).astype(np.uint8)[on.astype(int)]
 
 
 def as_drawable(x: np.ndarray, name: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from threading import Thread
 import numpy as np
 
 from qkit.show.picture import ERROR, FLOAT, GOOD
-from qkit.show.questions import QUESTIONS, WORDS, Question
+from qkit.show.questions import QUESTIONS, Question
 
 SECONDS = 5.0
 """How long an answer may take."""
@@ -110,8 +110,8 @@ def _checked(number: str, answer: object) -> Feedback:
     if isinstance(problem, Feedback):
         return problem
     if not problem:
-        return Feedback("right", WORDS[number]["right"])
-    hint = WORDS[number]["strong" if number in _wrong_before else "gentle"]
+        return Feedback("right", question.right)
+    hint = question.strong if number in _wrong_before else question.gentle
     _wrong_before.add(number)
     return Feedback("wrong", f"{problem} Hint: {hint}")
 

@@ -40,7 +40,8 @@ def curves(
     reaches up to guessing where more than a tenth is wrong anywhere, else as far as the lines do. Where ``x`` falls, as
     bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names the logarithmic
     axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is a dashed curve,
-    with ``lines`` as points beside it. Taught in notebook 02, section 6; 03, 5 and 6; 04, 5 and 8; 07, 5 and 6; 08, 3.
+    with ``lines`` as points beside it. Taught in notebook 01, section 3; 02, 5 and 6; 03, 5 and 6; 04, 5 and 8; 07, 5
+    and 6; 08, 3.
 
     Examples
     --------
@@ -175,26 +176,6 @@ def chosen(histogram: Histogram, thresholds: Mapping[str, Threshold]) -> tuple[F
 
 
 @picture
-def clipping_and_rounding(
-    thresholds: Sequence[float], clipping: Sequence[float], rounding: Sequence[float]
-) -> tuple[Figure, str]:
-    """Draw what clipping and rounding cost against the threshold. Taught in notebook 02, section 5."""
-    total = np.add(clipping, rounding)
-    end, least = thresholds[total.argmin()], total.min()
-    axes = Figure(figsize=(8.4, 3.6)).subplots()
-    parts = (clipping, "--", CLIPPED, "clipping"), (rounding, "-.", QUANTIZED, "rounding"), (total, "-", ERROR, "sum")
-    for error, style, colour, name in parts:
-        axes.plot(thresholds, error, style, color=colour, lw=2.5, label=name)
-    axes.plot(end, least, "o", color=ERROR, ms=10, mfc="white", mew=2)
-    axes.set(xlabel="threshold", ylabel="mean squared error", ylim=(0, 3 * least))
-    axes.legend(**BESIDE)
-    return axes.figure, (
-        f"The narrower the range, the more is clipped; the wider, the coarser the steps. The sum is smallest, "
-        f"{least:.3g}, when the range ends at {end:.3g} instead of at {thresholds[-1]:.3g}."
-    )
-
-
-@picture
 def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, str]:
     """Draw histograms in rows of three, each with its range; exact zeros, which grids represent for free, stand apart.
 
@@ -218,26 +199,6 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         axes.spines["left"].set_visible(False)
         said.append(f"{name} from {low:.3g} to {high:.3g}, {percent(zeros, 0)} exact zeros")
     return figure, f"Histograms of {label}s; marks show the smallest and largest value. {'; '.join(said)}."
-
-
-@picture
-def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
-    """Draw loss and accuracy of one or two networks, as Keras records them. Taught in notebook 01, section 3."""
-    figure, said = Figure(figsize=(9, 3.5)), []
-    left, right = figure.subplots(1, 2)
-    for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
-        epochs = np.arange(len(history["loss"])) + 1
-        for axes, key in ((left, "loss"), (right, "accuracy")):
-            axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
-            axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
-            axes.set(xlabel="epoch", xticks=epochs)
-        first, last = (percent(history["val_accuracy"][epoch]) for epoch in (0, -1))
-        said.append(f"{name}: validation accuracy {first} after one epoch, {last} after {len(epochs)}")
-    left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
-    right.set_ylabel("accuracy")
-    right.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    right.legend(loc="lower right", fontsize=10)
-    return figure, f"Training curves. {'; '.join(said)}."
 
 
 @picture
@@ -265,8 +226,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     one_each = "9, one for each image, as .argmax(axis=1) of probabilities is"
     labels = _whole(labels, "labels", (len(labels),), 9, one_each)
     predicted = _whole(predicted, "predicted", labels.shape, 9, one_each)
-    counts = np.zeros((10, 10), int)
-    np.add.at(counts, (labels, predicted), 1)
+    counts = np.histogram2d(labels, predicted, bins=np.arange(11))[0].astype(int)
     wrong = counts - np.diag(np.diag(counts))
     axes = Figure(figsize=(6.6, 5.8)).subplots()
     axes.imshow(wrong, cmap="Oranges", vmax=max(1, wrong.max()))
@@ -282,28 +242,19 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
 
 
 @picture
-def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[int]) -> tuple[Figure, str]:
-    """Draw the bytes of each layer's parameters as float32 and with 8-bit weights. Taught in notebook 01, section 6."""
-    axes = Figure(figsize=(9, 0.75 * len(names) + 1.1)).subplots()
-    place, quantized = np.arange(len(names)), {"color": QUANTIZED, "hatch": "///", "ec": "white", "label": "8 bit"}
-    for aside, count, looks in ((-0.2, before, {"color": FLOAT, "label": "float32"}), (0.2, after, quantized)):
-        axes.bar_label(axes.barh(place + aside, np.array(count) / 1e3, 0.38, **looks), fmt="%.1f", padding=3)
-    axes.set(yticks=place, yticklabels=names, xlabel="kilobytes", xmargin=0.1)
-    axes.invert_yaxis()
-    axes.legend(loc="upper right")
-    said = "; ".join(f"{n}: {b:,} bytes, {a:,} at 8 bit" for n, b, a in zip(names, before, after, strict=True))
-    return axes.figure, f"Bytes of the parameters by layer. {said}."
+def digit_grid(images: np.ndarray, labels: Sequence, name: str) -> tuple[Figure, str]:
+    """Draw images (n, 28, 28) side by side, each under its label: a digit, or words in a line or two.
 
-
-@picture
-def digit_grid(images: np.ndarray, labels: np.ndarray, name: str) -> tuple[Figure, str]:
-    """Draw images (n, 28, 28) side by side, each under its label. Taught in notebook 01, section 1."""
-    figure, panels = _panels(len(images), 10, 0.85, 0.95, title=0.4)
+    Ten or fewer are drawn twice as large. Taught in notebook 01, sections 1 and 5.
+    """
+    columns = 10 if len(images) > 10 else 5
+    figure, panels = _panels(len(images), columns, 8.5 / columns, 9.5 / columns, title=0.4)
     figure.suptitle(name)
     for axes, image, label in zip(panels, images, labels, strict=True):
         _ink_on_paper(axes, image)
         axes.set_title(str(label), loc="center", pad=2)
-    return figure, f"{len(images)} images of {name}, each under its label: {', '.join(map(str, labels))}."
+    said = ", ".join(" ".join(str(label).split()) for label in labels)
+    return figure, f"{name}: {len(images)} images, each under its label: {said}."
 
 
 @picture
@@ -323,23 +274,6 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
         f"One digit, {rows} rows by {columns} columns, with its grey levels written in: 0 (not written) is paper, "
         f"255 is full ink. {np.count_nonzero(image)} of {image.size} pixels have ink."
     )
-
-
-@picture
-def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> tuple[Figure, str]:
-    """Draw the ten wrong answers of which probabilities (n, 10) are surest. Taught in notebook 01, section 5."""
-    said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(said != labels)
-    worst = wrong[np.argsort(-sureness[wrong], kind="stable")][:10]
-    figure, panels = _panels(len(worst), min(5, max(1, len(worst))), 1.75, 2.2)
-    lines = []
-    for axes, index in zip(panels, worst, strict=True):
-        _ink_on_paper(axes, images[index])
-        sure = "> 99.9 %" if sureness[index] > 0.999 else percent(sureness[index], 1)
-        axes.set_title(f"says {said[index]} ({sure})", loc="center", color=ERROR)
-        axes.set_xlabel(f"label {labels[index]}", color=GOOD)
-        lines.append(f"a {labels[index]} called {said[index]} ({sure})")
-    return figure, f"The surest of {len(wrong)} mistakes: {'; '.join(lines)}."
 
 
 @picture

@@ -10,7 +10,6 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -19,6 +18,8 @@ import pandas as pd
 
 from qkit.show.exercises import Feedback
 
+POOL: list[dict] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+"""All questions, in the order of the course."""
 TOLERANCE = 0.02
 """As a share of the right number, which may be rounded; a whole one is to be met."""
 
@@ -65,9 +66,9 @@ class SelfTest:
 
     def __init__(self, seed: int | None = None):
         rng = np.random.default_rng(seed)
-        places = rng.permutation(len(pool()))
-        pages = pd.Series([pool()[place]["page"] for place in places], places)
-        self.asked = [drawn(pool()[place], rng) for place in sorted(pages.groupby(pages).head(2).index)]
+        places = rng.permutation(len(POOL))
+        pages = pd.Series([POOL[place]["page"] for place in places], places)
+        self.asked = [drawn(POOL[place], rng) for place in sorted(pages.groupby(pages).head(2).index)]
         self.boxes = [
             widgets.RadioButtons(
                 options=one.options, value=None, description="Answer:", layout={"width": "max-content"}
@@ -111,12 +112,6 @@ class SelfTest:
             items += f"<details><summary>Answer</summary>{html.escape(one.solution)}</details></li>"
         live = widgets.VBox([*rows, button, self.score])._repr_mimebundle_()
         return dict(live) | {"text/html": f"<ol>{items}</ol>", "text/plain": repr(self)}
-
-
-@cache
-def pool() -> list[dict]:
-    """Return all questions, in the order of the course."""
-    return json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def drawn(question: dict, rng: np.random.Generator) -> Asked:

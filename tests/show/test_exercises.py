@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from qkit.show import check, exercises, reveal
-from qkit.show.questions import QUESTIONS, WORDS
+from qkit.show.questions import QUESTIONS
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_unknown_numbers_are_told_the_known_ones():
     for number in ("9.9", "", None, [], "9" * 10**6):
         feedback = check(number, 1)
         assert feedback.status == "unanswered" and "1.1, 1.2" in feedback.message and is_readable(feedback)
-    assert check(1.1, 1).message == check("1.1", 1).message.replace(WORDS["1.1"]["strong"], WORDS["1.1"]["gentle"])
+    assert check(1.1, 1).message == check("1.1", 1).message.replace(QUESTIONS["1.1"].strong, QUESTIONS["1.1"].gentle)
 
 
 def wrong_answer(question):
@@ -123,10 +123,10 @@ def test_hints_get_stronger_and_are_not_used_up_by_nonsense():
     for number, question in QUESTIONS.items():
         assert check(number).status == "unanswered"
         nonsense = check(number, "nonsense").message
-        assert WORDS[number]["gentle"] not in nonsense and WORDS[number]["strong"] not in nonsense
+        assert question.gentle not in nonsense and question.strong not in nonsense
         said = [check(number, wrong_answer(question)).message for _ in range(3)]
-        assert said[0].endswith(f" Hint: {WORDS[number]['gentle']}")
-        assert said[1] == said[2] and said[1].endswith(f" Hint: {WORDS[number]['strong']}")
+        assert said[0].endswith(f" Hint: {question.gentle}")
+        assert said[1] == said[2] and said[1].endswith(f" Hint: {question.strong}")
 
 
 def test_a_number_is_told_its_direction_but_not_the_answer():
@@ -152,7 +152,7 @@ def test_a_function_that_returns_no_number_is_told_so_without_a_hint():
         message = check("9.1", lambda r1, r2, result=result: result).message
         assert message.startswith("For r1 = 4.0, r2 = 1.0 your function returns ")
         assert message.endswith("; a number is wanted.")
-    assert WORDS["9.1"]["gentle"] in check("9.1", lambda r1, r2: r1 / r2).message
+    assert QUESTIONS["9.1"].gentle in check("9.1", lambda r1, r2: r1 / r2).message
 
 
 def test_a_gradient_that_is_wrong_somewhere():
@@ -227,7 +227,7 @@ def test_a_function_that_does_not_come_back_is_stopped(monkeypatch):
         for thread in set(threading.enumerate()) - threads:
             thread.join(60)
             assert not thread.is_alive(), endless
-    assert WORDS["1.3"]["gentle"] in check("1.3", lambda *args: -1).message
+    assert QUESTIONS["1.3"].gentle in check("1.3", lambda *args: -1).message
 
 
 def test_a_function_that_cannot_be_stopped_is_left_to_itself(monkeypatch):

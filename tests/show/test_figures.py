@@ -21,7 +21,6 @@ ACCURACIES = {"a": [Accuracy(90, 100), Accuracy(20, 100)], "b": [Accuracy(80, 10
 IMAGES = RNG.integers(0, 256, (13, 28, 28), np.uint8)
 LABELS = np.arange(13) % 10
 PROBABILITIES = RNG.dirichlet(np.ones(10), 13)
-HISTORY = {"loss": [1.0, 0.5], "val_loss": [0.8, 0.6], "accuracy": [0.7, 0.8], "val_accuracy": [0.75, 0.78]}
 COUNTED = histogram_of(np.maximum(RNG.normal(size=1000), 0), bins=200, magnitude=False)
 MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
 BEST = thresholds.mse(RNG.normal(size=500), bits=4)
@@ -30,13 +29,11 @@ BITS, THEORY = {"xlabel": "bits", "ylabel": "error", "log": "y"}, {"theory": [0.
 PICTURES = {
     "digit_grid": lambda: figures.digit_grid(IMAGES, LABELS, "MNIST"),
     "pixel_values": lambda: figures.pixel_values(IMAGES[0, :7, :5]),
-    "mistakes": lambda: figures.mistakes(IMAGES, LABELS, PROBABILITIES),
+    "digit_grid, few": lambda: figures.digit_grid(IMAGES[:3], ["7 → 1\n99.9 %"] * 3, "mistakes"),
     "ruler": lambda: figures.ruler([-0.9, 0.02, 1.0], 0.25),
     "convolution": lambda: figures.convolution(np.ones((5, 5)), KERNEL, np.zeros((3, 3)), 2, 2),
-    "training_curves": lambda: figures.training_curves({"shallow": HISTORY, "deep": HISTORY}),
     "accuracy_intervals": lambda: figures.accuracy_intervals({"one": Accuracy(98, 100), "two": Accuracy(50, 100)}),
     "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
-    "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
     "frontier": lambda: figures.frontier(
         {"files": [(900, Accuracy(99, 100)), (300, Accuracy(90, 100))], "codes": [(200, Accuracy(98, 100))]}
     ),
@@ -44,7 +41,6 @@ PICTURES = {
         {"integers": [(8.5, Mean(0.0003, (-0.0001, 0.0007), 9)), (2.5, Mean(4.0, (3.9, 4.1), 9))]}
     ),
     "histograms": lambda: figures.histograms({name: COUNTED for name in "abcd"}, "weight"),
-    "clipping_and_rounding": lambda: figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.2, 0.4]),
     "chosen": lambda: figures.chosen(MAGNITUDES, {"mse": BEST, "minmax": BEST}),
     "criterion": lambda: figures.criterion({"4 bits": BEST}, "mean squared error"),
     "curves": lambda: figures.curves([8, 2], ACCURACIES, xlabel="bits", reference=FLOAT),
@@ -170,17 +166,16 @@ def test_the_threshold_of_each_method_has_a_colour_of_its_own():
 
 
 def test_without_mistakes():
-    assert figures.mistakes(IMAGES, LABELS, np.eye(10)[LABELS]).words.startswith("The surest of 0 mistakes")
+    assert figures.digit_grid(IMAGES[:0], [], "mistakes").words.startswith("mistakes: 0 images")
     assert figures.confusion(LABELS, LABELS).words.endswith("0 are wrong.")
 
 
 def test_words_say_what_the_figure_shows():
+    assert PICTURES["digit_grid, few"]().words.endswith("its label: 7 → 1 99.9 %, 7 → 1 99.9 %, 7 → 1 99.9 %.")
     words = figures.confusion(np.array([3, 3, 5]), [3, 5, 5]).words
     assert "2 on the diagonal are right, 1 are wrong" in words and "a 3 called 5, 1 times" in words
     words = figures.pixel_values(np.eye(3, dtype=int)).words
     assert "3 rows by 3 columns" in words and words.endswith("3 of 9 pixels have ink.")
-    words = figures.clipping_and_rounding([1, 2, 3], [0.5, 0.2, 0.1], [0.1, 0.1, 0.4]).words
-    assert "smallest, 0.3, when the range ends at 2 instead of at 3" in words
 
 
 def test_what_cannot_be_drawn_is_refused_by_its_name():

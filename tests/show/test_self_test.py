@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from qkit.numeric import Paired, QuantSpec, params_from_range, quantize_multiplier, straight_through
 from qkit.show import SelfTest
-from qkit.show.self_test import Asked, drawn, pool
+from qkit.show.self_test import POOL, Asked, drawn
 from tests.conftest import ROOT
 
 
 def test_two_questions_of_every_notebook_in_order():
     numbers = {int(path.name[:2]) for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert len(pool()) >= 60
+    assert len(POOL) >= 60
     for seed in range(50):
         pages = [one.page for one in SelfTest(seed).asked]
         assert pages == sorted([*numbers, *numbers])
@@ -27,10 +27,10 @@ def test_other_questions_with_other_numbers_each_time():
     assert SelfTest(3).asked == SelfTest(3).asked
     # All of the pool is asked sooner or later.
     asked = {one.why for seed in range(100) for one in SelfTest(seed).asked}
-    assert asked == {question["why"] for question in pool()}
+    assert asked == {question["why"] for question in POOL}
 
 
-@pytest.mark.parametrize("question", pool(), ids=lambda question: question["text"][:40])
+@pytest.mark.parametrize("question", POOL, ids=lambda question: question["text"][:40])
 def test_every_question_accepts_its_answer_and_no_other(question):
     for seed in range(20):
         one = drawn(question, np.random.default_rng(seed))
@@ -49,7 +49,7 @@ def test_every_question_accepts_its_answer_and_no_other(question):
 
 def answer(begin, **numbers):
     """Return the answer to the question whose text begins so, with these numbers."""
-    question = next(each for each in pool() if each["text"].startswith(begin))
+    question = next(each for each in POOL if each["text"].startswith(begin))
     only = question | {"numbers": {name: [value] for name, value in numbers.items()}}
     return drawn(only, np.random.default_rng(0)).answer
 

@@ -58,7 +58,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     numbers = named_numbers(stage, 0.1, 0.9, tiles, (FIRST, SECOND, GUIDE, GUIDE, GUIDE))
 
     def text(axes, x, y, colour=GUIDE, **looks):
-        return stage.label(axes, x, y, color=colour, va="center", **looks)
+        return stage.label(axes, x, y, color=colour, **looks)
 
     table = stage.axes(0.17, 0.49, 0.24, 0.23, xlim=(0, 2), ylim=(2, 0))
     table.set_axis_off()
@@ -68,8 +68,8 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     for place, word in ((0.5, "right"), (1.5, "wrong")):
         table.text(place, -0.25, word, ha="center", va="center", color=SECOND)
         table.text(-0.1, place, word, ha="right", va="center", color=FIRST)
-    heads = [text(table, -0.1, -0.25, FIRST, ha="right"), text(table, 1, -0.7, SECOND, ha="center")]
-    looks = {"ha": "center", "fontsize": 14, "weight": "bold"}
+    heads = [text(table, -0.1, -0.25, FIRST, ha="right"), text(table, 1, -0.7, SECOND)]
+    looks = {"fontsize": 14, "weight": "bold"}
     counts = [text(table, 0.5 + i % 2, 0.5 + i // 2, c, **looks) for i, c in enumerate((GUIDE, FIRST, SECOND, GUIDE))]
 
     looks = ("o-", {"color": FIRST, "mfc": "white", "mew": 2}), ("s-", {"color": SECOND, "mfc": "white", "mew": 2})
@@ -86,7 +86,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     answers = []
     for y, colour in ((-0.09, GUIDE), (-0.33, FIRST), (-0.57, SECOND)):
         answers.append([text(strip, -0.15, y, colour, ha="right", fontsize=10)])
-        answers[-1] += [text(strip, TILE / 2 + pitch * i, y, colour, ha="center") for i in range(SHOWN)]
+        answers[-1] += [text(strip, TILE / 2 + pitch * i, y, colour) for i in range(SHOWN)]
 
     def update(first, second, network=networks[0], bits=pairs[0], seed=seeds[0]):
         keys = {each: [(network, method, bits, each) for method in (first, second)] for each in seeds}

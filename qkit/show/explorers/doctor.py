@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from qkit.numeric.histogram import channel_ranges, channel_shares
 from qkit.show.canvas import Stage, named_numbers, write
@@ -55,12 +54,10 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     wide.set_title("| weights", color=FLOAT, fontsize=11, loc="left")
     wide.set_title("| numbers handed on", color=GUIDE, fontsize=11, loc="right")
     lost = stage.line(wide, ":", color=QUANTIZED_TEXT, linewidth=2)
-    below = stage.label(wide, LEAST, 0, ha="right", va="center", color=QUANTIZED_TEXT, fontsize=10)
-    looks = {"linestyle": "", "marker": "|", "markersize": 8, "markeredgewidth": 1.2}
-    marks = [stage.moving(wide.add_line(Line2D([], [], color=colour, **looks))) for colour in (FLOAT, GUIDE)]
+    below = stage.label(wide, LEAST, 0, ha="right", color=QUANTIZED_TEXT, fontsize=10)
+    marks = [stage.line(wide, "|", color=colour, markersize=8, markeredgewidth=1.2) for colour in (FLOAT, GUIDE)]
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, color=QUANTIZED, edgecolor="black")]
-    beside = {"ha": "left", "va": "center", "fontsize": 10}
-    ratios = [stage.label(exact, MOST_DB + 2, row, **beside) for row in range(len(rows))]
+    ratios = [stage.label(exact, MOST_DB + 2, row, ha="left", fontsize=10) for row in range(len(rows))]
 
     @cache
     def in_float(equalized):

@@ -36,23 +36,23 @@ def float_format(**start) -> Explorer:
 
     field = stage.axes(0.11, 0.57, 0.78, 0.27, xlim=(-MOST_BITS, 0), ylim=(0, 1))
     field.set_axis_off()
-    boxes, digits, worths, centred = [], [], [], {"ha": "center", "va": "center"}
+    boxes, digits, worths = [], [], []
     for bit in range(MOST_BITS):
         boxes.append(stage.moving(field.add_patch(Rectangle((-bit - 0.97, 0.27), 0.94, 0.46))))
-        digits.append(stage.label(field, -bit - 0.5, 0.5, color="white", fontsize=17, weight="bold", **centred))
-        worths.append(stage.label(field, -bit - 0.5, 0.13, color=GUIDE, **centred))
-    titles = [stage.label(field, 0, 0.89, color=colour, **centred) for colour in (SIGN, EXPONENT, MANTISSA)]
-    formula = stage.label(stage.figure, 0.5, 0.53, fontsize=15, **centred)
-    remark = stage.label(stage.figure, 0.5, 0.46, color=GUIDE, **centred)
+        digits.append(stage.label(field, -bit - 0.5, 0.5, color="white", fontsize=17, weight="bold"))
+        worths.append(stage.label(field, -bit - 0.5, 0.13, color=GUIDE))
+    titles = [stage.label(field, 0, 0.89, color=colour) for colour in (SIGN, EXPONENT, MANTISSA)]
+    formula = stage.label(stage.figure, 0.5, 0.53, fontsize=15)
+    remark = stage.label(stage.figure, 0.5, 0.46, color=GUIDE)
 
     ticks = np.linspace(-1, 1, 9)
     line = stage.axes(0.1, 0.08, 0.87, 0.32, xlim=(-EDGE, EDGE), ylim=(0, 1), xticks=ticks, xticklabels=[], yticks=[])
     line.spines["left"].set_visible(False)
-    under = [stage.label(line, tick, -0.07, ha="center", va="top") for tick in ticks]
+    under = [stage.label(line, tick, -0.07, va="top") for tick in ticks]
     rows = []
     for height, marker, colour, ink in ((0.7, "s", QUANTIZED, QUANTIZED_TEXT), (0.22, "o", GUIDE, GUIDE)):
         strokes, heads = stage.line(line, color=colour, linewidth=1), stage.line(line, marker, color=colour)
-        label = stage.label(line, -EDGE - 0.015, height, color=ink, ha="right", va="center")
+        label = stage.label(line, -EDGE - 0.015, height, color=ink, ha="right")
         rows.append((height, strokes, heads, label))
     drop = stage.line(line, ":", color="black", linewidth=1.5)
     here = stage.line(line, color=QUANTIZED, markersize=11, markeredgecolor="black", clip_on=False)
@@ -104,8 +104,7 @@ def float_format(**start) -> Explorer:
     for bit in reversed(range(MOST_BITS)):
         tooltip = f"Whether bit {bit} of the code is 1; bit 0 is the last"
         controls[f"bit{bit}"] = switch(f"bit {bit}", tooltip, bool(START >> bit & 1))
-    halved = "How often the part of the line that is shown is halved"
-    controls["zoom"] = slider("zoom", halved, 0, 0, 6)
+    controls["zoom"] = slider("zoom", "How often the part of the line that is shown is halved", 0, 0, 6)
     return Explorer(controls, update, stage.size, start, lines=3)
 
 

@@ -64,8 +64,8 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     stations = "weight w", "scale S", "", "nearest level", "its code", "", "error ŵ − w"
     colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
     steps = named_numbers(stage, 0.06, 0.93, stations, colours)
-    columns, over = np.linspace(0.06, 0.93, len(stations)), {"ha": "center", "va": "top", "color": GUIDE}
-    formulas = [stage.label(stage.figure, columns[station], 0.985, **over) for station in (2, 5)]
+    columns = np.linspace(0.06, 0.93, len(stations))
+    formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[[2, 5]]]
 
     # The axes always reach as far as the block's values: what is drawn is a share of that, only the ticks' words move.
     top = stage.axes(0.06, 0.41, 0.56, 0.4, xlim=(-1, 1), ylim=(0, 1.12), xticks=[], yticks=[], ylabel="weights")
@@ -76,7 +76,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     heights = {"ylim": (-0.5, 1.4), "yticks": [0, 1], "yticklabels": ["ŵ", "w"]}
     below = stage.axes(0.06, 0.14, 0.56, 0.25, xlim=(-1, 1), xticks=ticks, xticklabels=[], **heights)
     below.set_xlabel("weights of the block, and what becomes of them", labelpad=20)
-    written = [stage.label(below, tick, -0.63, ha="center", va="top") for tick in ticks]
+    written = [stage.label(below, tick, -0.63, va="top") for tick in ticks]
     moves, path = stage.line(below, color=GUIDE, linewidth=0.8), stage.line(below, ":", color="black", linewidth=2)
     marks = []
     for size, edge in ((5, "none"), (11, "black")):
@@ -93,7 +93,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
             curves.append((stage.line(right, style, color=colour, label=family), members))
     right.legend(loc="upper left", borderaxespad=0, fontsize=10, handlelength=1.2)
     ring = stage.line(right, "o", markersize=14, markerfacecolor="none", color="black", markeredgewidth=2)
-    chosen = stage.label(right, 0, 0, va="top", weight="bold")
+    chosen = stage.label(right, 0, 0, ha="left", va="top", weight="bold")
 
     def update(format, group, row, column):
         blocks, x_hat = laid(format, group)

@@ -61,15 +61,15 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
         axes.set_axis_off()
         strips.append(stage.moving(Pixels(axes)))
         place = (LEFT - 0.12) / width, (bottom + GAP + TILE / 2) / height
-        names.append(stage.label(stage.figure, *place, text, ha="right", va="center", color=colour, weight="bold"))
+        names.append(stage.label(stage.figure, *place, text, ha="right", color=colour, weight="bold"))
     in_float, quantized, error = strips
     in_float.rgba = grey(shown)
-    beneath, looks = [], {"ha": "center", "va": "bottom", "color": QUANTIZED_TEXT}
+    beneath = []
     for column in range(len(shown)):
         middle = (LEFT + column * pitch + TILE / 2) / width
         title = f"map {column - 1}" if column else "image"
         stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
-        beneath.append(stage.label(stage.figure, middle, 0.1 / height, **looks))
+        beneath.append(stage.label(stage.figure, middle, 0.1 / height, va="bottom", color=QUANTIZED_TEXT))
 
     def update(bits, quantize_kernel, per_map):
         seen_image = fake_quantize(image, params_from_data(image, QuantSpec(bits, signed=False)))
@@ -95,11 +95,10 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
         )
 
     too = "Quantize the kernels with the same number of bits before the maps are computed"
-    each = "A scale of its own for every feature map, instead of one for all"
     controls = {
         "bits": slider(*BITS, 4, 2, 8),
         "quantize_kernel": switch("kernels too", too, False),
-        "per_map": switch("a scale per map", each, False),
+        "per_map": switch("a scale per map", "A scale of its own for every feature map, instead of one for all", False),
     }
     return Explorer(controls, update, stage.size, start)
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from qkit.numeric import Dense
-from qkit.show.canvas import Pixels, Stage, write
+from qkit.show.canvas import Pixels, Stage, named_numbers, write
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.numerals import exact, number, raised
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -39,13 +39,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
     # All places are in inches from the bottom left.
     wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
     stage = Stage(wide, high)
-    centred = {"ha": "center", "va": "center"}
 
     def still(x, y, text, **looks):
-        stage.figure.text(x / wide, y / high, text, **centred | looks)
+        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center"} | looks)
 
     def moving(x, y, **looks):
-        return stage.label(stage.figure, x / wide, y / high, **centred | looks)
+        return stage.label(stage.figure, x / wide, y / high, **looks)
 
     def frame(title, x, width, **looks):
         axes = stage.axes(x / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
@@ -61,7 +60,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
         if not panels:
             axes.set_xlabel("black −128, white 127", fontsize=9)
             here = stage.moving(axes.add_patch(Rectangle((0, 0), 0, 0, fill=False, edgecolor=QUANTIZED, linewidth=2.5)))
-        cells = [stage.label(axes, 0, 0, **centred) for _ in range(MOST_WRITTEN)]
+        cells = [stage.label(axes, 0, 0) for _ in range(MOST_WRITTEN)]
         panels.append((pixels, cells))
         left += side + gap
     growth = frame("the sum grows", left, wide - left - 0.12, xlim=(-0.04, 1.04))
@@ -73,10 +72,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
 
     names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
     colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
-    steps = []
-    for x, name, colour in zip(np.linspace(0.75, wide - 0.75, len(names)), names, colours, strict=True):
-        still(x, 3.22, name, color=GUIDE)
-        steps.append(moving(x, 2.95, color=colour, fontsize=14, weight="bold"))
+    steps = named_numbers(stage, 0.75 / wide, 1 - 0.75 / wide, names, colours, top=3.275 / high)
     clipped = moving(wide - 0.75, 2.69, color=CLIPPED)
     folded = moving(0.3, 2.42, ha="left", color=GUIDE, fontsize=10)
     real = moving(0.3, 2.14, ha="left", color=FLOAT, fontsize=10)

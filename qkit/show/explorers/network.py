@@ -47,8 +47,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), ylim=(len(rows) - 0.4, -0.6))
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
-    beside = {"ha": "left", "va": "center", "fontsize": 10}
-    ratios = [stage.label(exact, MOST_DB + 2, row, **beside) for row in range(len(rows))]
+    ratios = [stage.label(exact, MOST_DB + 2, row, ha="left", fontsize=10) for row in range(len(rows))]
     caption = stage.label(stage.figure, 0.11, 1 - 0.95 / height, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))

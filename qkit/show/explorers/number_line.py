@@ -24,8 +24,7 @@ Trip = namedtuple("Trip", "x steps shifted rounded q x_hat error")
 def number_line(values: np.ndarray = (), **start) -> Explorer:
     """Show the real axis, the levels on it, and the journey of one number to the integers and back.
 
-    Above, a number for each station of the journey; in the middle the real numbers, and the integers that stand for
-    them; below, the error over the whole axis. Taught in notebook 02, section 3.
+    Below, the error over the whole axis. Taught in notebook 02, section 3.
 
     ``values``, of any shape, are marked on the axis, and the range starts as theirs, or at −1 to 1; a ValueError, if
     one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the
@@ -41,8 +40,8 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     stations = "x", "", "", "round", "clip", "S · (q − Z) = x̂", "error"
     colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
     numbers = named_numbers(stage, 0.09, 0.93, stations, colours)
-    columns, over = np.linspace(0.09, 0.93, len(stations)), {"ha": "center", "va": "top", "color": GUIDE}
-    formulas = [stage.label(stage.figure, x, 0.985, **over) for x in columns[1:3]]
+    columns = np.linspace(0.09, 0.93, len(stations))
+    formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[1:3]]
     for middle in (columns[:-2] + columns[1:-1]) / 2:
         stage.figure.text(middle, 0.905, "→", ha="center", va="center", color=GUIDE, fontsize=13)
 
@@ -69,8 +68,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     gap = stage.line(lines, color=ERROR, linewidth=6, solid_capstyle="butt")
     departure = stage.line(lines, "o", color=FLOAT, markersize=12)
     landing = stage.line(lines, "s", color=QUANTIZED, markersize=11, markeredgecolor="black")
-    under = {"ha": "center", "va": "top", "color": QUANTIZED_TEXT}
-    written = [stage.label(lines, 0, INTEGER - 0.12, **under) for _ in np.arange(MOST_WRITTEN)]
+    written = [stage.label(lines, 0, INTEGER - 0.12, va="top", color=QUANTIZED_TEXT) for _ in range(MOST_WRITTEN)]
     teeth = stage.line(below, color=ERROR, linewidth=1.5)
     here = stage.line(below, "o", color=FLOAT, markersize=8)
 

@@ -15,11 +15,10 @@ ALL_BITS = range(2, 17)
 
 @in_style
 def tensor(weights: np.ndarray, **start) -> Explorer:
-    """Show the histogram of ``weights`` with the levels on it, and SQNR over bits.
+    """Show the histogram of ``weights`` with the levels on it, and SQNR over bits, with one scale and one a channel.
 
-    Left, the weights before and after; below them the levels, a row of pixels for each channel, the widest on top.
-    Right, the SQNR at 2 to 16 bits, with one scale and with one a channel. Taught in notebook 02, section 6, and
-    notebook 03, section 2.
+    The levels have a row of pixels for each channel, the widest on top. Taught in notebook 02, section 6, and notebook
+    03, section 2.
 
     ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
     none. The last axis counts the output channels, as in a Keras kernel. ``start`` are values of the controls: ``bits``

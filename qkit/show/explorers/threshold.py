@@ -70,7 +70,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
 
     def text(place, x, y, **looks):
-        return stage.label(place, x, y, **{"ha": "left", "va": "center", "fontsize": 10} | looks)
+        return stage.label(place, x, y, **{"ha": "left", "fontsize": 10} | looks)
 
     # The histogram is 1 high; above it, each method has a row of its own.
     *places, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
