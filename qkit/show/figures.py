@@ -40,8 +40,8 @@ def curves(
     reaches up to guessing where more than a tenth is wrong anywhere, else as far as the lines do. Where ``x`` falls, as
     bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names the logarithmic
     axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is a dashed curve,
-    with ``lines`` as points beside it. Taught in notebook 01, section 3; 02, 5 and 6; 03, 5 and 6; 04, 5 and 8; 07, 5
-    and 6; 08, 3.
+    with ``lines`` as points beside it. Taught in notebook 02, sections 5 and 6; 03, 5 and 6; 04, 5 and 8; 07, 5 and
+    6; 08, 3.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def curves(
     axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
     said, what, form = [], ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
-    for name, value in reference.items():
+    for (name, value), style in zip(reference.items(), STYLES, strict=False):
         if isinstance(value, Accuracy):
             axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
             axes.axhline(1 - value.value, color=FLOAT, lw=1.5, label=f"{name}, 95 % interval")
@@ -63,7 +63,7 @@ def curves(
         elif np.ndim(value):
             axes.plot(x, value, "--", color=GUIDE, lw=2, label=name)
         else:
-            axes.axhline(value, color=GUIDE, lw=1, label=name)
+            axes.axhline(value, color=GUIDE, lw=1, ls=style, label=name)
     theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
     if accuracies:
         what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
@@ -153,6 +153,10 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
         if best > 0:
             axes.plot(threshold.value, best, "o", color=colour, mfc="white", mew=2, ms=9)
     axes.set(yscale="log", xlabel="threshold", ylabel=label)
+    low, high = axes.get_ylim()
+    if high < 10 * low:
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(**BESIDE)
     said = "; ".join(f"{name}: minimum at {threshold.value:.3g}" for name, threshold in thresholds.items())
     return axes.figure, f"{label} against the threshold. {said}."
@@ -196,9 +200,30 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         if zeros > 0.001:
             axes.set_title(f"{name}, {percent(zeros, 0)} zeros not drawn", fontsize=11)
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_ylabel("how many")
         axes.spines["left"].set_visible(False)
         said.append(f"{name} from {low:.3g} to {high:.3g}, {percent(zeros, 0)} exact zeros")
     return figure, f"Histograms of {label}s; marks show the smallest and largest value. {'; '.join(said)}."
+
+
+@picture
+def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Figure, str]:
+    """Draw loss and accuracy of one or two networks, as Keras records them. Taught in notebook 01, section 3."""
+    figure, said = Figure(figsize=(9, 3.5)), []
+    left, right = figure.subplots(1, 2)
+    for (name, history), colour, marker in zip(histories.items(), ("#56B4E9", FLOAT), "os", strict=False):
+        epochs = np.arange(len(history["loss"])) + 1
+        for axes, key in ((left, "loss"), (right, "accuracy")):
+            axes.plot(epochs, history[key], marker + "--", color=colour, label=f"{name}, training", mfc="white")
+            axes.plot(epochs, history[f"val_{key}"], marker + "-", color=colour, label=f"{name}, validation")
+            axes.set(xlabel="epoch", xticks=epochs)
+        first, last = (percent(history["val_accuracy"][epoch]) for epoch in (0, -1))
+        said.append(f"{name}: validation accuracy {first} after one epoch, {last} after {len(epochs)}")
+    left.set(ylabel="loss (cross-entropy, nats)", ylim=(0, None))
+    right.set_ylabel("accuracy")
+    right.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    right.legend(loc="lower right", fontsize=10)
+    return figure, f"Training curves. {'; '.join(said)}."
 
 
 @picture
@@ -239,6 +264,20 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
         f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
         f"are wrong.{most}"
     )
+
+
+@picture
+def bytes_by_layer(names: Sequence[str], before: Sequence[int], after: Sequence[int]) -> tuple[Figure, str]:
+    """Draw the bytes of each layer's parameters as float32 and with 8-bit weights. Taught in notebook 01, section 6."""
+    axes = Figure(figsize=(9, 0.75 * len(names) + 1.1)).subplots()
+    place, quantized = np.arange(len(names)), {"color": QUANTIZED, "hatch": "///", "ec": "white", "label": "8 bit"}
+    for aside, count, looks in ((-0.2, before, {"color": FLOAT, "label": "float32"}), (0.2, after, quantized)):
+        axes.bar_label(axes.barh(place + aside, np.array(count) / 1e3, 0.38, **looks), fmt="%.1f", padding=3)
+    axes.set(yticks=place, yticklabels=names, xlabel="kilobytes", xmargin=0.1)
+    axes.invert_yaxis()
+    axes.legend(loc="upper right")
+    said = "; ".join(f"{n}: {b:,} bytes, {a:,} at 8 bit" for n, b, a in zip(names, before, after, strict=True))
+    return axes.figure, f"Bytes of the parameters by layer. {said}."
 
 
 @picture

@@ -289,10 +289,11 @@ def test_a_trip_ends_where_fake_quantization_does():
             trip = follow(x, params)
             assert trip.x_hat == fake_quantize(x, params)
             assert trip.error == pytest.approx(trip.x_hat - x, abs=1e-9 * params.scale)
-            assert (trip.x, trip.shifted) == (x, x / params.scale + params.zero_point)
-            assert trip.q == np.clip(trip.rounded, params.spec.qmin, params.spec.qmax)
-            assert (trip.rounded != trip.q) == (abs(x) > 1.5)
-            assert trip.rounded != trip.q or abs(trip.error) <= params.scale / 2 * (1 + 1e-12)
+            assert (trip.x, trip.steps) == (x, x / params.scale)
+            assert trip.shifted == trip.rounded + params.zero_point
+            assert trip.q == np.clip(trip.shifted, params.spec.qmin, params.spec.qmax)
+            assert (trip.shifted != trip.q) == (abs(x) > 1.5)
+            assert trip.shifted != trip.q or abs(trip.error) <= params.scale / 2 * (1 + 1e-12)
 
 
 def test_a_number_on_a_level_has_no_error():
@@ -364,7 +365,7 @@ def test_channels_with_a_shared_scale_keep_few_levels():
     assert own_sqnr[1] > shared_sqnr[1] == 0
     explorer = explorers.channels(rows.T, channel=1)
     assert "channel 0 sets it" in explorer.words
-    assert "levels within its range: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
+    assert "levels used: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
 
 
 def test_relu_convolution_is_the_one_of_keras():

@@ -21,6 +21,7 @@ ACCURACIES = {"a": [Accuracy(90, 100), Accuracy(20, 100)], "b": [Accuracy(80, 10
 IMAGES = RNG.integers(0, 256, (13, 28, 28), np.uint8)
 LABELS = np.arange(13) % 10
 PROBABILITIES = RNG.dirichlet(np.ones(10), 13)
+HISTORY = {"loss": [1.0, 0.5], "val_loss": [0.8, 0.6], "accuracy": [0.7, 0.8], "val_accuracy": [0.75, 0.78]}
 COUNTED = histogram_of(np.maximum(RNG.normal(size=1000), 0), bins=200, magnitude=False)
 MAGNITUDES = histogram_of(RNG.normal(size=500), bins=64)
 BEST = thresholds.mse(RNG.normal(size=500), bits=4)
@@ -32,6 +33,8 @@ PICTURES = {
     "digit_grid, few": lambda: figures.digit_grid(IMAGES[:3], ["7 → 1\n99.9 %"] * 3, "mistakes"),
     "ruler": lambda: figures.ruler([-0.9, 0.02, 1.0], 0.25),
     "convolution": lambda: figures.convolution(np.ones((5, 5)), KERNEL, np.zeros((3, 3)), 2, 2),
+    "training_curves": lambda: figures.training_curves({"shallow": HISTORY, "deep": HISTORY}),
+    "bytes_by_layer": lambda: figures.bytes_by_layer(["conv", "dense"], [400, 8000], [130, 2040]),
     "accuracy_intervals": lambda: figures.accuracy_intervals({"one": Accuracy(98, 100), "two": Accuracy(50, 100)}),
     "confusion": lambda: figures.confusion(LABELS, PROBABILITIES.argmax(axis=1)),
     "frontier": lambda: figures.frontier(

@@ -14,7 +14,7 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 
 @in_style
 def channels(weights: np.ndarray, **start) -> Explorer:
-    """Show the range of every output channel, the levels inside it, and how many bits it can really use.
+    """Show the range of every output channel, the levels it uses, and how many bits those are.
 
     Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many levels lie between the
     channel's smallest and largest weight. Taught in notebook 02, section 7, and notebook 03, section 4.
@@ -34,7 +34,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
 
     stage = Stage(9, 4.6)
     top = stage.axes(0.1, 0.4, 0.88, 0.52, xlim=(-0.5, count - 0.5), ylim=(-reach, reach), xticks=[])
-    top.set_title("weights: the range of every channel, and the levels inside it", fontsize=11)
+    top.set_title("weights: the range of every channel, and the levels it uses", fontsize=11)
     plain_ticks(top.yaxis)
     top.stairs(bars(high), edges, baseline=bars(low), fill=True, color=FLOAT, alpha=0.35)
     top.axhline(0, color=GUIDE, linewidth=0.8)
@@ -73,7 +73,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
             layout = f"one scale for all channels: channel {widest} sets it, and {left}."
         return stage.png(), (
             f"{bits} bits, {layout} Channel {channel} spans {number(low[channel])} to {number(high[channel])}; "
-            f"levels within its range: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
+            f"levels used: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
             f"{decibels(sqnr_otherwise[channel])} with {'the scale of all' if per_channel else 'a scale of its own'}."
         )
 
@@ -87,7 +87,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
 
 
 def judge(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> tuple:
-    """Quantize ``rows``, a channel each: return their grid, the levels within each range, and each SQNR in dB."""
+    """Quantize ``rows``, a channel each: return their grid, the levels that each uses, and each SQNR in dB."""
     spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=0 if per_channel else None)
     params = params_from_data(rows, spec)
     q = quantize(rows, params)

@@ -1,6 +1,6 @@
 """The number line: one real number goes to the integers and comes back.
 
-x → x / S → + Z → round → clip → S · (q − Z)
+x → ÷ S → round → + Z → clip → S · (q − Z)
 """
 
 from collections import namedtuple
@@ -16,7 +16,7 @@ from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED
 REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16
 """How high the two lines lie, as shares of their axes; how many integers have a number each."""
 
-Trip = namedtuple("Trip", "x steps shifted rounded q x_hat error")
+Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")
 """The stations of one real number on its way through the integers and back."""
 
 
@@ -37,11 +37,11 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     axis = np.linspace(-view, view, 2001)
 
     stage = Stage(9, 4.4)
-    stations = "x", "", "", "round", "clip", "S · (q − Z) = x̂", "error"
-    colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
+    stations = "x", "", "round", "", "clip", "S · (q − Z) = x̂", "error"
+    colours = FLOAT, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
     numbers = named_numbers(stage, 0.09, 0.93, stations, colours)
     columns = np.linspace(0.09, 0.93, len(stations))
-    formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[1:3]]
+    formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[[1, 3]]]
     for middle in (columns[:-2] + columns[1:-1]) / 2:
         stage.figure.text(middle, 0.905, "→", ha="center", va="center", color=GUIDE, fontsize=13)
 
@@ -99,15 +99,15 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
         stops, scale, zero_point = Trip(*map(number, trip)), number(params.scale), number(params.zero_point)
         write(numbers, stops)
         write(formulas, [f"÷ S = {scale}", f"+ Z = {zero_point}"])
-        numbers[4].set_color(CLIPPED if trip.rounded != trip.q else QUANTIZED_TEXT)
+        numbers[4].set_color(CLIPPED if trip.shifted != trip.q else QUANTIZED_TEXT)
 
-        route, size = f"rounds to {stops.q} and", "at most"
-        if trip.rounded != trip.q:
+        route, size = "and", "at most"
+        if trip.shifted != trip.q:
             route, size = f"beyond the last integer: clipped to {stops.q}, it", "more than"
         words = (
             f"{bits} bits: {spec.levels} integers, {number(spec.qmin)} to {number(spec.qmax)}. Step S = {scale}, "
-            f"zero-point Z = {zero_point}. x = {stops.x} lands at {stops.shifted} on the integer line, {route} comes "
-            f"back as {stops.x_hat}: error {stops.error}, {size} half a step."
+            f"zero-point Z = {zero_point}. x = {stops.x} is {stops.steps} steps, rounded {stops.rounded}; with Z that "
+            f"is {stops.shifted}, {route} comes back as {stops.x_hat}: error {stops.error}, {size} half a step."
         )
         if values.size:
             sqnr, cut = sqnr_db(values, fake_quantize(values, params)), share_clipped(values, params)
@@ -130,12 +130,13 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
 def follow(x: float, params: QuantParams) -> Trip:
     """Follow ``x`` through quantization, station by station."""
     steps, spec = x / params.scale, params.spec
-    rounded = int(np.rint(steps)) + params.zero_point
-    q = min(max(rounded, spec.qmin), spec.qmax)
+    rounded = int(np.rint(steps))
+    shifted = rounded + params.zero_point
+    q = min(max(shifted, spec.qmin), spec.qmax)
     x_hat = float(dequantize(np.int32(q), params))
     # What the journey did to the number; not what float64 did, for a number that lies on a level.
     error = 0.0 if abs(x_hat - x) < 1e-9 * params.scale else x_hat - x
-    return Trip(x, steps, steps + params.zero_point, rounded, q, x_hat, error)
+    return Trip(x, steps, rounded, shifted, q, x_hat, error)
 
 
 def written_integers(params: QuantParams, view: float) -> dict[int, float]:
