@@ -117,14 +117,10 @@ def logits(
     by a gain. Sources: Vaswani et al. 2017, arXiv:1706.03762; Zhang and Sennrich 2019, arXiv:1910.07467.
     Taught in notebook 11, section 1.
 
-    Parameters
-    ----------
-    weights : as :func:`trained` returns them
-    ids : integers (n, length) from 0 to 95; with ``start`` at most 64 long
-    multiply : what each of :data:`MATRICES` does: from its name, inputs (n, length, inputs) and the kernel to outputs
-    store : from a name and the keys or values of these characters, (n, 4, length, 24), to those of all so far
-    start : how many characters came before these, which ``store`` has kept
-    xp : NumPy, or TensorFlow's counterpart, in which the model is trained
+    ``ids`` are integers (n, length) from 0 to 95. ``multiply`` is what each of :data:`MATRICES` does: from its name,
+    inputs (n, length, inputs) and the kernel to outputs; ``store`` leads from a name and the keys or values of these
+    characters, (n, 4, length, 24), to those of all so far. ``start`` characters came before these, which ``store`` has
+    kept; together they are at most 64. ``xp`` is NumPy, or TensorFlow's counterpart, in which the model is trained.
     """
     length = ids.shape[1]
 
@@ -245,8 +241,6 @@ def trained(seed: int = 0, steps: int = STEPS) -> Arrays:
     Each step reads 32 passages from random places of the training text: Adam, the learning rate falling from 0.003 to
     0, gradients together at most 1 long. ``seed`` decides about the weights at the start and the places. Taught in
     notebook 11, section 1.
-
-    >>> weights = trained()  # doctest: +SKIP
     """
     seed, steps = whole(seed, "seed", 0, 2**32 - 1), whole(steps, "steps", 1, 10**6)
     characters, _ = text()
