@@ -82,10 +82,12 @@ def fold(model: keras.Model) -> keras.Sequential:
     parts: list[_Part] = []
     for layer in _layers(model):
         kind = type(layer).__name__
-        if kind in KINDS and type(layer) is not getattr(keras.layers, kind):
+        if kind not in KINDS:
+            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'{CONVERT}; what can: {KNOWN}')}")
+        if type(layer) is not getattr(keras.layers, kind):
             _refuse(layer, f"is a class of your own, which may compute something else; use keras.layers.{kind}")
         for option, plain in OPTIONS.items():
-            if kind in KINDS and getattr(layer, option, plain) != plain:
+            if getattr(layer, option, plain) != plain:
                 _refuse(layer, f"has {option} {getattr(layer, option)}, and cannot be quantized here; give it {plain}")
         if kind in LEARNING and not layer.built:
             _refuse(layer, f"has no weights yet; {BEGIN}")
@@ -97,8 +99,6 @@ def fold(model: keras.Model) -> keras.Sequential:
             parts.append(_Part(layer))
             if layer.weights:
                 _activate(parts, layer, layer.activation)
-        elif kind not in DROPPED:
-            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'{CONVERT}; what can: {KNOWN}')}")
     for part in parts[:-1]:
         if part.activation == "softmax":
             _refuse(part.layer, "ends with softmax, which only the last layer can; leave it out")

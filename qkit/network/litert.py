@@ -183,9 +183,8 @@ class LiteModel:
     def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
         """Return the answers, float32 (n, classes); those of a quantized output are multiples of its scale.
 
-        ``images`` are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it
-        was made from, floats (n, 28, 28, 1). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not
-        round alike: an integer inside the network may be one more or less.
+        ``images`` are as :func:`qkit.network.predict` takes them. The runtimes, ``"xnnpack"``, ``"builtin"`` and
+        ``"reference"``, do not round alike: an integer inside the network may be one more or less.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))
         inputs, grid = self._inputs(images), self._answer.grid
@@ -233,10 +232,9 @@ def deploy(
 ) -> LiteModel:
     """Return the converted network with other scales and zero-points, weights and biases quantized anew.
 
-    LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that
-    say what they stand for, so those of any other method can be written into it, rounded to float32. What is not
-    named keeps the scale that it has in ``converted``, which is ``convert(model, "int8", ...)``; the softmax's output
-    has always 1/256.
+    A .tflite file is only integers and the scales that say what they stand for, so those of any method can be written
+    into it, rounded to float32. What is not named keeps the scale that it has in ``converted``, which is
+    ``convert(model, "int8", ...)``; the softmax's output has always 1/256.
 
     ``activations``, by layer, ``"image"`` or ``"logits"``, have 8 bits, per tensor; unsigned ones are stored as int8,
     which stands for the same numbers. What the last softmax takes is ``"logits"``, or has the name of the layer that
