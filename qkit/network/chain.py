@@ -4,7 +4,9 @@ People write the same network in many ways: BatchNormalization and ReLU as layer
 functional model. What quantizes a network here begins with :func:`fold`, and knows the plain form only.
 """
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -45,27 +47,11 @@ OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
 KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
 BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
 TWICE = "is used twice; write two layers, also where they are alike"
-FUNCTION = "write what it does as a layer of keras.layers, such as ReLU"
 RELU = "train the network with ReLU instead"
 CONVERT = 'LiteRT alone may take it as it is, convert(model, "int8", images)'
-LOOP = 'it keeps a state; LiteRT alone takes it with unroll=True, convert(model, "dynamic")'
 RENAMED = "give it another, name=…, and the new network the same weights: new.set_weights(model.get_weights())"
-FLOAT = "give the float network that was trained, not the one that tfmot made of it"
-WAYS_OUT = {
-    "Rescaling": "leave it out: grey levels are divided by 255 before they reach the network",
-    "SeparableConv2D": "write it as DepthwiseConv2D and Conv2D with 1 × 1 filters",
-    "Conv1D": "write it as Reshape((1, steps, channels)) and Conv2D with a height of 1; its weights are kernel[None]",
-    "Embedding": f"it looks numbers up in a table; {CONVERT}",
-    **dict.fromkeys(("LeakyReLU", "PReLU", "ELU"), RELU),
-    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "Bidirectional"), LOOP),
-    "LayerNormalization": f"train with BatchNormalization instead, directly after a layer with weights; {CONVERT}",
-    "ZeroPadding2D": 'leave it out, and give the layer after it padding="same"; train the network again',
-    "GlobalMaxPooling2D": "write it as MaxPooling2D of the size that the images have there, and Flatten",
-    "Lambda": FUNCTION,
-    "TFOpLambda": FUNCTION,
-    "QuantizeLayer": FLOAT,
-    "QuantizeWrapperV2": FLOAT,
-}
+WAYS_OUT = json.loads(Path(__file__).with_name("ways_out.json").read_text(encoding="utf-8"))
+"""What to do instead of a layer that cannot be quantized here, by its class in Keras."""
 
 
 def fold(model: keras.Model) -> keras.Sequential:
@@ -96,10 +82,12 @@ def fold(model: keras.Model) -> keras.Sequential:
     parts: list[_Part] = []
     for layer in _layers(model):
         kind = type(layer).__name__
-        if kind in KINDS and type(layer) is not getattr(keras.layers, kind):
+        if kind not in KINDS:
+            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'{CONVERT}; what can: {KNOWN}')}")
+        if type(layer) is not getattr(keras.layers, kind):
             _refuse(layer, f"is a class of your own, which may compute something else; use keras.layers.{kind}")
         for option, plain in OPTIONS.items():
-            if kind in KINDS and getattr(layer, option, plain) != plain:
+            if getattr(layer, option, plain) != plain:
                 _refuse(layer, f"has {option} {getattr(layer, option)}, and cannot be quantized here; give it {plain}")
         if kind in LEARNING and not layer.built:
             _refuse(layer, f"has no weights yet; {BEGIN}")
@@ -111,8 +99,6 @@ def fold(model: keras.Model) -> keras.Sequential:
             parts.append(_Part(layer))
             if layer.weights:
                 _activate(parts, layer, layer.activation)
-        elif kind not in DROPPED:
-            _refuse(layer, f"cannot be quantized here; {WAYS_OUT.get(kind, f'{CONVERT}; what can: {KNOWN}')}")
     for part in parts[:-1]:
         if part.activation == "softmax":
             _refuse(part.layer, "ends with softmax, which only the last layer can; leave it out")

@@ -49,8 +49,6 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
 
     Sources: Zhu and Gupta 2017, "To prune, or not to prune", arXiv:1710.01878; Han et al. 2015, "Learning both weights
     and connections for efficient neural networks", arXiv:1506.02626. Taught in notebook 10, section 5.
-
-    >>> pruned("deep", digits, share=0.8)  # doctest: +SKIP
     """
     _check_layers(name)
     _check_share(share)  # before the network is trained
@@ -86,8 +84,6 @@ def clustered(name: str, digits: Digits, values: int, seed: int = 0, images: int
     are depthwise.
 
     Source: Han et al. 2016, "Deep Compression", arXiv:1510.00149. Taught in notebook 10, section 4.
-
-    >>> clustered("deep", digits, values=4)  # doctest: +SKIP
     """
     _check_layers(name)
     values = whole(values, "values", 2, MOST)
@@ -120,8 +116,6 @@ def distilled(
     A ValueError, if the temperature is not from 0.1 to 100, where float32 has digits enough for p.
     Source: Hinton et al. 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531.
     Taught in notebook 10, section 7.
-
-    >>> distilled("small", digits, teacher="deep")  # doctest: +SKIP
     """
     if not 0.1 <= temperature <= 100:
         raise ValueError(f"temperature must be from 0.1 to 100, got {temperature}")

@@ -11,62 +11,50 @@ from typing import get_args
 import numpy as np
 
 from qkit.network.recipe import as_input, check_images, check_names
-from qkit.network.tflite import WEIGHTED, Operator, Tensor, named_tensors, read_operators
-from qkit.numeric import QuantParams, QuantSpec, integer_layers
+from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
+from qkit.numeric import QuantParams, QuantSpec
+from qkit.numeric import integer_layers as kinds
 from qkit.numeric.fixed_point import Activation, Runtime
-from qkit.numeric.integer_layers import (
-    AveragePool,
-    Convolution,
-    Dense,
-    Depthwise,
-    Dequantize,
-    Layer,
-    MaxPool,
-    Mean,
-    Quantize,
-    Reshape,
-    Softmax,
-)
+from qkit.numeric.integer_layers import Layer, Trace
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
-LAYERS = {
-    layer.op: layer
-    for layer in (Convolution, Depthwise, Dense, MaxPool, AveragePool, Mean, Reshape, Softmax, Quantize, Dequantize)
-}
+ENDS = "QUANTIZE", "DEQUANTIZE"
+WINDOWED = kinds.Convolution, kinds.Depthwise, kinds.MaxPool, kinds.AveragePool
+LAYERS = {layer.op: layer for layer in (*WINDOWED, kinds.Dense, kinds.Mean, kinds.Reshape, kinds.Softmax)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IntegerNetwork:
     """An int8 network: layers one after the other, from an image to an answer. Taught in notebook 06.
 
-    ``shape`` is that of one image, and ``image`` the grid of the input, or ``None`` for a network that takes float32.
+    ``shape`` is that of one image, and ``image`` the grid of the input. What turns floats or uint8 into int8 at the
+    beginning of a file, and back at its end, is left out.
 
     >>> network = IntegerNetwork.read("digits.tflite")  # doctest: +SKIP
     >>> network.predict(digits.x_test, runtime="reference").argmax(axis=1)  # doctest: +SKIP
     """
 
     shape: tuple[int, ...]
-    image: QuantParams | None
+    image: QuantParams
     layers: tuple[Layer, ...]
 
     @classmethod
     def read(cls, file: str | Path | bytes) -> "IntegerNetwork":
         """Read a .tflite file, by its path or by its bytes; a ValueError, if it holds what is not known here."""
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
-        operators = read_operators(content)
-        image = named_tensors(operators)["image", "input"]
         try:
-            return cls(image.shape[1:], image.grid, _layers(image, operators))
+            steps = [step for step in read_operators(content) if step.kind not in ENDS]
+            image = steps[0].inputs[0]
+            return cls(image.shape[1:], image.grid, _layers(image, steps))
         except (ArithmeticError, AttributeError, LookupError, TypeError) as problem:
             raise ValueError(f"this .tflite file of {len(content):,} bytes is damaged ({problem})") from problem
 
     def predict(self, images: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        """Return the output of the last layer: int8 (n, classes), or float32 or uint8, where the network ends so.
+        """Return the output of the last layer: int8 (n, classes).
 
         ``images`` are grey levels, uint8 (n, *shape), which stand for 0 to 1; a last side of 1 may be left out. Or they
-        are what the network takes itself, of shape (n, *shape): float32 numbers, or their integers, int8. The
-        ``runtime`` is one of :data:`qkit.numeric.RUNTIMES`.
+        are floats (n, *shape), or their integers, int8. The ``runtime`` is one of :data:`qkit.numeric.RUNTIMES`.
         """
         return np.concatenate([outputs[self.layers[-1].name] for outputs in self._batches(images, runtime)])
 
@@ -83,23 +71,21 @@ class IntegerNetwork:
         check_names([name], layers)
         return layers[name]
 
-    def trace(
-        self, image: np.ndarray, name: str, position: tuple[int, ...], runtime: Runtime = "xnnpack"
-    ) -> integer_layers.Trace:
+    def trace(self, image: np.ndarray, name: str, position: tuple[int, ...], runtime: Runtime = "xnnpack") -> Trace:
         """Follow one number of a convolution's or dense layer's output, from the int8 inputs to the int8 result.
 
         ``position`` is (row, column, channel), or (channel,) of a dense layer; ``image`` is one of :meth:`predict`'s.
         """
         layer = self.layer(name)
-        if not isinstance(layer, Dense):
+        if not isinstance(layer, kinds.Dense):
             raise ValueError(f"only convolutions and dense layers can be followed; {name} is a {layer.op}")
         return layer.trace(self.run(np.asarray(image)[None], runtime)[layer.source][0], position, runtime)
 
     def __repr__(self) -> str:
         lines = [f"IntegerNetwork: {self.shape} -> {self.layers[-1].shape}"]
         for layer in self.layers:
-            scale = "float32" if layer.y is None else f"step {layer.y.scale:.4g}, real 0 is {layer.y.zero_point}"
-            lines.append(f"{layer.name:12} {layer.op:16} {layer.shape!s:15} {scale}")
+            grid = f"step {layer.y.scale:.4g}, real 0 is {layer.y.zero_point}"
+            lines.append(f"{layer.name:12} {layer.op:16} {layer.shape!s:15} {grid}")
         return "\n".join(lines)
 
     def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[dict[str, np.ndarray]]:
@@ -114,8 +100,7 @@ class IntegerNetwork:
             yield outputs
 
     def _input(self, images: np.ndarray) -> np.ndarray:
-        takes_integers = self.image is not None and self.image.spec.dtype == images.dtype == np.int8
-        if takes_integers and images.size and images.shape[1:] == self.shape:
+        if images.dtype == np.int8 and images.size and images.shape[1:] == self.shape:
             return images
         return as_input(check_images(images, self.shape), self.shape, self.image)
 
@@ -123,51 +108,41 @@ class IntegerNetwork:
 def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
     names, layers = {image.index: "image"}, []
     for step in operators:
-        # What Keras calls the layer; what Keras has no layer for, and what comes twice, gets a name of its own.
-        name = step.kind.lower() if step.kind in ("SOFTMAX", "QUANTIZE", "DEQUANTIZE") else step.layer
+        # What Keras calls the layer; softmax, which it has no layer for, and what comes twice, get names of their own.
+        name = "softmax" if step.kind == "SOFTMAX" else step.layer
         count = 1 + sum(other.partition(" ")[0] == name for other in names.values())
         name = name if count == 1 else f"{name} {count}"
-        if step.kind not in LAYERS:
-            way_out = "leave that layer out, a BatchNormalization only where it does not come after weights"
-            if step.kind == "GATHER":  # the converter's first step of a Dense on more than one axis
-                way_out = "before Dense put Flatten, or use Conv2D with 1 × 1 filters"
-            raise ValueError(f"{name} is a {step.kind}; {way_out}. Known here are {', '.join(LAYERS)}")
-        x = step.inputs[0]
-        if x.index not in names:
-            raise ValueError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
-        layers.append(_layer(step, name, names[x.index]))
+        if step.inputs[0].index not in names:
+            raise ValueError(f"the input of {name} must be the image or another layer's output")
+        layers.append(_layer(step, name, names[step.inputs[0].index]))
         names[step.output.index] = name
     return tuple(layers)
 
 
 def _layer(step: Operator, name: str, source: str) -> Layer:
     kind, (x, *constants), y = step.kind, step.inputs, step.output
+    if kind not in LAYERS:
+        way_out = "leave that layer out, a BatchNormalization only where it does not come after weights"
+        if kind == "GATHER":  # the converter's first step of a Dense on more than one axis
+            way_out = "before Dense put Flatten, or use Conv2D with 1 × 1 filters"
+        raise ValueError(f"{name} is a {kind}; {way_out}. Known here are {', '.join(LAYERS)}")
+    types = [tensor.dtype for tensor in (x, y, *constants)]
+    if types[:2] != ["int8"] * 2 or (kind in WEIGHTED and types[2:] not in (["int8"], ["int8", "int32"])):
+        way_out = 'only networks of int8, with biases of int32, can be run: convert(model, "int8", images)'
+        raise ValueError(f"{name}, a {kind}, has {', '.join(types)}; {way_out}")
     if step.activation not in get_args(Activation):
         raise ValueError(f"{name}, a {kind}, ends with {step.activation}; known here are ReLU and ReLU6")
-    types = [tensor.dtype for tensor in (x, y, *constants)]
-    match kind, types:
-        case "QUANTIZE", ["int8", "uint8"] | ["uint8", "int8"] if x.scale == y.scale:
-            layer = integer_layers.Shift
-        case (
-            ("QUANTIZE", ["float32", "int8"])
-            | ("DEQUANTIZE", ["int8", "float32"])
-            | ("RESHAPE" | "SOFTMAX" | "MAX_POOL_2D" | "AVERAGE_POOL_2D" | "MEAN", ["int8", "int8", *_])
-            | (
-                "FULLY_CONNECTED" | "CONV_2D" | "DEPTHWISE_CONV_2D",
-                ["int8", "int8", "int8"] | ["int8", "int8", "int8", "int32"],
-            )
-        ):
-            layer = LAYERS[kind]
-        case _:
-            way_out = 'only networks of int8, with biases of int32, can be run: convert(model, "int8", images)'
-            raise ValueError(f"{name}, a {kind}, has {', '.join(types)}; {way_out}")
     if kind == "SOFTMAX" and (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
         raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
     if kind == "MEAN" and (step.options.keepDims or sorted(constants[0].values % len(x.shape)) != [1, 2]):
         raise ValueError(f"{name} must be the mean of rows and columns, as GlobalAveragePooling2D(keepdims=False) is")
-    more = _weights(step) if kind in WEIGHTED else {}
-    more |= {"activation": step.activation} if issubclass(layer, Dense | MaxPool) else {}
-    more |= _window(step, name) if hasattr(step.options, "strideH") else {}
+    layer, more = LAYERS[kind], {}
+    if kind in WEIGHTED:
+        more |= _weights(step)
+    if layer in WINDOWED:
+        more |= _window(step, name)
+    if layer in (*WINDOWED, kinds.Dense):
+        more |= {"activation": step.activation}
     return layer(name=name, source=source, x=x.grid, y=y.grid, shape=y.shape[1:], **more)
 
 
@@ -191,6 +166,6 @@ def _window(step: Operator, name: str) -> dict:
     size = step.inputs[1].shape[1:3] if step.kind in WEIGHTED else (options.filterHeight, options.filterWidth)
     strides, same = (options.strideH, options.strideW), options.padding == 0  # SAME
     along = zip(sides, size, strides, [same] * 2, strict=True)
-    if min(size + strides) < 1 or found != tuple(integer_layers.windows_along(*each) for each in along):
+    if min(size + strides) < 1 or found != tuple(kinds.windows_along(*each) for each in along):
         raise ValueError(f"the file is damaged: windows of {size} every {strides} do not lead from {sides} to {found}")
     return {"size": size, "strides": strides, "same": same}

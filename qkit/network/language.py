@@ -84,16 +84,6 @@ def decode(ids: np.ndarray) -> str:
     return "".join(CHARACTERS[i] for i in ids)
 
 
-def checked_ids(ids: np.ndarray, name: str, least: int, most: int) -> np.ndarray:
-    """Return characters' numbers, if they are from 0 to 95 and (n, ``least`` to ``most``); else a ValueError."""
-    ids = reals(ids, name, integers=True)
-    if ids.ndim != 2 or not least <= ids.shape[1] <= most or not ids.size:
-        raise ValueError(f"{name} must be (n, {least} to {most}), as passages(text) makes them, got shape {ids.shape}")
-    if ids.min() < 0 or ids.max() >= len(CHARACTERS):
-        raise ValueError(f"{name} must be from 0 to 95, as encode(text) makes them, got {ids.min()} to {ids.max()}")
-    return ids
-
-
 def finite(z: np.ndarray) -> np.ndarray:
     """Return what the model expects, if it is finite; else a ValueError."""
     if not np.all(np.isfinite(z)):
@@ -110,17 +100,14 @@ def passages(characters: str) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(ids, CONTEXT + 1)[::CONTEXT][:count]
 
 
-def as_it_is(name: str, x: np.ndarray) -> np.ndarray:
-    """Store what there is."""
-    return x
-
-
-def product(name: str, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Multiply with the kernel of that name."""
-    return x @ kernel
-
-
-def logits(weights: Arrays, ids: np.ndarray, multiply: Multiply = product, store: Store = as_it_is, start=0, xp=np):
+def logits(
+    weights: Arrays,
+    ids: np.ndarray,
+    multiply: Multiply = lambda name, x, kernel: x @ kernel,
+    store: Store = lambda name, x: x,
+    start: int = 0,
+    xp=np,
+):
     """Return for each character how strongly the model expects which to follow: (n, length, 96).
 
     A character is a vector of 96 numbers, its embedding, plus that of its position. Each block adds to it twice. In
@@ -130,18 +117,11 @@ def logits(weights: Arrays, ids: np.ndarray, multiply: Multiply = product, store
     by a gain. Sources: Vaswani et al. 2017, arXiv:1706.03762; Zhang and Sennrich 2019, arXiv:1910.07467.
     Taught in notebook 11, section 1.
 
-    Parameters
-    ----------
-    weights : as :func:`trained` returns them
-    ids : integers (n, length) from 0 to 95; with ``start`` at most 64 long
-    multiply : what each of :data:`MATRICES` does: from its name, inputs (n, length, inputs) and the kernel to outputs
-    store : from a name and the keys or values of these characters, (n, 4, length, 24), to those of all so far
-    start : how many characters came before these, which ``store`` has kept
-    xp : NumPy, or TensorFlow's counterpart, in which the model is trained
+    ``ids`` are integers (n, length) from 0 to 95. ``multiply`` is what each of :data:`MATRICES` does: from its name,
+    inputs (n, length, inputs) and the kernel to outputs; ``store`` leads from a name and the keys or values of these
+    characters, (n, 4, length, 24), to those of all so far. ``start`` characters came before these, which ``store`` has
+    kept; together they are at most 64. ``xp`` is NumPy, or TensorFlow's counterpart, in which the model is trained.
     """
-    if xp is np:
-        start = whole(start, "start", 0, CONTEXT - 1)
-        ids = checked_ids(ids, "ids", 1, CONTEXT - start)
     length = ids.shape[1]
 
     def normalized(x, gain):
@@ -169,17 +149,21 @@ def logits(weights: Arrays, ids: np.ndarray, multiply: Multiply = product, store
     return multiply("head", normalized(x, "gain"), weights["head"])
 
 
-def bits(weights: Arrays, passages: np.ndarray, multiply: Multiply = product, store: Store = as_it_is) -> np.ndarray:
+def bits(weights: Arrays, passages: np.ndarray, **how) -> np.ndarray:
     """Return for each passage how many bits its characters take on average, float64 (passages,).
 
     A character that the model expects with probability p takes -log2 p bits, as in a file that spends on each as many
     as it surprises. All 96 alike would be log2 96 = 6.58. The first of a passage is guessed from one, the last from 64.
-    Taught in notebook 11, section 1. ``passages`` are those of :func:`passages`; ``multiply`` and ``store`` as for
-    :func:`logits`.
+    ``passages`` are those of :func:`passages`, integers (n, 2 to 65) from 0 to 95, else a ValueError; ``how`` can have
+    ``multiply`` and ``store`` for :func:`logits`. Taught in notebook 11, section 1.
     """
-    passages = checked_ids(passages, "passages", 2, CONTEXT + 1)
-    expected = log_softmax(finite(logits(weights, passages[:, :-1], multiply, store)), axis=-1)
-    return -np.take_along_axis(expected, passages[:, 1:, None], axis=-1).mean(axis=(1, 2), dtype=np.float64) / np.log(2)
+    ids = reals(passages, "passages", integers=True)
+    if ids.ndim != 2 or not 2 <= ids.shape[1] <= CONTEXT + 1 or not ids.size:
+        raise ValueError(f"passages must be (n, 2 to {CONTEXT + 1}), as passages(text) makes them, got {ids.shape}")
+    if ids.min() < 0 or ids.max() >= len(CHARACTERS):
+        raise ValueError(f"passages must be from 0 to 95, as encode(text) makes them, got {ids.min()} to {ids.max()}")
+    expected = log_softmax(finite(logits(weights, ids[:, :-1], **how)), axis=-1)
+    return -np.take_along_axis(expected, ids[:, 1:, None], axis=-1).mean(axis=(1, 2), dtype=np.float64) / np.log(2)
 
 
 class Cache(dict):
@@ -218,7 +202,7 @@ def write(
     for _ in range(count):
         if position == CONTEXT:
             cache, position, new = Cache(rounding), 0, ids[-CONTEXT // 2 :]
-        z = finite(logits(weights, np.array([new]), product, cache, position)[0, -1])
+        z = finite(logits(weights, np.array([new]), store=cache, start=position)[0, -1])
         position += len(new)
         new = [rng.choice(len(CHARACTERS), p=softmax((z - z.max()).astype(np.float64) / temperature))]
         ids += new
@@ -257,8 +241,6 @@ def trained(seed: int = 0, steps: int = STEPS) -> Arrays:
     Each step reads 32 passages from random places of the training text: Adam, the learning rate falling from 0.003 to
     0, gradients together at most 1 long. ``seed`` decides about the weights at the start and the places. Taught in
     notebook 11, section 1.
-
-    >>> weights = trained()  # doctest: +SKIP
     """
     seed, steps = whole(seed, "seed", 0, 2**32 - 1), whole(steps, "steps", 1, 10**6)
     characters, _ = text()

@@ -6,18 +6,18 @@ needs no TensorFlow, but LiteRT: without it, all here is an ImportError.
 
 import math
 import statistics
+import timeit
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import Weights, as_input, check_images, check_names, quiet
+from qkit.network.recipe import as_input, check_images, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
@@ -62,8 +62,7 @@ def convert(
     Images and answers are integers too in the last two, which need ``calibration`` images, uint8 (n, 28, 28), or
     whatever else the network takes: the smallest and the largest number that each layer returns for them is its range.
     (For int8 a network from quantization-aware training needs none: it has learned its ranges.) ``per_channel``, each
-    output of a layer has a scale, else all its weights have one. Weights alone in int8, with arithmetic in floats, need
-    another package, AI Edge Quantizer.
+    output of a layer has a scale, else all its weights have one.
 
     The network takes one image of a fixed shape, with whatever layers LiteRT has; a ValueError, if the converter cannot
     take one, such as a loop: LSTM and GRU need ``unroll=True``, and do best as ``dynamic``. Taught in notebook 05,
@@ -108,12 +107,9 @@ def convert(
         with quiet():
             content = converter.convert()
     except Exception as problem:  # of TensorFlow's own kinds, with a page of what its compiler saw
-        why, layers = str(problem).partition("\n")[0], model._flatten_layers()
-        loops = [repr(each.name) for each in layers if isinstance(each, keras.layers.RNN) and not each.unroll]
-        way_out = "leave out the layer that this is about, or write it otherwise"
-        if loops:
-            same = 'set the same weights, and convert(model, "dynamic")'
-            way_out = f"make layer {', '.join(loops)} with unroll=True, instead of a loop, {same}"
+        why, way_out = str(problem).partition("\n")[0], "leave out the layer that this is about, or write it otherwise"
+        if any(isinstance(layer, keras.layers.RNN) and not layer.unroll for layer in model._flatten_layers()):
+            way_out = 'make LSTM and GRU with unroll=True and the same weights, and convert(model, "dynamic")'
         raise ValueError(f"LiteRT's converter cannot take this network ({why}); {way_out}") from problem
     return LiteModel(content)
 
@@ -187,9 +183,8 @@ class LiteModel:
     def predict(self, images: np.ndarray, runtime: str = "xnnpack") -> np.ndarray:
         """Return the answers, float32 (n, classes); those of a quantized output are multiples of its scale.
 
-        ``images`` are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it
-        was made from, floats (n, 28, 28, 1). The runtimes, ``"xnnpack"``, ``"builtin"`` and ``"reference"``, do not
-        round alike: an integer inside the network may be one more or less.
+        ``images`` are as :func:`qkit.network.predict` takes them. The runtimes, ``"xnnpack"``, ``"builtin"`` and
+        ``"reference"``, do not round alike: an integer inside the network may be one more or less.
         """
         runner = cache(lambda batch: Runner(self.content, batch, runtime))
         inputs, grid = self._inputs(images), self._answer.grid
@@ -220,13 +215,8 @@ class LiteModel:
         run = Runner(self.content, batch, runtime, threads)
         count = len(inputs) // batch
         batches = np.split(inputs[: count * batch], count)
-        seconds = []
-        for _ in range(1 + repeats):
-            start = perf_counter()
-            for some in batches:
-                run(some)
-            seconds.append((perf_counter() - start) / (count * batch))
-        return 1e6 * statistics.median(seconds[1:])
+        seconds = timeit.repeat(lambda: [run(some) for some in batches], number=1, repeat=1 + repeats)
+        return 1e6 * statistics.median(seconds[1:]) / (count * batch)
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
         shape = self._image.shape[1:]
@@ -242,10 +232,9 @@ def deploy(
 ) -> LiteModel:
     """Return the converted network with other scales and zero-points, weights and biases quantized anew.
 
-    LiteRT's converter knows one calibration method, MinMax. But a .tflite file is only integers and the scales that
-    say what they stand for, so those of any other method can be written into it, rounded to float32. What is not
-    named keeps the scale that it has in ``converted``, which is ``convert(model, "int8", ...)``; the softmax's output
-    has always 1/256.
+    A .tflite file is only integers and the scales that say what they stand for, so those of any method can be written
+    into it, rounded to float32. What is not named keeps the scale that it has in ``converted``, which is
+    ``convert(model, "int8", ...)``; the softmax's output has always 1/256.
 
     ``activations``, by layer, ``"image"`` or ``"logits"``, have 8 bits, per tensor; unsigned ones are stored as int8,
     which stands for the same numbers. What the last softmax takes is ``"logits"``, or has the name of the layer that
@@ -290,7 +279,7 @@ def deploy(
             way_out = "write the two as one layer, which computes the same, or put ReLU between them"
             why = f"{layer} has no bias there: the converter moves it on where a Dense layer follows another directly"
             raise ValueError(f"the file was converted from another network, or {why}; {way_out}")
-        if not _of_this_network(real, step, layer in weights):
+        if not _of_this_network(real.kernel, step, layer in weights):
             raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
         if layer in weights:
             _store_kernel(layer, real.kernel, weights[layer], step)
@@ -378,17 +367,13 @@ def _q_kernel(step: Operator) -> np.ndarray:
     return np.moveaxis(step.inputs[1].values, 0, 2 if step.kind == "DEPTHWISE_CONV_2D" else -1)
 
 
-def _of_this_network(weights: Weights, step: Operator, new_weights: bool) -> bool:
-    """Whether the file has a layer's weights and biases, to a step; of weights that come anew, only their shape."""
-    (real, real_bias), q = weights, _q_kernel(step)
-    scale, biases = step.inputs[1].scale, [(bias.scale * bias.values, bias.scale) for bias in step.inputs[2:]]
-    rounding = 1e-4 * np.abs(real_bias).max()  # the converter's, where it folds BatchNormalization
-    if real.shape != q.shape or not all(
-        np.all(np.abs(real_bias - bias) <= step + rounding) for bias, step in biases or [(0, 0)]
-    ):
-        return False
+def _of_this_network(real: np.ndarray, step: Operator, new: bool) -> bool:
+    """Whether the file has a layer's weights, to a step; of weights that come anew, only their shape."""
+    q, scale = _q_kernel(step), step.inputs[1].scale
+    if new or real.shape != q.shape:
+        return real.shape == q.shape
     most = np.abs(q).max() * scale  # what is beyond may have been clipped
-    return new_weights or bool(np.all(np.abs(np.clip(real, -most, most) - q * scale) <= scale))
+    return bool(np.all(np.abs(np.clip(real, -most, most) - q * scale) <= scale))
 
 
 def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, step: Operator) -> None:

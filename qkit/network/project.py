@@ -105,8 +105,6 @@ def brief(number: int, digits: Digits) -> Brief:
     """Return a brief, from 1 to 3, the hardest; its network is trained if it has not been. Taught in notebook 14.
 
     A ValueError, if there is none of this ``number``.
-
-    >>> brief(1, digits)  # doctest: +SKIP
     """
     images = digits.x_train
     if whole(number, "number", 1, 3) == 2:
@@ -124,8 +122,6 @@ def hidden(digits: Digits, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     They are test images, none twice: turned by up to 10 degrees, moved by up to 1 pixel down or up, right or left, with
     linear interpolation, and dimmed by up to a fifth, all drawn evenly. A ValueError, if the seed is not an integer
     from 0 to 2³². Taught in notebook 14, section 1.
-
-    >>> images, labels = hidden(digits, seed=1)  # doctest: +SKIP
     """
     from scipy.ndimage import affine_transform
 
@@ -145,8 +141,6 @@ def hand_in(brief: Brief, file: LiteModel | bytes | str | Path, seed: int = 0) -
     Whatever it is, the report has of each condition what was found, and which notebook to look into if it is not met.
     By a ``seed`` not known while it was made, a file is judged, not fitted; one that :func:`hidden` does not take is a
     ValueError. Taught in notebook 14, section 2.
-
-    >>> hand_in(brief, convert(brief.network, "int8", brief.images), seed=1)  # doctest: +SKIP
     """
     images, labels = hidden(brief.digits, seed)
     title = f"{brief.name}, on {len(images):,} hidden images of seed {seed}"

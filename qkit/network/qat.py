@@ -21,13 +21,16 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, key
 from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
-from qkit.network.chain import fold, kernel_of, outputs_last, plan_of
+from qkit.network.chain import fold, outputs_last, plan_of
 from qkit.network.litert import LiteModel, convert
 from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
 from qkit.numeric.affine import whole
 
 # After the backend, which decides for tf_keras.
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (  # isort: skip
+    default_8bit_quantize_registry as stock,
+)
 from tensorflow_model_optimization.quantization import keras as tfmot  # isort: skip
 
 VERSION = 2
@@ -44,17 +47,13 @@ RATE = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained with quantization.
+    """How a network is trained with quantization: bits from 2 to 8, and a ``method``.
 
-    weight_bits, activation_bits : int, from 2 to 8
-    method : {"lsq", "plain", "stock"}
-        ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared
-        error. ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an
-        activation a moving average, with the same start. ``"stock"`` is that without calibration, as in tfmot's guide:
-        averages start at -6 to 6, of which 90 % are left after 100 steps.
-    seed, images, epochs : int
-        As for :func:`qkit.network.train`, the learning rate falling from 0.0003 (0.001 where anything has 3 or 4 bits,
-        0.002 where 2). 0 epochs are post-training quantization.
+    ``"lsq"`` learns the steps of kernels and activations (:class:`LearnedStep`), starting from the least squared error.
+    ``"plain"`` takes tfmot's own quantizers: the range of a kernel is that of its weights, that of an activation a
+    moving average, with the same start. ``"stock"`` is that without calibration, as in tfmot's guide: averages start at
+    -6 to 6, of which 90 % are left after 100 steps. The rest is as for :func:`qkit.network.train`, the learning rate
+    falling from 0.0003 (0.001 where anything has 3 or 4 bits, 0.002 where 2). 0 epochs: post-training quantization.
     """
 
     weight_bits: int = 8
@@ -129,18 +128,12 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
     fails on more. What ReLU returns has integers from 0 up. Image and logits always have 8 bits (with few levels, the
     logits of two digits are too often equal), and biases stay float.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Trained, of the layers that :func:`qkit.network.fold` knows. What is trained is its plain form, with softmax
-        where it ends in logits; learned steps need ReLU or ReLU6 after every layer but the last. Stays as it is.
-    digits : Digits, of which the first 1,000 training images calibrate; or others, of the network's shape, with
-        ``x_train``, ``y_train`` and a ``name``
-    settings, named
-        Those of :class:`Settings`, in its order or by name: ``weight_bits=8, activation_bits=8, method="lsq", seed=0,
-        images=12_000, epochs=1``. So ``train(model, digits, 4, 8, epochs=2)`` has weights of 4 bits.
-
-    A ValueError, if these or the network cannot be. Taught in notebook 07, sections 2 to 5.
+    The ``model``, of the layers that :func:`qkit.network.fold` knows, stays as it is: what is trained is its plain
+    form, with softmax where it ends in logits. Learned steps need ReLU or ReLU6 after every layer but the last. Instead
+    of ``digits``, of which the first 1,000 training images calibrate, others will do, of the network's shape, with
+    ``x_train``, ``y_train`` and a ``name``. ``settings`` are those of :class:`Settings`, in its order or by name:
+    ``weight_bits=8, activation_bits=8, method="lsq", seed=0, images=12_000, epochs=1``. A ValueError, if these or the
+    network cannot be. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(*settings, **named)
     start, quantized = perf_counter(), with_quantizers(model, settings)
@@ -171,8 +164,6 @@ def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
 
     Settings and errors are those of :func:`train`; ``name`` is one of ours, and ``epochs`` at least 1.
     Another ``seed`` is also another float network.
-
-    >>> trained("shallow", digits, 4, 8, seed=1).to_litert()  # doctest: +SKIP
     """
     settings = Settings(*settings, **named)
     model = with_quantizers(cnn.build(name, settings.seed), settings)
@@ -220,9 +211,8 @@ class LearnedStep(tfmot.quantizers.Quantizer):
     where n weights, or n activations of an image, share the step. Signed grids are for kernels, unsigned ones for what
     ReLU returns; with an axis, the last one, each index has a step. Taught in notebook 07, sections 3, 5 and 6.
 
-    The trained variable is log(step) / RATE. Adam moves every variable by about the learning rate, however small it
-    is: an 8-bit step of 0.001 could become negative within an epoch, and then its channel is lost, which the accuracy
-    hardly shows. The logarithm keeps it positive, and changes it by as large a share as weights around 1 / RATE.
+    The trained variable is log(step) / RATE. Adam moves every variable by about the learning rate, however small it is:
+    a step of 0.001 could become negative, and its channel be lost. The logarithm moves a step by a share of it.
 
     Sources: Esser et al. 2020, "Learned Step Size Quantization", arXiv:1902.08153; for the logarithm, Jain et al.
     2020, "Trained Quantization Thresholds", arXiv:1903.08066.
@@ -279,48 +269,28 @@ class OutputsLast(tfmot.quantizers.Quantizer):
         return dict(vars(self))
 
 
-class LayerConfig(tfmot.QuantizeConfig):
+class LayerConfig(stock.Default8BitQuantizeConfig):
     """Which quantizers a layer gets: one for its kernel, if it has one, and one for what it returns (or softmax takes).
 
-    tfmot rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has a default.
+    The rest is tfmot's, which rebuilds it from ``get_config()``; what is missing there trains in float: so nothing has
+    a default.
     """
 
-    def __init__(self, kernel: QuantSpec | None, output: QuantSpec, learned: bool, is_last: bool):
+    def __init__(self, weight_attrs, activation_attrs, kernel: QuantSpec | None, output: QuantSpec, learned, is_last):
+        super().__init__(weight_attrs, activation_attrs, quantize_output=not activation_attrs)
         self.kernel, self.output, self.learned, self.is_last = kernel, output, learned, is_last
-
-    def get_weights_and_quantizers(self, layer) -> list:
-        if self.kernel is None:
-            return []
-        stock = tfmot.quantizers.LastValueQuantizer(self.kernel.bits, self.kernel.axis is not None, True, True)
-        quantizer, kernel = LearnedStep(self.kernel) if self.learned else stock, kernel_of(layer)
-        return [(kernel, OutputsLast(quantizer) if isinstance(layer, keras.layers.DepthwiseConv2D) else quantizer)]
-
-    def get_activations_and_quantizers(self, layer) -> list:
-        return [(layer.activation, self._quantizer())] if self._within(layer) else []
-
-    def get_output_quantizers(self, layer) -> list:
-        return [] if self._within(layer) else [self._quantizer()]
-
-    def set_quantize_weights(self, layer, quantize_weights) -> None:
-        if quantize_weights:
-            setattr(layer, "kernel" if hasattr(layer, "kernel") else "depthwise_kernel", quantize_weights[0])
-
-    def set_quantize_activations(self, layer, quantize_activations) -> None:
-        if quantize_activations:
-            layer.activation = quantize_activations[0]
-
-    def _quantizer(self) -> tfmot.quantizers.Quantizer:
-        stock = tfmot.quantizers.MovingAverageQuantizer(8 if self.is_last else self.output.bits, False, False, False)
-        return LearnedStep(self.output) if self.learned and not self.is_last else stock
-
-    def _within(self, layer) -> bool:
-        """Whether tfmot knows the activation, and quantizes after it, or before it where it is softmax."""
-        activation = getattr(layer, "activation", None)
-        activation = getattr(activation, "activation", activation)  # which tfmot may have wrapped already
-        return activation in (keras.activations.relu, keras.activations.softmax)
+        self.activation_quantizer.num_bits = 8 if is_last else output.bits
+        if learned and not is_last:
+            self.activation_quantizer = LearnedStep(output)
+        if kernel is not None:
+            last_value = tfmot.quantizers.LastValueQuantizer(kernel.bits, kernel.axis is not None, True, True)
+            self.weight_quantizer = LearnedStep(kernel) if learned else last_value
+        if "depthwise_kernel" in weight_attrs:
+            self.weight_quantizer = OutputsLast(self.weight_quantizer)
 
     def get_config(self) -> dict:
-        return dict(vars(self))
+        names = "weight_attrs", "activation_attrs", "kernel", "output", "learned", "is_last"
+        return {name: getattr(self, name) for name in names}
 
 
 def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequential":
@@ -346,7 +316,10 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
         copy, config = type(layer).from_config(layer.get_config()), None
         if layer is end or layer in inner:
             kernel = _kernel_spec(layer, settings) if layer.weights else None
-            config = LayerConfig(kernel, output, learned, layer is end)
+            weights = [name for name in ("kernel", "depthwise_kernel") if hasattr(layer, name)]
+            # tfmot quantizes after these two, or before softmax; after what else a layer may end with, its output.
+            known = getattr(layer, "activation", None) in (keras.activations.relu, keras.activations.softmax)
+            config = LayerConfig(weights, ["activation"] if known else [], kernel, output, learned, layer is end)
         # tfmot leaves an image in float that goes to a layer without quantizers.
         return tfmot.quantize_annotate_layer(copy, config) if config or layer is plain.layers[0] else copy
 
@@ -424,8 +397,7 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[st
 
 
 def _kernel_spec(layer, settings: Settings) -> QuantSpec:
-    convolution = isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
-    per_channel = convolution or not settings.runs_in_litert
+    per_channel = not isinstance(layer, keras.layers.Dense) or not settings.runs_in_litert
     return QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
 

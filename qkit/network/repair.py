@@ -125,15 +125,13 @@ def rounded(
 def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray) -> keras.Sequential:
     """Return ``quantized`` with other biases: the mean of every channel before its activation is as in ``model``.
 
-    Rounded weights are off, and what comes in is not 0 on average, so that every output moves by a constant of its
-    own. Layer by layer, with what goes into it through the layers corrected before, and over images and positions:
+    Layer by layer, with what goes into it through the layers corrected before, over images and positions:
 
         b_q -= mean(W_q * x_q + b_q) - mean(W * x + b)
 
-    ``quantized`` has the layers of ``model`` and other kernels, such as :func:`rounded` makes; ``images`` are as
-    :func:`~qkit.network.predict` takes them, a thousand of those the network was trained on; they go through together,
-    which takes more than five times the memory of a layer's outputs, 0.5 GB for ``deep``. Equalize before: that moves
-    biases, too. A ValueError, if the two networks differ in more than numbers. Taught in notebook 09, section 5.
+    ``quantized`` has the layers of ``model`` and other kernels, such as :func:`rounded` makes; ``images``, a thousand
+    of the training images, go through together: 0.5 GB for ``deep``. Equalize before: that moves biases, too. A
+    ValueError, if the two networks differ in more than numbers. Taught in notebook 09, section 5.
 
     Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 and appendix D.
 
@@ -172,9 +170,8 @@ def easyquant(
         cos(y, ŷ) = sum(y ŷ) / √(sum(y²) sum(ŷ²))
 
     over all images and positions: first for the weights, each channel by itself where it has a scale, ``per_channel``;
-    then, with these, for the inputs; then once more for both. ``images`` are as :func:`~qkit.network.predict` takes
-    them, a hundred or two, which go through together: 50 MB for a hundred and ``deep``. The grids are ``kernels`` and
-    ``activations`` of the result; what no other layer takes keeps MinMax. Taught in notebook 09, section 7.
+    then, with these, for the inputs; then once more for both. ``images``, a hundred or two, go through together: 50 MB
+    for a hundred and ``deep``. What no other layer takes keeps MinMax. Taught in notebook 09, section 7.
 
     Source: Wu et al. 2020, "EasyQuant: Post-training Quantization via Scale Optimization", arXiv:2006.16669.
 
@@ -310,9 +307,8 @@ def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str,
     lost, or noise in the logits, when that layer alone is quantized. They are added up, as if layers did not know of
     each other. ``sizes`` are numbers of weights; n weights of b bits take ``ceil(n b / 8)`` bytes.
 
-    The best of all choices is found without trying all: after each layer, a choice is dropped that another one, of no
-    more bytes, beats. A ValueError, if the fewest bits do not fit, layers differ, or a loss is not finite. Taught in
-    notebook 09, section 8.
+    After each layer, a choice is dropped that another one, of no more bytes, beats. A ValueError, if the fewest bits do
+    not fit, layers differ, or a loss is not finite. Taught in notebook 09, section 8.
 
     >>> losses = {"conv1": {2: 5.0, 4: 1.0, 8: 0.0}, "dense1": {2: 6.0, 4: 2.0, 8: 0.0}}
     >>> allocate_bits(losses, {"conv1": 100, "dense1": 1000}, budget=400)
@@ -349,8 +345,7 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
     ``rounding`` is to ``"nearest"`` or by ``"gptq"``; ``corrected`` is that of :func:`correct_bias`. The weights of
     ``layer``, if any, have bits of their own. With ``None`` for both, weights and activations, the network is in float.
 
-    ``images`` are training images, as :func:`~qkit.network.predict` takes them, for the repairs that need some. Grids
-    that were found once are kept. Taught in notebook 09, section 3.
+    ``images`` are training images. Grids that were found once are kept. Taught in notebook 09, section 3.
 
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])

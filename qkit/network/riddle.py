@@ -9,7 +9,5 @@ def broken(model: keras.Model) -> keras.Sequential:
 
     The solution is :func:`qkit.network.repair.diagnose`'s to give. A ValueError, if a layer ends in ReLU6. Asked in
     notebook 09, section 10.
-
-    >>> broken(trained("deep", digits))  # doctest: +SKIP
     """
     return rescaled(model, spread=3_000, seed=3)

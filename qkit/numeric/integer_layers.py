@@ -19,7 +19,6 @@ average pool      away from 0          away from 0                              
 global average    float32, to even     twice, away from 0                            twice, away from 0
                   of sum and bias
 softmax           table of floats      table of floats                               integers
-quantize          float32, to even     float32, to even                              float32, away from 0
 ================  ===================  ============================================  ==================================
 
 Source: Jacob et al. 2018, arXiv:1712.05877, sections 2.2 to 2.4.
@@ -50,15 +49,15 @@ class Layer:
     """What all layers have. Taught in notebook 06, section 6.
 
     ``op`` is what a .tflite file calls layers of this class, such as ``"CONV_2D"``, and ``source`` the layer whose
-    output is the input, or ``"image"``. ``x`` and ``y`` are the grids of the input and of the output, or ``None`` where
-    that is float; ``shape`` is that of the output for one image.
+    output is the input, or ``"image"``. ``x`` and ``y`` are the grids of the input and of the output, and ``shape`` is
+    that of the output for one image.
     """
 
     op: ClassVar[str]
     name: str
     source: str
-    x: QuantParams | None
-    y: QuantParams | None
+    x: QuantParams
+    y: QuantParams
     shape: tuple[int, ...]
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
@@ -300,43 +299,6 @@ class Softmax(Layer):
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
         softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
         return softmax(q_x, self.x.scale)
-
-
-class Quantize(Layer):
-    """From float32 to int8: ties away from 0 in the reference runtime, else to even."""
-
-    op = "QUANTIZE"
-
-    def run(self, x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        scale, spec = np.float32(self.y.scale), self.y.spec
-        q = half_away(x / scale) if runtime == "reference" else np.rint(x * (np.float32(1) / scale))
-        return np.clip(q + self.y.zero_point, spec.qmin, spec.qmax).astype(spec.dtype)
-
-
-class Shift(Layer):
-    """From uint8 to int8 or back: another zero-point, the same scale."""
-
-    op = "QUANTIZE"
-
-    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        q = q_x.astype(np.int16) + (self.y.zero_point - self.x.zero_point)
-        return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(self.y.spec.dtype)
-
-
-class Dequantize(Layer):
-    """From int8 to float32.
-
-    The built-in runtime computes eight numbers of a batch at a time as here; those that are left, up to seven, it may
-    round otherwise in the last digit, as the others do.
-    """
-
-    op = "DEQUANTIZE"
-
-    def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
-        q, scale, zero_point = q_x.astype(np.float32), np.float32(self.x.scale), np.float32(self.x.zero_point)
-        if runtime in ("builtin", "single"):
-            return q * scale - zero_point * scale
-        return (q - zero_point) * scale
 
 
 def windows_along(side: int, size: int, stride: int, same: bool) -> int:

@@ -44,14 +44,14 @@ def test_every_layer_is_litert(files, file, few_digits):
 
 
 @pytest.mark.parametrize("io", [tf.float32, tf.uint8])
-def test_other_inputs_and_outputs(deep, few_digits, io):
+def test_other_inputs_and_outputs_are_left_out(deep, few_digits, io):
     content = post_training(deep, few_digits.x_train[:50], io=io)
-    network = IntegerNetwork.read(content)
-    assert network.predict(few_digits.x_test[:3]).dtype == io.as_numpy_dtype
-    if io == tf.float32:
-        with pytest.raises(ValueError, match="images must hold finite numbers"):
-            network.predict(np.full((2, 28, 28, 1), np.nan, np.float32))
-    check_against_litert(content, few_digits.x_test[:50])
+    network, images = IntegerNetwork.read(content), few_digits.x_test[:50]
+    assert (network.layers[0].name, network.layers[-1].name) == ("conv1", "softmax")
+    np.testing.assert_array_equal(network.predict(images), network.predict(images[..., None] / np.float32(255)))
+    with pytest.raises(ValueError, match="images must hold finite numbers"):
+        network.predict(np.full((2, 28, 28, 1), np.nan, np.float32))
+    check_against_litert(content, images)
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -116,17 +116,6 @@ def check_with_noise(model, per_channel):
             for bias in step.inputs[2:]:
                 bias.scale[:] = step.inputs[0].scale * step.inputs[1].scale
     check_against_litert(bytes(content), images)
-
-
-def test_floats_become_integers_and_back_as_in_litert():
-    """Floats that fall on a tie, or just beside one; answers on a scale that is no power of two."""
-    model = keras.Sequential([keras.layers.Input((512,)), keras.layers.Dense(64)])
-    content = post_training(model, np.linspace(-1, 2, 512, dtype=np.float32)[None], io=tf.float32)
-    network = IntegerNetwork.read(content)
-    scale = np.float32(network.layers[0].y.scale)
-    ties = (np.arange(-256, 256, dtype=np.float32) + np.float32(0.5)) * scale
-    x = np.stack([ties, np.nextafter(ties, np.float32(9)), np.nextafter(ties, np.float32(-9)), 100 * ties])
-    check_against_litert(content, x)
 
 
 def test_single_rounding_is_another_answer_to_the_same_sums(content, few_digits):

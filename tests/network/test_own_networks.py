@@ -109,7 +109,7 @@ def test_a_residual_network_is_converted_and_refused_elsewhere():
 def test_a_loop_over_steps_is_refused_and_converted_when_it_is_unrolled():
     looped, unrolled = (models.sequential((6, 3), L.LSTM(4, unroll=u, name="m"), L.Dense(2)) for u in (False, True))
     for other in ("float32", "int8"):
-        with pytest.raises(ValueError, match=r"\); make layer 'm' with unroll=True, .*, and convert\(") as found:
+        with pytest.raises(ValueError, match=r"\); make LSTM .* with unroll=True .*, and convert\(") as found:
             convert(looped, other, np.random.default_rng(0).random((20, 6, 3)))
         assert len(str(found.value)) < 400 and "TensorListReserve" in str(found.value.__cause__)
     unrolled.set_weights(looped.get_weights())

@@ -197,9 +197,10 @@ def test_what_stays_in_float_is_said(model, monkeypatch, forgotten, message):
 
 
 def test_a_config_survives_being_rebuilt_or_fails():
-    config = LayerConfig(QuantSpec(3), QuantSpec(4), True, False)
-    assert vars(LayerConfig.from_config(config.get_config())) == vars(config)
-    with pytest.raises(TypeError, match=r"learned.* and .*is_last"):
+    config = {"weight_attrs": ["kernel"], "activation_attrs": [], "kernel": QuantSpec(3), "output": QuantSpec(4)}
+    config |= {"learned": True, "is_last": False}
+    assert LayerConfig(**config).get_config() == LayerConfig.from_config(config).get_config() == config
+    with pytest.raises(TypeError, match=r"weight_attrs.*learned.* and .*is_last"):
         LayerConfig.from_config({"kernel": QuantSpec(3), "output": QuantSpec(4)})
 
 

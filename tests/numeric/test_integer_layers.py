@@ -14,13 +14,10 @@ from qkit.numeric.integer_layers import (
     Convolution,
     Dense,
     Depthwise,
-    Dequantize,
     Layer,
     MaxPool,
     Mean,
-    Quantize,
     Reshape,
-    Shift,
     Softmax,
 )
 from qkit.numeric.softmax import softmax_by_table, softmax_in_integers
@@ -240,26 +237,6 @@ def test_layers_that_move_numbers():
         np.testing.assert_array_equal(layer.run(logits, runtime), softmax(logits, 0.05))
     with pytest.raises(NotImplementedError):
         Layer(**common()).run(q_x)
-
-
-def test_floats_are_quantized_and_come_back():
-    quantize, dequantize = Quantize(**common(y=activation(0.5, 3))), Dequantize(**common(x=activation(0.5, 3)))
-    x = np.float32([-100, -0.75, -0.25, 0, 0.25, 0.75, 100])
-    assert quantize.run(x).tolist() == [-128, 1, 3, 3, 3, 5, 127]
-    assert quantize.run(x, "reference").tolist() == [-128, 1, 2, 3, 4, 5, 127]
-    for runtime in RUNTIMES:
-        back = dequantize.run(quantize.run(x, runtime), runtime)
-        assert back.dtype == np.float32
-        assert np.abs(back - x)[1:-1].max() <= 0.25
-
-
-def test_unsigned_becomes_signed_and_back():
-    signed, unsigned = activation(0.5, -128), activation(0.5, 0, signed=False)
-    levels = np.arange(256, dtype=np.uint8)
-    there = Shift(**common(x=unsigned, y=signed)).run(levels)
-    assert there.dtype == np.int8
-    np.testing.assert_array_equal(there, levels.astype(int) - 128)
-    np.testing.assert_array_equal(Shift(**common(x=signed, y=unsigned)).run(there), levels)
 
 
 def test_sums_beyond_int32_are_refused():
