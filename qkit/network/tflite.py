@@ -22,8 +22,18 @@ ROLES = {kind: ("weights", "bias") for kind in WEIGHTED} | {"RESHAPE": ("shape",
 """What an operator takes beside the numbers that flow through."""
 SHAPES = "SHAPE", "STRIDED_SLICE", "PACK"
 """Operators that only tell RESHAPE how many images there are. They are not among those that are read."""
+INPUTS = (
+    dict.fromkeys(("SHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"), (1,))
+    | dict.fromkeys(WEIGHTED, (2, 3))
+    | {"STRIDED_SLICE": (4,), "PACK": (2, 3, 4, 5, 6), "MEAN": (2,), "RESHAPE": (1, 2)}
+)
+"""How many tensors an operator takes."""
+STATEFUL = "VAR VARIABLE HASHTABLE CALL IF WHILE CUSTOM STABLEHLO DELEGATE LSTM RNN SVDF RANDOM".split()
+"""Parts of the names of operators that keep something or run something else: no image needs them."""
 LARGEST = 2**26
 """Numbers that may lie between two layers: a damaged file could ask for any memory."""
+ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
+"""The lowest and the highest of each type; of any other, such as the int32 of biases, it is 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +89,19 @@ class Operator:
     options: Any
 
     def __post_init__(self) -> None:
-        """Refuse what would end the process in LiteRT, which refuses most by itself."""
+        """Refuse what would end the process in LiteRT, which does not look."""
         for tensor in (*self.inputs, self.output):
-            if tensor.dtype in ("int8", "int16") and tensor.scale.size == 0:
-                raise ValueError(f"{tensor.name} of {tensor.dtype} has no scale")
+            scale, zero_point = tensor.scale, tensor.zero_point
+            lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
+            fits = (scale > 0) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
+            if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
+                raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
             if tensor.data.size == 0 and not 1 <= min(tensor.shape, default=1) <= math.prod(tensor.shape) <= LARGEST:
                 raise ValueError(f"{tensor.name} has shape {tensor.shape}; at most {LARGEST:,} numbers can be computed")
+        if any(word in self.kind.split("_") or self.kind.startswith(word) for word in STATEFUL):
+            raise ValueError(f"{self.kind} is no operator of a network for images")
+        if len(self.inputs) not in INPUTS.get(self.kind, range(99)):
+            raise ValueError(f"{self.output.name}, a {self.kind}, is computed from {len(self.inputs)} tensors")
         if self.kind in SHAPES and (self.output.dtype != "int32" or len(self.output.shape) > 1):
             raise ValueError(f"{self.output.name}, a {self.kind}, is no shape")
         if self.kind == "SOFTMAX" and not np.all(self.options.beta * self.inputs[0].scale > 2**-26):
@@ -103,7 +120,8 @@ class Operator:
 def read_operators(content: bytes | bytearray) -> list[Operator]:
     """Return the operators of a file, in the order in which they run. Two that share a tensor share the object.
 
-    A ValueError, if it is not a .tflite file, is damaged or cut off, or holds what no network here may.
+    A ValueError, if it is not a .tflite file, is damaged or cut off, or holds what no network here may. (LiteRT
+    believes what it reads: one wrong byte of a zero-point could end the process.)
     """
     schema, magic = import_litert("schema_py_generated"), bytes(content[4:8])
     if magic != b"TFL3":
@@ -165,7 +183,7 @@ def _operators(schema, content: bytes | bytearray) -> list[Operator]:
     graph = model.Subgraphs(0)
     tensors = [_tensor(model, graph, index, dtypes) for index in range(graph.TensorsLength())]
     takes = [tensors[index].dtype for index in graph.InputsAsNumpy()]
-    if len(takes) != 1 or graph.OutputsLength() != 1 or takes[0] not in ("float32", "int8", "uint8", "int16"):
+    if len(takes) != 1 or graph.OutputsLength() != 1 or takes[0] not in ("float32", *ZERO_POINTS):
         raise ValueError(f"it must take one image, not {', '.join(takes)}, and return one answer")
     operators, known = [], {*graph.InputsAsNumpy(), *(tensor.index for tensor in tensors if tensor.data.size)}
     for index in range(graph.OperatorsLength()):

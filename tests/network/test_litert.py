@@ -23,7 +23,7 @@ from qkit.network import (
 )
 from qkit.network.backend import keras, tf
 from qkit.network.litert import KINDS, RESOLVERS
-from qkit.network.tflite import named_tensors, read_operators
+from qkit.network.tflite import import_litert, named_tensors, read_operators
 from qkit.numeric import QuantParams, thresholds
 from tests.network.int8_files import packed, unpacked
 
@@ -312,15 +312,24 @@ def test_a_damaged_file(files, tmp_path):
 
 def test_scales_and_zero_points_that_stand_for_nothing(files):
     """The first of them once ended the process in LiteRT."""
-    for name, value in (("zero_point", 1_459_617_792), ("zero_point", -129), ("scale", 0), ("scale", np.nan)):
+    for role, name, value in (
+        ("output", "zero_point", 1_459_617_792),
+        ("output", "zero_point", -129),
+        ("weights", "zero_point", 1 << 40),
+        ("bias", "zero_point", 1),
+        ("weights", "scale", -1e-3),
+        ("output", "scale", 0),
+        ("output", "scale", np.nan),
+        ("bias", "scale", np.inf),
+    ):
         content = bytearray(files["int8"].content)
-        getattr(named_tensors(read_operators(content))["conv1", "output"], name)[0] = value
+        getattr(named_tensors(read_operators(content))["conv1", role], name)[0] = value
         for read in (LiteModel, IntegerNetwork.read):
-            with pytest.raises(ValueError, match=r"unsupported (zero-point|scale) value|(zero_point|scale) must"):
+            with pytest.raises(ValueError, match=r"damaged or cut off, .*conv1.* has scale"):
                 read(bytes(content))
     file = unpacked(files["int8"].content)
     file.subgraphs[0].tensors[9].quantization.scale = None  # of the logits: fatal to the reference softmax
-    with pytest.raises(ValueError, match=r"dense1.* of int8 has no scale"):
+    with pytest.raises(ValueError, match=r"dense1.* of int8 has scale \[\]"):
         LiteModel(packed(file))
 
 
@@ -339,20 +348,29 @@ def test_a_file_that_asks_for_all_memory(files):
 
 
 def test_what_could_end_the_process(files):
-    """A variable, and a result in the place of the image."""
+    """A variable, a result in the place of the image, an operator of another kind with two inputs too few."""
+    schema = import_litert("schema_py_generated")
 
-    def variable(graph):
+    def variable(graph, codes):
         graph.tensors[graph.operators[1].outputs[0]].isVariable = True
 
-    def twice(graph):
+    def twice(graph, codes):
         graph.operators[-1].outputs = graph.inputs
+
+    def few(graph, codes):
+        codes[graph.operators[-1].opcodeIndex].builtinCode = schema.BuiltinOperator.STRIDED_SLICE
+
+    def stateful(graph, codes):
+        codes[graph.operators[-1].opcodeIndex].builtinCode = schema.BuiltinOperator.ASSIGN_VARIABLE
 
     for damage, message in (
         (variable, "kept from one image to the next"),
         (twice, "computed twice, or from what is not computed yet"),
+        (few, "a STRIDED_SLICE, is computed from 1 tensors"),
+        (stateful, "ASSIGN_VARIABLE is no operator of a network for images"),
     ):
         file = unpacked(files["int8"].content)
-        damage(file.subgraphs[0])
+        damage(file.subgraphs[0], file.operatorCodes)
         for read in (LiteModel, IntegerNetwork.read):
             with pytest.raises(ValueError, match=message):
                 read(packed(file))
