@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import as_input, check_images, check_names, quiet
+from qkit.network.recipe import Weights, as_input, check_images, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
@@ -279,7 +279,7 @@ def deploy(
             way_out = "write the two as one layer, which computes the same, or put ReLU between them"
             why = f"{layer} has no bias there: the converter moves it on where a Dense layer follows another directly"
             raise ValueError(f"the file was converted from another network, or {why}; {way_out}")
-        if not _of_this_network(real.kernel, step, layer in weights):
+        if not _of_this_network(real, step, layer in weights):
             raise ValueError(f"the file was not converted from this network: {layer} has other weights there")
         if layer in weights:
             _store_kernel(layer, real.kernel, weights[layer], step)
@@ -367,13 +367,17 @@ def _q_kernel(step: Operator) -> np.ndarray:
     return np.moveaxis(step.inputs[1].values, 0, 2 if step.kind == "DEPTHWISE_CONV_2D" else -1)
 
 
-def _of_this_network(real: np.ndarray, step: Operator, new: bool) -> bool:
-    """Whether the file has a layer's weights, to a step; of weights that come anew, only their shape."""
-    q, scale = _q_kernel(step), step.inputs[1].scale
-    if new or real.shape != q.shape:
-        return real.shape == q.shape
+def _of_this_network(weights: Weights, step: Operator, new_weights: bool) -> bool:
+    """Whether the file has a layer's weights and biases, to a step; of weights that come anew, only their shape."""
+    (real, real_bias), q = weights, _q_kernel(step)
+    scale, biases = step.inputs[1].scale, [(bias.scale * bias.values, bias.scale) for bias in step.inputs[2:]]
+    rounding = 1e-4 * np.abs(real_bias).max()  # the converter's, where it folds BatchNormalization
+    if real.shape != q.shape or not all(
+        np.all(np.abs(real_bias - bias) <= step + rounding) for bias, step in biases or [(0, 0)]
+    ):
+        return False
     most = np.abs(q).max() * scale  # what is beyond may have been clipped
-    return bool(np.all(np.abs(np.clip(real, -most, most) - q * scale) <= scale))
+    return new_weights or bool(np.all(np.abs(np.clip(real, -most, most) - q * scale) <= scale))
 
 
 def _store_kernel(layer: str, real: np.ndarray, params: QuantParams, step: Operator) -> None:

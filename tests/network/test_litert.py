@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkit import QuantSpec, dequantize, fake_quantize, params_from_range, quantize
+from qkit import QuantSpec, dequantize, fake_quantize, params_from_data, params_from_range, quantize
 from qkit.network import (
     IntegerNetwork,
     LiteModel,
@@ -586,8 +586,11 @@ def test_what_nothing_can_be_deployed_in(network, files, per_tensor):
         deploy(network, files["int16x8"])
     with pytest.raises(ValueError, match="per_channel=True"):
         deploy(network, per_tensor, weights={"dense1": CHANNELS})
-    with pytest.raises(ValueError, match="not converted from this network: conv1"):
-        deploy(build("shallow", seed=1), files["int8"])
+    other = build("shallow", seed=1)
+    every = {name: params_from_data(other.get_layer(name).kernel.numpy(), WEIGHTS) for name in ("conv1", "dense1")}
+    for weights in ({}, every):  # where all weights come anew, biases tell
+        with pytest.raises(ValueError, match="not converted from this network: conv1"):
+            deploy(other, files["int8"], weights=weights)
 
 
 def test_a_bias_that_the_converter_moved_on_is_called_that(calibration):
