@@ -19,7 +19,6 @@ from qkit.numeric.integer_layers import Layer, Trace
 
 BATCH = 25
 """Images at a time: their sums still fit into the processor's cache."""
-ENDS = "QUANTIZE", "DEQUANTIZE"
 WINDOWED = kinds.Convolution, kinds.Depthwise, kinds.MaxPool, kinds.AveragePool
 LAYERS = {layer.op: layer for layer in (*WINDOWED, kinds.Dense, kinds.Mean, kinds.Reshape, kinds.Softmax)}
 
@@ -44,7 +43,10 @@ class IntegerNetwork:
         """Read a .tflite file, by its path or by its bytes; a ValueError, if it holds what is not known here."""
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         try:
-            steps = [step for step in read_operators(content) if step.kind not in ENDS]
+            steps = read_operators(content)
+            begins = steps[0].kind == "QUANTIZE" and steps[0].inputs[0].dtype != "int8"
+            ends = steps[-1].kind in ("QUANTIZE", "DEQUANTIZE") and steps[-1].output.dtype != "int8"
+            steps = steps[begins : len(steps) - ends]
             image = steps[0].inputs[0]
             return cls(image.shape[1:], image.grid, _layers(image, steps))
         except (ArithmeticError, AttributeError, LookupError, TypeError) as problem:
@@ -112,14 +114,12 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
         name = "softmax" if step.kind == "SOFTMAX" else step.layer
         count = 1 + sum(other.partition(" ")[0] == name for other in names.values())
         name = name if count == 1 else f"{name} {count}"
-        if step.inputs[0].index not in names:
-            raise ValueError(f"the input of {name} must be the image or another layer's output")
-        layers.append(_layer(step, name, names[step.inputs[0].index]))
+        layers.append(_layer(step, name, names.get(step.inputs[0].index)))
         names[step.output.index] = name
     return tuple(layers)
 
 
-def _layer(step: Operator, name: str, source: str) -> Layer:
+def _layer(step: Operator, name: str, source: str | None) -> Layer:
     kind, (x, *constants), y = step.kind, step.inputs, step.output
     if kind not in LAYERS:
         way_out = "leave that layer out, a BatchNormalization only where it does not come after weights"
@@ -130,19 +130,18 @@ def _layer(step: Operator, name: str, source: str) -> Layer:
     if types[:2] != ["int8"] * 2 or (kind in WEIGHTED and types[2:] not in (["int8"], ["int8", "int32"])):
         way_out = 'only networks of int8, with biases of int32, can be run: convert(model, "int8", images)'
         raise ValueError(f"{name}, a {kind}, has {', '.join(types)}; {way_out}")
+    if source is None:
+        raise ValueError(f"the input of {name} must be the image or another layer's output, got {x.name!r}")
     if step.activation not in get_args(Activation):
         raise ValueError(f"{name}, a {kind}, ends with {step.activation}; known here are ReLU and ReLU6")
     if kind == "SOFTMAX" and (step.options.beta, y.grid.scale, y.grid.zero_point) != (1, 1 / 256, -128):
         raise ValueError(f"{name} must have beta 1, scale 1/256, got {step.options.beta:g} and {y.grid}")
     if kind == "MEAN" and (step.options.keepDims or sorted(constants[0].values % len(x.shape)) != [1, 2]):
         raise ValueError(f"{name} must be the mean of rows and columns, as GlobalAveragePooling2D(keepdims=False) is")
-    layer, more = LAYERS[kind], {}
-    if kind in WEIGHTED:
-        more |= _weights(step)
-    if layer in WINDOWED:
-        more |= _window(step, name)
-    if layer in (*WINDOWED, kinds.Dense):
-        more |= {"activation": step.activation}
+    layer = LAYERS[kind]
+    more = _weights(step) if kind in WEIGHTED else {}
+    more |= _window(step, name) if layer in WINDOWED else {}
+    more |= {"activation": step.activation} if layer in (*WINDOWED, kinds.Dense) else {}
     return layer(name=name, source=source, x=x.grid, y=y.grid, shape=y.shape[1:], **more)
 
 

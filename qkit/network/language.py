@@ -84,6 +84,16 @@ def decode(ids: np.ndarray) -> str:
     return "".join(CHARACTERS[i] for i in ids)
 
 
+def checked_ids(ids: np.ndarray, name: str, least: int, most: int) -> np.ndarray:
+    """Return characters' numbers, if they are from 0 to 95 and (n, ``least`` to ``most``); else a ValueError."""
+    ids = reals(ids, name, integers=True)
+    if ids.ndim != 2 or not least <= ids.shape[1] <= most or not ids.size:
+        raise ValueError(f"{name} must be (n, {least} to {most}), as passages(text) makes them, got shape {ids.shape}")
+    if ids.min() < 0 or ids.max() >= len(CHARACTERS):
+        raise ValueError(f"{name} must be from 0 to 95, as encode(text) makes them, got {ids.min()} to {ids.max()}")
+    return ids
+
+
 def finite(z: np.ndarray) -> np.ndarray:
     """Return what the model expects, if it is finite; else a ValueError."""
     if not np.all(np.isfinite(z)):
@@ -157,11 +167,7 @@ def bits(weights: Arrays, passages: np.ndarray, **how) -> np.ndarray:
     ``passages`` are those of :func:`passages`, integers (n, 2 to 65) from 0 to 95, else a ValueError; ``how`` can have
     ``multiply`` and ``store`` for :func:`logits`. Taught in notebook 11, section 1.
     """
-    ids = reals(passages, "passages", integers=True)
-    if ids.ndim != 2 or not 2 <= ids.shape[1] <= CONTEXT + 1 or not ids.size:
-        raise ValueError(f"passages must be (n, 2 to {CONTEXT + 1}), as passages(text) makes them, got {ids.shape}")
-    if ids.min() < 0 or ids.max() >= len(CHARACTERS):
-        raise ValueError(f"passages must be from 0 to 95, as encode(text) makes them, got {ids.min()} to {ids.max()}")
+    ids = checked_ids(passages, "passages", 2, CONTEXT + 1)
     expected = log_softmax(finite(logits(weights, ids[:, :-1], **how)), axis=-1)
     return -np.take_along_axis(expected, ids[:, 1:, None], axis=-1).mean(axis=(1, 2), dtype=np.float64) / np.log(2)
 
@@ -227,7 +233,7 @@ def quantized(weights: Arrays, form: BlockFormat, read: np.ndarray | None = None
         return x @ rounded[name]
 
     if read is not None:
-        logits(weights, read, multiply)
+        logits(weights, checked_ids(read, "read", 1, CONTEXT), multiply)
         return rounded
     for name, (inputs, outputs) in MATRICES.items():
         rows = weights[name].T if inputs % form.block == 0 else weights[name].T.ravel()

@@ -46,7 +46,7 @@ CANNOT_RUN = (
 def convert(
     model: "keras.Sequential", kind: str, calibration: np.ndarray | None = None, per_channel: bool = True
 ) -> "LiteModel":
-    """Convert a network by LiteRT's converter: post-training quantization. The same arguments give the same bytes.
+    """Convert a network by TensorFlow's converter: post-training quantization. The same arguments give the same bytes.
 
     =========  ==============================  =========================  =================================
     kind       weights and biases in the file  between the layers         computed with
@@ -108,9 +108,10 @@ def convert(
             content = converter.convert()
     except Exception as problem:  # of TensorFlow's own kinds, with a page of what its compiler saw
         why, way_out = str(problem).partition("\n")[0], "leave out the layer that this is about, or write it otherwise"
-        if any(isinstance(layer, keras.layers.RNN) and not layer.unroll for layer in model._flatten_layers()):
-            way_out = 'make LSTM and GRU with unroll=True and the same weights, and convert(model, "dynamic")'
-        raise ValueError(f"LiteRT's converter cannot take this network ({why}); {way_out}") from problem
+        layers = model._flatten_layers()
+        if loops := [repr(each.name) for each in layers if isinstance(each, keras.layers.RNN) and not each.unroll]:
+            way_out = f'make {", ".join(loops)} with unroll=True and the same weights, and convert(model, "dynamic")'
+        raise ValueError(f"TensorFlow's converter cannot take this network ({why}); {way_out}") from problem
     return LiteModel(content)
 
 
@@ -369,13 +370,13 @@ def _q_kernel(step: Operator) -> np.ndarray:
 
 def _of_this_network(weights: Weights, step: Operator, new_weights: bool) -> bool:
     """Whether the file has a layer's weights and biases, to a step; of weights that come anew, only their shape."""
-    (real, real_bias), q = weights, _q_kernel(step)
-    scale, biases = step.inputs[1].scale, [(bias.scale * bias.values, bias.scale) for bias in step.inputs[2:]]
-    rounding = 1e-4 * np.abs(real_bias).max()  # the converter's, where it folds BatchNormalization
-    if real.shape != q.shape or not all(
-        np.all(np.abs(real_bias - bias) <= step + rounding) for bias, step in biases or [(0, 0)]
-    ):
+    (real, real_bias), q, scale = weights, _q_kernel(step), step.inputs[1].scale
+    if real.shape != q.shape:
         return False
+    rounding = 1e-4 * np.abs(real_bias).max()  # the converter's, where it folds BatchNormalization
+    for bias in step.inputs[2:]:
+        if np.any(np.abs(real_bias - bias.scale * bias.values) > bias.scale + rounding):
+            return False
     most = np.abs(q).max() * scale  # what is beyond may have been clipped
     return new_weights or bool(np.all(np.abs(np.clip(real, -most, most) - q * scale) <= scale))
 

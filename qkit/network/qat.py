@@ -27,7 +27,7 @@ from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
 from qkit.numeric.affine import whole
 
-# After the backend, which decides for tf_keras.
+# After the backend, which decides for tf_keras. The first is a private name, but there is no other.
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (  # isort: skip
     default_8bit_quantize_registry as stock,
 )
@@ -317,7 +317,7 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
         if layer is end or layer in inner:
             kernel = _kernel_spec(layer, settings) if layer.weights else None
             weights = [name for name in ("kernel", "depthwise_kernel") if hasattr(layer, name)]
-            # tfmot quantizes after these two, or before softmax; after what else a layer may end with, its output.
+            # tfmot quantizes after ReLU and before softmax; of what ends otherwise, the output.
             known = getattr(layer, "activation", None) in (keras.activations.relu, keras.activations.softmax)
             config = LayerConfig(weights, ["activation"] if known else [], kernel, output, learned, layer is end)
         # tfmot leaves an image in float that goes to a layer without quantizers.

@@ -142,8 +142,8 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
 
     Asymmetric: ``scale = (high - low) / (qmax - qmin)``, and the zero-point ``qmin - low / scale`` is rounded to the
     nearest integer. A range such as -1 to 1 always ends in a tie, which goes up: the signed zero-point is 0.
-    (TensorFlow's fake-quant op leaves the tie to float32's rounding errors, and LiteRT's converter goes away from 0:
-    it writes -1.) Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
+    (TensorFlow's fake-quant op leaves the tie to float32's rounding errors, and its converter goes away from 0: it
+    writes -1.) Symmetric: ``scale = max(-low, high) / qmax``, and the zero-point is 0.
 
     A range that holds nothing but 0 gets scale 1 and, if asymmetric, zero-point ``qmin``. Where ``spec.axis`` is given,
     ``low`` and ``high`` are arrays of shape (channels,). Taught in notebook 02, sections 1 and 2.

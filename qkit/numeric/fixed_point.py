@@ -260,7 +260,7 @@ def _divide_up(x: np.ndarray, exponent: int | np.ndarray) -> np.ndarray:
 
 
 def _int32_values(acc: np.ndarray, channels: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Return ``acc``, once it is known to hold int32 values; as int64, for products to fit."""
+    """Return ``acc``, once it is known to hold int32 values, as ``dtype``."""
     if type(acc) is not np.ndarray or acc.dtype != np.int32:
         acc = _int32(reals(acc, "acc", integers=True))
     if channels and acc.shape[-1:] != channels:

@@ -55,7 +55,7 @@ def curves(
     axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
     said, what, form = [], ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
-    for (name, value), style in zip(reference.items(), STYLES, strict=False):
+    for (name, value), style in zip(reference.items(), cycle(STYLES), strict=False):
         if isinstance(value, Accuracy):
             axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
             axes.axhline(1 - value.value, color=FLOAT, lw=1.5, label=f"{name}, 95 % interval")
@@ -195,12 +195,11 @@ def histograms(counted: Mapping[str, Histogram], label: str) -> tuple[Figure, st
         counts, edges = np.add.reduceat(counts, starts), np.append(histogram.edges[starts], histogram.edges[-1])
         axes.stairs(counts / max(1, counts.max()), edges, fill=True, color=FLOAT, alpha=0.5)
         axes.plot([low, high], [0.02, 0.02], "|", color=ERROR, ms=16, mew=2)
-        axes.set(title=name, xlabel=label, yticks=[], ylim=(0, 1.12))
+        axes.set(title=name, xlabel=label, ylabel="how many", yticks=[], ylim=(0, 1.12))
         zeros = histogram.zeros / histogram.count
         if zeros > 0.001:
             axes.set_title(f"{name}, {percent(zeros, 0)} zeros not drawn", fontsize=11)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_ylabel("how many")
         axes.spines["left"].set_visible(False)
         said.append(f"{name} from {low:.3g} to {high:.3g}, {percent(zeros, 0)} exact zeros")
     return figure, f"Histograms of {label}s; marks show the smallest and largest value. {'; '.join(said)}."

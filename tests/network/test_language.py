@@ -431,8 +431,9 @@ def test_what_cannot_be_read(lively):
         with pytest.raises(ValueError, match=r"passages must be \(n, 2 to 65\), as passages\(text\) makes them, got"):
             bits(lively, wrong)
     for wrong in (-1, 96):
-        with pytest.raises(ValueError, match=rf"must be from 0 to 95, as encode\(text\) makes them, got .*{wrong}"):
-            bits(lively, np.array([[3, wrong]]))
+        for ask in (bits, lambda weights, ids: quantized(weights, FORMATS["q4_0"], ids)):
+            with pytest.raises(ValueError, match=rf"must be from 0 to 95, as encode\(text\) makes them, got .*{wrong}"):
+                ask(lively, np.array([[3, wrong]]))
     for wrong in (np.zeros((1, 5)), [["a", "b"]]):
         with pytest.raises(TypeError, match="must hold integers"):
             bits(lively, wrong)

@@ -265,7 +265,11 @@ def test_accuracy_lies_in_the_interval_of_the_float_network(files, few_digits):
 
 
 def test_latency_is_the_median_of_the_repeats_without_the_first(files, images, monkeypatch):
-    monkeypatch.setattr(litert.timeit, "repeat", lambda run, number, repeat: run() and [9, 4, 2, 8])
+    def repeated(run, number, repeat):
+        assert (len(run()), number, repeat) == (2, 1, 4)
+        return [9, 4, 2, 8]
+
+    monkeypatch.setattr(litert.timeit, "repeat", repeated)
     found = files["int8"].latency(images[:50], batch=20, repeats=3, threads=2, runtime="builtin")
     assert found == pytest.approx(1e6 * 4 / 40)
 

@@ -109,7 +109,9 @@ def test_a_residual_network_is_converted_and_refused_elsewhere():
 def test_a_loop_over_steps_is_refused_and_converted_when_it_is_unrolled():
     looped, unrolled = (models.sequential((6, 3), L.LSTM(4, unroll=u, name="m"), L.Dense(2)) for u in (False, True))
     for other in ("float32", "int8"):
-        with pytest.raises(ValueError, match=r"\); make LSTM .* with unroll=True .*, and convert\(") as found:
+        with pytest.raises(
+            ValueError, match=r"\); make 'm' with unroll=True and the same weights, and convert\("
+        ) as found:
             convert(looped, other, np.random.default_rng(0).random((20, 6, 3)))
         assert len(str(found.value)) < 400 and "TensorListReserve" in str(found.value.__cause__)
     unrolled.set_weights(looped.get_weights())
@@ -140,7 +142,9 @@ def test_a_sound_file_that_is_not_read_is_not_just_called_damaged():
 
 def test_what_the_converter_has_no_words_for_is_refused():
     model = models.sequential((8,), L.Dense(4), L.Lambda(lambda x: tf.linalg.pinv(x)))
-    with pytest.raises(ValueError, match=r"LiteRT's converter cannot take this network \(.*\); leave out the layer"):
+    with pytest.raises(
+        ValueError, match=r"TensorFlow's converter cannot take this network \(.*\); leave out the layer"
+    ):
         convert(model, "float32")
 
 

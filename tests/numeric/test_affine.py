@@ -199,7 +199,7 @@ def test_equals_fake_quant_per_channel_on_any_ranges(tf, bits, narrow_range):
     assert sure.mean() > (0.9 if bits <= 12 else 0.3)
 
 
-# ---- Against LiteRT's converter ----
+# ---- Against TensorFlow's converter ----
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.7, 1.3), (0.5, 2.0), (-2.0, -0.1), (-1.0, 3.0)])

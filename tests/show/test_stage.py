@@ -120,7 +120,7 @@ def test_a_label_written_before_is_kept(monkeypatch):
     assert np.array_equal(there[:, 60:], here[:, :-60])
     text.set_text("b")
     assert not np.array_equal(pixels(stage.png()), there)
-    monkeypatch.setattr(canvas, "ImageFont", None)  # what words are written with
+    monkeypatch.setattr(canvas, "ImageDraw", None)  # what words are written with
     text.set_text("a")
     assert np.array_equal(pixels(stage.png()), there)
     text.set_visible(False)

@@ -14,10 +14,10 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 
 @in_style
 def channels(weights: np.ndarray, **start) -> Explorer:
-    """Show the range of every output channel, the levels it uses, and how many bits those are.
+    """Show the range of every output channel, the levels it uses, and how many bits it can really use.
 
-    Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many levels lie between the
-    channel's smallest and largest weight. Taught in notebook 02, section 7, and notebook 03, section 4.
+    Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many it uses, from
+    that of its smallest weight to that of its largest. Taught in notebook 02, section 7, and notebook 03, section 4.
 
     ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
     none. The last axis counts the output channels, as in a Keras kernel. ``start`` are values of the controls: ``bits``
@@ -87,7 +87,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
 
 
 def judge(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> tuple:
-    """Quantize ``rows``, a channel each: return their grid, the levels that each uses, and each SQNR in dB."""
+    """Quantize ``rows``, a channel each: return their grid, how many levels each uses, and each SQNR in dB."""
     spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=0 if per_channel else None)
     params = params_from_data(rows, spec)
     q = quantize(rows, params)
