@@ -94,6 +94,7 @@ def curves(
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     if len(x) <= 20 and np.all(x == np.round(x)):
         axes.set_xticks(x)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     if x[0] > x[-1]:
         axes.invert_xaxis()
     axes.legend(**BESIDE)
