@@ -47,6 +47,7 @@ OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
 KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
 BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
 TWICE = "is used twice; write two layers, also where they are alike"
+RELU = "train the network with ReLU instead"
 CONVERT = 'LiteRT alone may take it as it is, convert(model, "int8", images)'
 RENAMED = "give it another, name=…, and the new network the same weights: new.set_weights(model.get_weights())"
 WAYS_OUT = json.loads(Path(__file__).with_name("ways_out.json").read_text(encoding="utf-8"))
@@ -243,8 +244,8 @@ def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable)
         return
     if name is None:
         given = getattr(function, "__name__", f"{type(function).__name__}, as it is set")
-        way_out = f"train with ReLU, and softmax at the end (for a sigmoid, two outputs and softmax); or: {CONVERT}"
-        _refuse(layer, f"has an activation that cannot be quantized here ({given}); {way_out}")
+        way_out = f"and softmax at the end (for a sigmoid there, two outputs and softmax), or else: {CONVERT}"
+        _refuse(layer, f"has an activation that cannot be quantized here ({given}); {RELU}, {way_out}")
     if name == "softmax" and parts and not parts[-1].layer.weights and parts[-1].activation != "softmax":
         parts.append(_Part(keras.layers.Activation("softmax", name=layer.name), "softmax"))
         return

@@ -15,3 +15,5 @@ from qkit.show.explorers.number_line import number_line as number_line
 from qkit.show.explorers.tensor import tensor as tensor
 from qkit.show.explorers.threshold import threshold as threshold
 from qkit.show.explorers.two_accuracies import two_accuracies as two_accuracies
+
+__all__ = sorted(name for name, made in globals().items() if hasattr(made, "__wrapped__"))
