@@ -44,9 +44,7 @@ class IntegerNetwork:
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         try:
             steps = read_operators(content)
-            begins = steps[0].kind == "QUANTIZE" and steps[0].inputs[0].dtype != "int8"
-            ends = steps[-1].kind in ("QUANTIZE", "DEQUANTIZE") and steps[-1].output.dtype != "int8"
-            steps = steps[begins : len(steps) - ends]
+            steps = steps[_turns(steps[0]) : len(steps) - _turns(steps[-1])]
             image = steps[0].inputs[0]
             return cls(image.shape[1:], image.grid, _layers(image, steps))
         except (ArithmeticError, AttributeError, LookupError, TypeError) as problem:
@@ -105,6 +103,13 @@ class IntegerNetwork:
         if images.dtype == np.int8 and images.size and images.shape[1:] == self.shape:
             return images
         return as_input(check_images(images, self.shape), self.shape, self.image)
+
+
+def _turns(step: Operator) -> bool:
+    """Whether an operator only turns floats, or uint8 of the same scale, into int8, or int8 into them."""
+    x, y = step.inputs[0], step.output
+    same = {x.dtype, y.dtype} == {"int8", "uint8"} and np.array_equal(x.scale, y.scale)
+    return step.kind in ("QUANTIZE", "DEQUANTIZE") and (same or {x.dtype, y.dtype} == {"int8", "float32"})
 
 
 def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:

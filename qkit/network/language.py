@@ -130,8 +130,11 @@ def logits(
     ``ids`` are integers (n, length) from 0 to 95. ``multiply`` is what each of :data:`MATRICES` does: from its name,
     inputs (n, length, inputs) and the kernel to outputs; ``store`` leads from a name and the keys or values of these
     characters, (n, 4, length, 24), to those of all so far. ``start`` characters came before these, which ``store`` has
-    kept; together they are at most 64. ``xp`` is NumPy, or TensorFlow's counterpart, in which the model is trained.
+    kept; together they are at most 64: else a ValueError. ``xp`` is NumPy, or TensorFlow's counterpart, for training.
     """
+    if xp is np:
+        start = whole(start, "start", 0, CONTEXT - 1)
+        ids = checked_ids(ids, "ids", 1, CONTEXT - start)
     length = ids.shape[1]
 
     def normalized(x, gain):
@@ -233,7 +236,7 @@ def quantized(weights: Arrays, form: BlockFormat, read: np.ndarray | None = None
         return x @ rounded[name]
 
     if read is not None:
-        logits(weights, checked_ids(read, "read", 1, CONTEXT), multiply)
+        logits(weights, read, multiply)
         return rounded
     for name, (inputs, outputs) in MATRICES.items():
         rows = weights[name].T if inputs % form.block == 0 else weights[name].T.ravel()

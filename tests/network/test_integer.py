@@ -52,6 +52,13 @@ def test_other_inputs_and_outputs_are_left_out(deep, few_digits, io):
     with pytest.raises(ValueError, match="images must hold finite numbers"):
         network.predict(np.full((2, 28, 28, 1), np.nan, np.float32))
     check_against_litert(content, images)
+    if io == tf.uint8:
+        file = unpacked(content)
+        for index in (*file.subgraphs[0].inputs, *file.subgraphs[0].outputs):
+            other = unpacked(content)
+            other.subgraphs[0].tensors[index].quantization.scale = [0.5]
+            with pytest.raises(ValueError, match=r"is a QUANTIZE; leave that layer out"):
+                IntegerNetwork.read(packed(other))
 
 
 @pytest.mark.parametrize("per_channel", [True, False])

@@ -430,8 +430,13 @@ def test_what_cannot_be_read(lively):
     for wrong in (np.zeros(65, int), np.zeros((2, 1), int), np.zeros((2, 66), int), np.zeros((0, 65), int)):
         with pytest.raises(ValueError, match=r"passages must be \(n, 2 to 65\), as passages\(text\) makes them, got"):
             bits(lively, wrong)
+    for wrong in (np.zeros(5, int), np.zeros((2, 0), int), np.zeros((1, 65), int), np.zeros((1, 2, 3), int)):
+        with pytest.raises(ValueError, match=r"ids must be \(n, 1 to 64\), as passages\(text\) makes them, got shape"):
+            logits(lively, wrong)
+    with pytest.raises(ValueError, match=r"ids must be \(n, 1 to 4\), "):
+        logits(lively, np.zeros((1, 5), int), start=60)
     for wrong in (-1, 96):
-        for ask in (bits, lambda weights, ids: quantized(weights, FORMATS["q4_0"], ids)):
+        for ask in (bits, logits, lambda weights, ids: quantized(weights, FORMATS["q4_0"], ids)):
             with pytest.raises(ValueError, match=rf"must be from 0 to 95, as encode\(text\) makes them, got .*{wrong}"):
                 ask(lively, np.array([[3, wrong]]))
     for wrong in (np.zeros((1, 5)), [["a", "b"]]):
