@@ -164,6 +164,12 @@ def integer_range(y: QuantParams, activation: Activation, runtime: Runtime = "xn
     return y.zero_point, q_max
 
 
+def check_runtime(runtime: str) -> None:
+    """Refuse, with a ValueError, a name that is not one of :data:`RUNTIMES`."""
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
+
+
 @dataclass(frozen=True)
 class Requantized:
     """One sum on its way to int8; :meth:`Requantizer.steps` makes it."""
@@ -226,8 +232,7 @@ class Requantizer:
 
     def _way(self, runtime: Runtime) -> tuple[np.ndarray | FixedPointMultiplier, Callable]:
         """Return M as this runtime holds it, and what multiplies by it and rounds."""
-        if runtime not in RUNTIMES:
-            raise ValueError(f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}")
+        check_runtime(runtime)
         # Not np.float32(w_scale): NumPy 2.2 makes a single number of an array of one channel.
         w_scale = np.asarray(self.w_scale, np.float32)
         if runtime == "xnnpack":  # which rounds every step to float32

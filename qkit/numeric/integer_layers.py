@@ -37,6 +37,7 @@ from qkit.numeric.fixed_point import (
     Requantized,
     Requantizer,
     Runtime,
+    check_runtime,
     integer_range,
     quantize_multiplier,
     rescale,
@@ -267,6 +268,7 @@ class Mean(Layer):
     op = "MEAN"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        check_runtime(runtime)
         count, zero_point = q_x.shape[1] * q_x.shape[2], self.y.zero_point
         total = q_x.sum(axis=(1, 2), dtype=np.int64)
         if runtime == "xnnpack":

@@ -142,6 +142,8 @@ def test_means_over_the_image_are_near_the_real_ones(height, width, x_scale, rat
         # Two roundings, the first perhaps to halves, can miss by a half and a quarter.
         most = 0.502 if runtime in ("xnnpack", "single") else 0.751
         assert np.abs(found - np.clip(real, -128, 127)).max() < most
+    with pytest.raises(ValueError, match="runtime must be one of"):
+        layer.run(q_x, "neon")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

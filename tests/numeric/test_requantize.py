@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkit.numeric.affine import QuantParams, QuantSpec
-from qkit.numeric.fixed_point import RUNTIMES, Requantizer, integer_range
+from qkit.numeric.fixed_point import RUNTIMES, Requantizer, check_runtime, integer_range
 
 SCALES = np.float32([0.0021, 0.00185, 0.0007]).astype(np.float64)
 X_SCALE, Y_SCALE = float(np.float32(1 / 255)), float(np.float32(0.0029))
@@ -134,7 +134,7 @@ def test_dense_layers_with_one_scale_multiply_it_in_float32():
 
 def test_refusals():
     message = "runtime must be one of xnnpack, builtin, reference, single, got 'gemmlowp'"
-    for act in (lambda name: requantizer().steps(1, 0, name), lambda name: requantizer().run([], name)):
+    for act in (check_runtime, lambda name: requantizer().steps(1, 0, name), lambda name: requantizer().run([], name)):
         with pytest.raises(ValueError, match=message):
             act("gemmlowp")
     for runtime in RUNTIMES:
