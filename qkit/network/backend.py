@@ -14,6 +14,8 @@ __all__ = ["keras", "quiet", "tf"]
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Keeps memory between steps. Else each one gives it back and asks for it again: as long as all the arithmetic.
+os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 with quiet():
     import tensorflow as tf
     import tf_keras as keras
