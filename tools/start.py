@@ -123,8 +123,8 @@ def add(lock):
     if lock == COURSE:
         run_or_stop(install_into + ["--no-deps", "--editable", str(ROOT)], failed)
         if not uv:
-            # As pip would, but on all cores, and nobody waits; a developer's packages are compiled when imported.
-            subprocess.Popen([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", str(VENV), str(ROOT / "qkit")])
+            # As pip would, but nobody waits; a developer's packages are compiled when they are imported.
+            subprocess.Popen([str(PYTHON), "-m", "compileall", "-qq", str(VENV), str(ROOT / "qkit")])
 
 
 def lab(words):

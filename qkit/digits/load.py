@@ -78,7 +78,7 @@ def load_digits() -> Digits:
             raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.") from None
     keras_home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
     for path, source in (
-        (data_home() / "mnist.npz", "data/mnist.npz"),
+        (data_home() / "mnist.npz", f"{data_home().name}/mnist.npz"),
         (keras_home / "datasets" / "mnist.npz", "Keras's cache"),
     ):
         try:
@@ -90,7 +90,7 @@ def load_digits() -> Digits:
     if os.environ.get("QKIT_OFFLINE") == "1":
         return _stand_in("drawn by qkit: no MNIST on this machine, and QKIT_OFFLINE=1 forbids the network")
     try:
-        return read_digits(download_mnist(data_home()), "downloaded to data/mnist.npz")
+        return read_digits(download_mnist(data_home()), f"downloaded to {data_home().name}/mnist.npz")
     except (OSError, ValueError, NotImplementedError) as problem:
         short = f"{type(problem).__name__}: {problem}"[:120]
         warnings.warn(

@@ -88,7 +88,7 @@ FUNCTIONS = {
         lambda x, step, qmin, qmax: np.clip(np.round(x / step), qmin, qmax) - x / step * (qmin <= x / step <= qmax),
         [(0.35, 0.5, -1, 1), (-0.95, 0.5, -1, 1), (0.2, 0.5, -1, 1), (3.3, 1.0, 0, 3), (-0.4, 0.5, 0, 3)],
     ),
-    "9.1": (lambda r1, r2: (r1 / r2) ** 0.5, [(4.0, 1.0), (100.0, 0.008), (0.02, 8.0)]),
+    "9.1": (lambda r1, r2: (r1 / r2) ** 0.5, [(4.0, 0.25), (100.0, 0.01), (0.02, 8.0)]),
     "10.1": (
         lambda x, values: values[np.abs(values - x).argmin()],
         [(x, np.array([-1.0, 0.0, 0.5, 1.0])) for x in (0.3, 0.1, -7.0, 0.9)],

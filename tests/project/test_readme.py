@@ -71,6 +71,7 @@ def test_by_hand_is_what_start_does(monkeypatch, tmp_path):
     monkeypatch.setattr(start, "PYTHON", tmp_path / ".venv/bin/python")
     monkeypatch.setattr(start.shutil, "which", lambda name: None)
     monkeypatch.setattr(start.subprocess, "call", lambda command: done.append(command) or 0)
+    monkeypatch.setattr(start.subprocess, "Popen", done.append)
     start.add(start.COURSE)
     short = {
         sys.executable: "python3",

@@ -150,7 +150,7 @@ def test_numbers_that_are_rounded_will_do():
 def test_a_function_that_returns_no_number_is_told_so_without_a_hint():
     for result in (np.nan, np.inf, 2j, "two", [2.0], (2.0, 1.0), np.ones(2), np.ones((3, 1)), True, {}):
         message = check("9.1", lambda r1, r2, result=result: result).message
-        assert message.startswith("For r1 = 4.0, r2 = 1.0 your function returns ")
+        assert message.startswith("For r1 = 4.0, r2 = 0.25 your function returns ")
         assert message.endswith("; a number is wanted.")
     assert QUESTIONS["9.1"].gentle in check("9.1", lambda r1, r2: r1 / r2).message
 
