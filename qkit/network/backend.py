@@ -14,9 +14,8 @@ __all__ = ["keras", "quiet", "tf"]
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Training takes half the time or less (benchmarks/networks.py) where memory is kept from step to step, and oneDNN
-# computes the convolutions. TensorFlow takes it by itself on newer processors only; so others round alike, too.
-os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
+# TensorFlow takes oneDNN by itself on newer processors only. Older ones train in half the time with it, too (see
+# benchmarks/networks.py), and round alike.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 with quiet():
     import tensorflow as tf
