@@ -14,8 +14,8 @@ __all__ = ["keras", "quiet", "tf"]
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow takes oneDNN by itself on newer processors only. Older ones train in half the time with it, too (see
-# benchmarks/networks.py), and round alike.
+# TensorFlow takes oneDNN by itself on newer processors only. Older ones train faster with it, too (see
+# benchmarks/networks.py), and round more alike.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 with quiet():
     import tensorflow as tf

@@ -140,9 +140,8 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
 
 
 def _train(quantized: "keras.Sequential", model: "keras.Sequential", digits: Digits, settings: Settings) -> QatNetwork:
-    """Train ``quantized``, which has quantizers and whatever weights, from the weights of ``model`` on."""
+    """Train ``quantized``, which is ``model`` with quantizers around its layers."""
     start = perf_counter()
-    _take_weights(quantized, fold(model))
     recipe.check_images(digits.x_train[:1], quantized.input_shape[1:])
     if (answers := quantized.output_shape[1:]) != (answers[-1],) or answers[-1] <= digits.y_train.max():
         labels = f"labels from 0 to {digits.y_train.max()}"
@@ -175,7 +174,9 @@ def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
     model = with_quantizers(cnn.build(name, settings.seed), settings)
 
     def make() -> Arrays:
-        network = _train(model, cnn.trained(name, digits, settings.seed, say=False), digits, settings)
+        in_float = cnn.trained(name, digits, settings.seed, say=False)
+        _take_weights(model, fold(in_float))
+        network = _train(model, in_float, digits, settings)
         path = {f"path/{part}": array for part, array in network.path._asdict().items()}
         return _to_keep(network.model) | path
 
@@ -244,7 +245,7 @@ class LearnedStep(tfmot.quantizers.Quantizer):
             x_hat = fake_quantize(x, spec.qmin * step, spec.qmax * step, spec.bits, spec.narrow_range)
 
             def gradient(upstream):
-                # A product takes a fifth of tf.where's time.
+                # Products, because tf.where takes longer.
                 inside = tf.cast((x >= spec.qmin * step) & (x <= spec.qmax * step), x.dtype)
                 by_step = upstream * (x_hat - inside * x) / step
                 by_step = tf.reduce_sum(by_step, tf.range(tf.rank(x) - len(step.shape)))
