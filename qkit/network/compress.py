@@ -126,13 +126,15 @@ def distilled(
         # softmax(z / T) from probabilities: p^(1 / T), made to add up to 1.
         soft = cnn.predict(cnn.trained(teacher, digits, seed, say=False), images) ** (1 / temperature)
         soft /= soft.sum(axis=1, keepdims=True)
-        batches = cnn.Batches(images, soft, image_shape(student), np.random.default_rng(seed))
+        shape, steps = image_shape(student), -(-len(images) // recipe.BATCH_SIZE)
+        batches = iter(cnn.batches(images, soft, shape, np.random.default_rng(seed), epochs))
         to_watch = {"": (images, labels), "val_": (digits.x_train[-held_out:], digits.y_train[-held_out:])}
-        watched = {part: cnn.Batches(*these, image_shape(student)) for part, these in to_watch.items()}
+        watched = {part: cnn.batches(*these, shape) for part, these in to_watch.items()}
         curves = {curve: [] for curve in recipe.CURVES}
         student.layers[-1].activation = keras.activations.linear
-        rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * len(batches))
+        rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * steps)
         cnn.compile_for_digits(student, rates)
+        student.optimizer.build(student.trainable_variables)
 
         @tf.function
         def step(image: tf.Tensor, p: tf.Tensor) -> None:
@@ -141,12 +143,11 @@ def distilled(
                 loss = tf.reduce_mean(temperature**2 * tf.nn.softmax_cross_entropy_with_logits(p, z / temperature))
             student.optimizer.minimize(loss, student.trainable_variables, tape=tape)
 
-        with progress(total=epochs * len(batches), desc=f"teaching {name}", unit=" batches") as bar:
+        with progress(total=epochs * steps, desc=f"teaching {name}", unit=" batches") as bar:
             for _ in range(epochs):
-                for place in range(len(batches)):
-                    step(*batches[place])
+                for _ in range(steps):
+                    step(*next(batches))
                     bar.update()
-                batches.on_epoch_end()
                 for part, these in watched.items():
                     for what, number in student.evaluate(these, verbose=0, return_dict=True).items():
                         curves[part + what].append(number)
