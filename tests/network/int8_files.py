@@ -49,8 +49,9 @@ def quantization_aware(model, digits, per_channel: bool = True, steps: int = 50)
     with quantization.quantize_scope({"Default8BitQuantizeConfig": registry.Default8BitQuantizeConfig}):
         aware = quantization.quantize_apply(annotated)
     aware.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
-    count = 128 * steps
-    aware.fit(as_input(digits.x_train[:count]), digits.y_train[:count], batch_size=128, shuffle=False, verbose=0)
+    for step in range(steps):
+        these = slice(128 * step, 128 * (step + 1))
+        aware.train_on_batch(as_input(digits.x_train[these]), digits.y_train[these])
     return _convert(tf.lite.TFLiteConverter.from_keras_model(aware), tf.int8)
 
 
