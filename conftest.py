@@ -1,6 +1,7 @@
 """How the suite runs: how many files at a time, which ones first, and on which digits."""
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 import psutil
@@ -38,8 +39,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what CI asks for: all in one run, so that no core waits for the last notebook on the first digits."""
-    text = "run every notebook once more, on the stand-in digits"
-    parser.addoption("--stand-in-too", action="store_true", help=text)
+    text = "run notebooks with such names, 0[0-3]* for one, once more on the stand-in digits"
+    parser.addoption("--stand-in-too", metavar="NAMES", default="", help=text)
 
 
 class OnStandIn(IPyNbFile):
@@ -54,7 +55,7 @@ class OnStandIn(IPyNbFile):
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a notebook with digits a second time, if that is asked for; the first time nbval has done it."""
-    if file_path.suffix != ".ipynb" or not parent.config.option.stand_in_too:
+    if file_path.suffix != ".ipynb" or not fnmatch(file_path.name, parent.config.option.stand_in_too):
         return None
     if "load_digits()" not in file_path.read_text(encoding="utf-8"):
         return None
