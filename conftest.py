@@ -39,8 +39,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what CI asks for: all in one run, so that no core waits for the last notebook on the first digits."""
-    text = "run notebooks with such names, 0[0-3]* for one, once more on the stand-in digits"
-    parser.addoption("--stand-in-too", metavar="NAMES", default="", help=text)
+    text = "run the notebooks whose names match, such as 0[0-3]*, once more on the stand-in digits"
+    parser.addoption("--stand-in-too", metavar="PATTERN", default="", help=text)
 
 
 class OnStandIn(IPyNbFile):

@@ -104,16 +104,18 @@ def train(
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
     shape = image_shape(model)
-    rng, steps = np.random.default_rng(seed), -(-images // recipe.BATCH_SIZE)
-    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps), momentum)
-    # With the variables of optimizer and metric already there, TensorFlow traces a training step once, not twice.
+    to_learn = batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
+    steps = epochs * len(to_learn)
+    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps), momentum)
+    if not model.built:  # made of another model's layers
+        model.build((None, *shape))
+    # Else the first trace of a training step makes these variables, and TensorFlow traces it again.
     model.optimizer.build(model.trainable_variables)
-    with progress(total=epochs * steps, desc=f"training {model.name}", unit=" batches") as bar:
+    with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
             print(f"Training {model.name} on {digits.name}.", flush=True)
         model.fit(
-            batches(digits.x_train[:images], digits.y_train[:images], shape, rng, epochs),
-            steps_per_epoch=steps,
+            to_learn,
             epochs=epochs,
             validation_data=batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape),
             verbose=0,
@@ -208,6 +210,7 @@ def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE, momentum: fl
     loss = "sparse_categorical_crossentropy"
     if not ends_in_softmax(model):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # An object: of a name Keras would make the metric's variables in the first trace, and trace again.
     accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
     model.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
 
@@ -218,31 +221,25 @@ def validation_images(digits: Digits) -> int:
 
 
 def batches(
-    images: np.ndarray, labels: np.ndarray, shape: Shape, rng: np.random.Generator | None = None, epochs: int = 1
+    images: np.ndarray, labels: np.ndarray, shape: Shape, rng: np.random.Generator | None = None
 ) -> tf.data.Dataset:
-    """Return images as floats, with their labels, a batch at a time; with an ``rng`` in another order every epoch.
+    """Return images as floats, with their labels, a batch at a time; with an ``rng`` in another order every time.
 
     All at once they would take 190 MB, twice.
     """
-    images, order, orders = check_images(images, shape), np.arange(len(images)), []
-    for _ in range(epochs):
+    images, order = check_images(images, shape), np.arange(len(images))
+    starts = range(0, len(images), recipe.BATCH_SIZE)
+
+    def epoch() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if rng:
             rng.shuffle(order)
-        orders.append(order.copy())
-    # A table of all grey levels, because TensorFlow divides by 255 in another way than as_input.
-    levels = as_input(np.arange(256, dtype=np.uint8), ())
-    images, labels = tf.constant(images), tf.constant(labels)
+        for start in starts:
+            these = order[start : start + recipe.BATCH_SIZE]
+            yield as_input(images[these], shape), labels[these]
 
-    def take(these: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x = tf.gather(images, these)
-        if x.dtype == tf.uint8:
-            x = tf.gather(levels, tf.cast(x, tf.int32))
-        return tf.reshape(x, (-1, *shape)), tf.gather(labels, these)
-
-    in_batches = tf.data.Dataset.from_tensor_slices(np.array(orders)).flat_map(
-        lambda order: tf.data.Dataset.from_tensor_slices(order).batch(recipe.BATCH_SIZE)
-    )
+    signature = tf.TensorSpec((None, *shape)), tf.TensorSpec((None, *labels.shape[1:]), labels.dtype)
+    data = tf.data.Dataset.from_generator(epoch, output_signature=signature)
     # TensorFlow would look for a better number of threads in the background, and end up to five seconds after the data.
     options = tf.data.Options()
     options.autotune.enabled = False
-    return in_batches.map(take).with_options(options)
+    return data.apply(tf.data.experimental.assert_cardinality(len(starts))).with_options(options)

@@ -126,15 +126,14 @@ def distilled(
         # softmax(z / T) from probabilities: p^(1 / T), made to add up to 1.
         soft = cnn.predict(cnn.trained(teacher, digits, seed, say=False), images) ** (1 / temperature)
         soft /= soft.sum(axis=1, keepdims=True)
-        shape, steps = image_shape(student), -(-len(images) // recipe.BATCH_SIZE)
-        batches = iter(cnn.batches(images, soft, shape, np.random.default_rng(seed), epochs))
+        batches = cnn.batches(images, soft, image_shape(student), np.random.default_rng(seed))
         to_watch = {"": (images, labels), "val_": (digits.x_train[-held_out:], digits.y_train[-held_out:])}
-        watched = {part: cnn.batches(*these, shape) for part, these in to_watch.items()}
+        watched = {part: cnn.batches(*these, image_shape(student)) for part, these in to_watch.items()}
         curves = {curve: [] for curve in recipe.CURVES}
         student.layers[-1].activation = keras.activations.linear
-        rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * steps)
+        rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * len(batches))
         cnn.compile_for_digits(student, rates)
-        student.optimizer.build(student.trainable_variables)
+        student.optimizer.build(student.trainable_variables)  # as in cnn.train
 
         @tf.function
         def step(image: tf.Tensor, p: tf.Tensor) -> None:
@@ -143,10 +142,10 @@ def distilled(
                 loss = tf.reduce_mean(temperature**2 * tf.nn.softmax_cross_entropy_with_logits(p, z / temperature))
             student.optimizer.minimize(loss, student.trainable_variables, tape=tape)
 
-        with progress(total=epochs * steps, desc=f"teaching {name}", unit=" batches") as bar:
+        with progress(total=epochs * len(batches), desc=f"teaching {name}", unit=" batches") as bar:
             for _ in range(epochs):
-                for _ in range(steps):
-                    step(*next(batches))
+                for batch in batches:
+                    step(*batch)
                     bar.update()
                 for part, these in watched.items():
                     for what, number in student.evaluate(these, verbose=0, return_dict=True).items():

@@ -253,6 +253,23 @@ def test_few_images_are_enough_and_too_few_are_said(few_digits):
         trained("shallow", some, epochs=0)
 
 
+def test_a_network_made_of_another_ones_layers_is_trained(few_digits):
+    """Its weights are not there before; and each image is learned from once an epoch, in another order each time."""
+    seen = []
+    network = keras.Sequential([*build("shallow").layers[:-1], keras.layers.Dense(10, "softmax")])
+    network.compile = lambda *args, **settings: keras.Sequential.compile(network, *args, run_eagerly=True, **settings)
+    step = network.train_step
+    network.train_step = lambda data: seen.append(data) or step(data)
+    some = with_training(few_digits, few_digits.x_train[:200], few_digits.y_train[:200])
+    train(network, some, epochs=2)
+    assert [len(labels) for _, labels in seen] == [128, 52, 128, 52]
+    known = {image.tobytes(): label for image, label in zip(as_input(some.x_train[:180]), some.y_train, strict=False)}
+    images, labels = (np.concatenate(part) for part in zip(*seen, strict=True))
+    order = [image.tobytes() for image in images]
+    assert set(order[:180]) == set(order[180:]) == set(known) and order[:180] != order[180:]
+    assert [known[image] for image in order] == labels.tolist()
+
+
 def test_no_images_to_predict():
     for shape, dtype in (
         ((0, 28, 28), np.uint8),
