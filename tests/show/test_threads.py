@@ -84,8 +84,10 @@ def test_callbacks_while_a_cell_draws_with_pyplot(kind):
     callbacks, cells = [], []
 
     def move():
-        for step in range(20):
-            bits = BITS[step % len(BITS)]
+        for bits in BITS * 250:
+            # On a busy machine a figure can take as long as twenty callbacks.
+            if len(callbacks) >= 20 and len(cells) >= len(figures):
+                break
             start = perf_counter()
             explorer.controls["bits"].value = bits
             callbacks.append((start, perf_counter()))
@@ -101,7 +103,6 @@ def test_callbacks_while_a_cell_draws_with_pyplot(kind):
             assert pyplot_figure(i) == figure
             cells.append((start, perf_counter()))
     thread.join()
-    assert len(callbacks) == 20
     assert overlaps(callbacks, cells) > 14
     assert overlaps(cells, callbacks) > 1
     assert pyplot.get_fignums() == []
