@@ -106,11 +106,9 @@ def train(
     shape = image_shape(model)
     to_learn = batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
     steps = epochs * len(to_learn)
-    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps), momentum)
     if not model.built:  # made of another model's layers
         model.build((None, *shape))
-    # Else the first trace of a training step makes these variables, and TensorFlow traces it again.
-    model.optimizer.build(model.trainable_variables)
+    compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps), momentum)
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
             print(f"Training {model.name} on {digits.name}.", flush=True)
@@ -210,8 +208,9 @@ def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE, momentum: fl
     loss = "sparse_categorical_crossentropy"
     if not ends_in_softmax(model):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # An object: of a name Keras would make the metric's variables in the first trace, and trace again.
+    # With the variables of metric and optimizer there, a training step is traced once; else the first trace makes them.
     accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+    optimizer.build(model.trainable_variables)
     model.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
 
 

@@ -133,7 +133,6 @@ def distilled(
         student.layers[-1].activation = keras.activations.linear
         rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * len(batches))
         cnn.compile_for_digits(student, rates)
-        student.optimizer.build(student.trainable_variables)  # as in cnn.train
 
         @tf.function
         def step(image: tf.Tensor, p: tf.Tensor) -> None:
