@@ -26,8 +26,12 @@ def test_other_questions_with_other_numbers_each_time():
     assert len({tuple(each) for each in tests}) == 10
     assert SelfTest(3).asked == SelfTest(3).asked
     # All of the pool is asked sooner or later.
-    asked = {one.why for seed in range(100) for one in SelfTest(seed).asked}
-    assert asked == {question["why"] for question in POOL}
+    never = {question["why"] for question in POOL}
+    for seed in range(100):
+        never -= {one.why for one in SelfTest(seed).asked}
+        if not never:
+            return
+    pytest.fail(f"never asked: {never}")
 
 
 @pytest.mark.parametrize("question", POOL, ids=lambda question: question["text"][:40])

@@ -26,6 +26,7 @@ MAKE = {
     "threshold": lambda: explorers.threshold(WEIGHTS),
 }
 BITS = [2, 3, 5, 8]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
