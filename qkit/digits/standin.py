@@ -193,20 +193,9 @@ def _way(digit: int, extremes: list) -> _Way:
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:
-    """Matrix (samples, controls) of the Catmull-Rom spline through the control points, ends mirrored."""
-    place = np.linspace(0, controls - 1, samples)
-    segment = np.minimum(place.astype(int), controls - 2)
-    t = place - segment
-    weights = (
-        -t / 2 + t**2 - t**3 / 2,
-        1 - 2.5 * t**2 + 1.5 * t**3,
-        t / 2 + 2 * t**2 - 1.5 * t**3,
-        (t**3 - t**2) / 2,
-    )
-    padded = np.zeros((samples, controls + 2))
-    for offset, weight in enumerate(weights):
-        padded[np.arange(samples), segment + offset] = weight
-    mirror = np.zeros((controls + 2, controls))
-    mirror[1:-1] = np.eye(controls)
-    mirror[0, :2] = mirror[-1, :-3:-1] = (2, -1)
-    return padded @ mirror
+    """Matrix (samples, controls) of the spline through the control points whose tangents join their neighbours."""
+    from scipy.interpolate import CubicHermiteSpline
+
+    each = np.eye(controls)
+    spline = CubicHermiteSpline(np.arange(controls), each, np.gradient(each, axis=0))
+    return spline(np.linspace(0, controls - 1, samples))
