@@ -136,9 +136,7 @@ def _ink(rng: RandomState, x: np.ndarray, y: np.ndarray, stroke: np.ndarray) -> 
     """How much ink each point carries: the length of line it stands for, times nib and pressure."""
     n, p = x.shape
     length = np.hypot(np.diff(x), np.diff(y)) * (np.diff(stroke) == 0)
-    ink = np.zeros((n, p))
-    ink[:, :-1] += length / 2
-    ink[:, 1:] += length / 2
+    ink = (np.pad(length, ((0, 0), (0, 1))) + np.pad(length, ((0, 0), (1, 0)))) / 2
     direction = np.arctan2(np.gradient(y, axis=1), np.gradient(x, axis=1))
     nib_angle = 0.8 + 0.4 * rng.standard_normal((n, 1))
     ink *= 1 + NIB * np.abs(rng.standard_normal((n, 1))) * np.cos(2 * (direction - nib_angle))
