@@ -136,9 +136,7 @@ def _ink(rng: RandomState, x: np.ndarray, y: np.ndarray, stroke: np.ndarray) -> 
     """How much ink each point carries: the length of line it stands for, times nib and pressure."""
     n, p = x.shape
     length = np.hypot(np.diff(x), np.diff(y)) * (np.diff(stroke) == 0)
-    ink = np.zeros((n, p))
-    ink[:, :-1] += length / 2
-    ink[:, 1:] += length / 2
+    ink = (np.pad(length, ((0, 0), (0, 1))) + np.pad(length, ((0, 0), (1, 0)))) / 2
     direction = np.arctan2(np.gradient(y, axis=1), np.gradient(x, axis=1))
     nib_angle = 0.8 + 0.4 * rng.standard_normal((n, 1))
     ink *= 1 + NIB * np.abs(rng.standard_normal((n, 1))) * np.cos(2 * (direction - nib_angle))
@@ -193,20 +191,9 @@ def _way(digit: int, extremes: list) -> _Way:
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:
-    """Matrix (samples, controls) of the Catmull-Rom spline through the control points, ends mirrored."""
-    place = np.linspace(0, controls - 1, samples)
-    segment = np.minimum(place.astype(int), controls - 2)
-    t = place - segment
-    weights = (
-        -t / 2 + t**2 - t**3 / 2,
-        1 - 2.5 * t**2 + 1.5 * t**3,
-        t / 2 + 2 * t**2 - 1.5 * t**3,
-        (t**3 - t**2) / 2,
-    )
-    padded = np.zeros((samples, controls + 2))
-    for offset, weight in enumerate(weights):
-        padded[np.arange(samples), segment + offset] = weight
-    mirror = np.zeros((controls + 2, controls))
-    mirror[1:-1] = np.eye(controls)
-    mirror[0, :2] = mirror[-1, :-3:-1] = (2, -1)
-    return padded @ mirror
+    """Matrix (samples, controls) of the spline through the control points whose tangents join their neighbours."""
+    from scipy.interpolate import CubicHermiteSpline
+
+    each = np.eye(controls)
+    spline = CubicHermiteSpline(np.arange(controls), each, np.gradient(each, axis=0))
+    return spline(np.linspace(0, controls - 1, samples))

@@ -47,10 +47,6 @@ class Accuracy:
         value, low, high = (f"{100 * share:.2f} %" for share in (self.value, *self.interval))
         return f"{value} (95 % interval {low} to {high}, {self.total:,} images)"
 
-    def __format__(self, spec: str) -> str:
-        """Format the share, as in ``f"{accuracy:.2%}"``; without a format, say all."""
-        return format(self.value, spec) if spec else str(self)
-
 
 @dataclass(frozen=True)
 class Paired:

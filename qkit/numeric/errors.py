@@ -43,9 +43,8 @@ def sqnr_db(x: np.ndarray, x_hat: np.ndarray) -> float:
 def share_clipped(x: np.ndarray, params: QuantParams) -> float:
     """Return the share of ``x``, 0 to 1, that the grid cuts off: more than half a step beyond one of its ends.
 
-    What lies within half a step is off by no more than rounding is, and does not count. So nothing is clipped
-    by a grid laid over all of ``x``, although nudging may move one end of it inwards. The explorer of notebook 02,
-    section 3, shows it.
+    What lies within half a step is off by no more than rounding is, and does not count. So nothing is clipped by a
+    grid laid over all of ``x``, although nudging may move one end of it inwards. Explored in notebook 02, section 3.
 
     >>> from qkit.numeric import QuantSpec
     >>> share_clipped([-2.6, -2.4, 1.4, 1.6], QuantParams(1.0, 0, QuantSpec(bits=2)))  # the grid is -2, -1, 0, 1

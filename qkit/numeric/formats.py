@@ -82,8 +82,7 @@ class FloatFormat:
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Return the code of the nearest finite value, uint8 in the shape of ``x``; a tie goes to the even code.
 
-        What lies beyond the largest value becomes that value, "saturates"; a negative number that becomes 0 keeps its
-        sign.
+        What lies beyond the largest value becomes it, "saturates"; a negative number that becomes 0 keeps its sign.
 
         >>> FLOATS["e4m3"].quantize([0.0, 1.0, 1.0625, 1000.0, -0.001])
         array([  0,  56,  56, 126, 129], dtype=uint8)

@@ -86,9 +86,8 @@ class Trace:
 class Dense(Layer):
     """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
 
-    ``q_weights`` are int8, shape (channels, inputs), ``q_bias`` int32, shape (channels,); ``w`` is the grid of the
-    weights, and ``activation`` is ``"NONE"``, ``"RELU"`` or ``"RELU6"``. A ValueError, if sums may become more than an
-    int32 holds.
+    ``q_weights`` are int8, shape (channels, inputs), ``q_bias`` int32, shape (channels,); ``w`` is the weights' grid,
+    ``activation`` ``"NONE"``, ``"RELU"`` or ``"RELU6"``. A ValueError, if sums may become more than an int32 holds.
     """
 
     op = "FULLY_CONNECTED"
