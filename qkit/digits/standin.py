@@ -191,7 +191,7 @@ def _way(digit: int, extremes: list) -> _Way:
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:
-    """Matrix (samples, controls) of the spline through the control points whose tangents join their neighbours."""
+    """Matrix (samples, controls) of the Catmull-Rom spline: at a control point it runs as its neighbours lie."""
     from scipy.interpolate import CubicHermiteSpline
 
     each = np.eye(controls)
