@@ -107,10 +107,9 @@ def with_moved(book: Codebook, place: int, moved: float) -> Codebook:
     Where float32 has no such number, the code stays as it is.
     """
     values = book.values.astype(np.float64)
-    if moved and len(values) > 1:
-        side = 1 if moved > 0 else -1
-        neighbour = place + (side if 0 <= place + side < len(values) else -side)
-        values[place] += moved * abs(values[neighbour] - values[place])
+    if len(values) > 1:
+        gaps = np.pad(np.diff(values), 1, mode="edge")
+        values[place] += moved * gaps[place + (moved > 0)]
     try:
         return Codebook(values)
     except ValueError:

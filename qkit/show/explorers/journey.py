@@ -3,7 +3,7 @@
 q = clip(round((q_bias - Z_x · Σ q_w + Σ q_x · q_w) · M) + Z_y)
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -39,12 +39,9 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
     # All places are in inches from the bottom left.
     wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
     stage = Stage(wide, high)
-
-    def still(x, y, text, **looks):
-        stage.figure.text(x / wide, y / high, text, **{"ha": "center", "va": "center"} | looks)
-
-    def moving(x, y, **looks):
-        return stage.label(stage.figure, x / wide, y / high, **looks)
+    inches = {"transform": stage.figure.dpi_scale_trans}
+    still = partial(stage.figure.text, ha="center", va="center", **inches)
+    moving = partial(stage.label, stage.figure, **inches)
 
     def frame(title, x, width, **looks):
         axes = stage.axes(x / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)

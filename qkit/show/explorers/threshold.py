@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -67,11 +67,8 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     find = lru_cache(maxsize=256)(lambda method, *args, **more: METHODS[method](*args, **more))
 
     stage = Stage(9, 6.2)
+    text = partial(stage.label, ha="left", fontsize=10)
     left, width, row, faint = 0.175, 0.475, 0.118, {"color": "#DDDDDD", "linewidth": 0.8}
-
-    def text(place, x, y, **looks):
-        return stage.label(place, x, y, **{"ha": "left", "fontsize": 10} | looks)
-
     # The histogram is 1 high; above it, each method has a row of its own.
     *places, last = 1 + row * np.arange(len(METHODS) + 1, 0, -1)
     above = stage.axes(left, 0.415, width, 0.485, xlim=(0, 101), ylim=(0, places[0] + row / 2), yticks=[])
