@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from qkit.numeric import QuantParams
-from qkit.numeric.affine import float64s
+from qkit.numeric.affine import some
 from qkit.show.numerals import number
 from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED
 
@@ -209,9 +209,7 @@ def level_colours(on: np.ndarray) -> np.ndarray:
 
 def as_drawable(x: np.ndarray, name: str) -> np.ndarray:
     """Return ``x`` as finite float64 numbers that an axis can show; at least one."""
-    x = float64s(x, name)
-    if x.size == 0:
-        raise ValueError(f"{name} must hold at least one value, got shape {x.shape}")
+    x = some(x, name).astype(np.float64)
     # Ticks and densities of a shorter axis do not fit into a float.
     return np.where(np.abs(x) < 1e-250, 0.0, x)
 

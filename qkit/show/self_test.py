@@ -10,6 +10,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -69,14 +70,9 @@ class SelfTest:
         places = rng.permutation(len(POOL))
         pages = pd.Series([POOL[place]["page"] for place in places], places)
         self.asked = [drawn(POOL[place], rng) for place in sorted(pages.groupby(pages).head(2).index)]
-        self.boxes = [
-            widgets.RadioButtons(
-                options=one.options, value=None, description="Answer:", layout={"width": "max-content"}
-            )
-            if one.options
-            else widgets.Text(description="Answer:", placeholder="a number, three digits")
-            for one in self.asked
-        ]
+        choose = partial(widgets.RadioButtons, value=None, description="Answer:", layout={"width": "max-content"})
+        write = partial(widgets.Text, description="Answer:", placeholder="a number, three digits")
+        self.boxes = [choose(options=one.options) if one.options else write() for one in self.asked]
         self.verdicts = [widgets.HTML() for _ in self.asked]
         self.score = widgets.HTML()
 
@@ -95,8 +91,8 @@ class SelfTest:
         return right.count(True)
 
     def __repr__(self) -> str:
-        what = f"A self-test of {len(self.asked)} questions"
-        return f"{what}: run this notebook in JupyterLab, answer, and press the button."
+        count = len(self.asked)
+        return f"A self-test of {count} questions: run this notebook in JupyterLab, answer, and press the button."
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         button = widgets.Button(description="Check my answers", button_style="primary")

@@ -36,11 +36,10 @@ def float_format(**start) -> Explorer:
 
     field = stage.axes(0.11, 0.57, 0.78, 0.27, xlim=(-MOST_BITS, 0), ylim=(0, 1))
     field.set_axis_off()
-    boxes, digits, worths = [], [], []
-    for bit in range(MOST_BITS):
-        boxes.append(stage.moving(field.add_patch(Rectangle((-bit - 0.97, 0.27), 0.94, 0.46))))
-        digits.append(stage.label(field, -bit - 0.5, 0.5, color="white", fontsize=17, weight="bold"))
-        worths.append(stage.label(field, -bit - 0.5, 0.13, color=GUIDE))
+    boxes = [stage.moving(field.add_patch(Rectangle((-bit - 0.97, 0.27), 0.94, 0.46))) for bit in range(MOST_BITS)]
+    looks = {"color": "white", "fontsize": 17, "weight": "bold"}
+    digits = [stage.label(field, -bit - 0.5, 0.5, **looks) for bit in range(MOST_BITS)]
+    worths = [stage.label(field, -bit - 0.5, 0.13, color=GUIDE) for bit in range(MOST_BITS)]
     titles = [stage.label(field, 0, 0.89, color=colour) for colour in (SIGN, EXPONENT, MANTISSA)]
     formula = stage.label(stage.figure, 0.5, 0.53, fontsize=15)
     remark = stage.label(stage.figure, 0.5, 0.46, color=GUIDE)

@@ -81,12 +81,9 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     counts = stage.moving(above.stairs(np.zeros(CELLS), np.linspace(0, 100, CELLS + 1), **looks))
     hatch = stage.moving(clipped_patch(above))
     hatch.set_height(1 / above.get_ylim()[1])
-    rows = []
-    stem = {"markevery": [1], "clip_on": False}  # a line with a mark on its upper end
-    for y in places:
-        line = stage.line(above, "s", [0, 0], [0, y], **stem)
-        rows.append((line, text(above, -2, y, ha="right"), text(above, 103, y)))
-    hand_stem = stage.line(above, "o-k", [0, 0], [0, last], linewidth=1.6, markersize=8, **stem)
+    stem = partial(stage.line, above, markevery=[1], clip_on=False)  # a line with a mark on its upper end
+    rows = [(stem("s", [0, 0], [0, y]), text(above, -2, y, ha="right"), text(above, 103, y)) for y in places]
+    hand_stem = stem("o-k", [0, 0], [0, last], linewidth=1.6, markersize=8)
     hand_percent = text(above, 103, last, weight="bold")
 
     below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
