@@ -78,9 +78,8 @@ def _ways(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None
     if not _points(loss) or loss <= 0:
         raise ValueError(f"loss must be the points that matter, a number above 0 and at most 100, got {loss!r}")
     if lost is not None and not _points(lost):
-        raise ValueError(
-            f"lost must be the points lost so far, at most 100, or None if nothing is measured yet, got {lost!r}"
-        )
+        wanted = "the points lost so far, at most 100, or None if nothing is measured yet"
+        raise ValueError(f"lost must be {wanted}, got {lost!r}")
     measured = "not measured" if lost is None else "more" if lost > loss else "no more"
     answers, here, ways = {"data": data, "bits": bits, "lost": measured}, TREE, []
     while "asks" in here:

@@ -85,9 +85,8 @@ class SelfTest:
                 said = Feedback("unanswered", "Choose one." if one.options else "A number is wanted here.")
             verdict.value = said._repr_html_()
         again = sorted({f"{one.page:02}" for one, is_right in zip(self.asked, right, strict=True) if not is_right})
-        self.score.value = f"<b>{right.count(True)} of {len(right)} right.</b> " + (
-            f"Worth reading again: {', '.join(again)}." if again else "Nothing to read again."
-        )
+        advice = f"Worth reading again: {', '.join(again)}." if again else "Nothing to read again."
+        self.score.value = f"<b>{right.count(True)} of {len(right)} right.</b> {advice}"
         return right.count(True)
 
     def __repr__(self) -> str:

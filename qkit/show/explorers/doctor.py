@@ -99,8 +99,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
             f"Answers that differ from float: {found.changed:,}. Most harmful is {name}, which takes "
             f"{decibels(ratio[worst - 1])} and hands on {decibels(ratio[worst])}; at the end: {decibels(ratio[-1])}. "
             f"Its largest channel is {apart[0]} times the median one in weights by output, {apart[1]} times by input, "
-            f"{apart[2]} times in what it takes. "
-            f"Parameters: {size(count)}, in float {size(original)}."
+            f"{apart[2]} times in what it takes. Parameters: {size(count)}, in float {size(original)}."
         )
 
     every, no_layer = {layer: layer for layer in layers}, {"": "no layer"}
