@@ -28,9 +28,8 @@ def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *
 
     stage = Stage(8, 3)
     # Room for the frame: the moving image is drawn over it.
-    left = stage.axes(0.01, 0.05, 0.28, 0.9, xticks=[], yticks=[])
+    left = stage.axes(0.01, 0.05, 0.28, 0.9, xticks=[], yticks=[], xlim=(-1, width), ylim=(height, -1))
     picture = stage.moving(left.imshow(images[0], cmap="Greys", vmin=0, vmax=images.max(), interpolation="nearest"))
-    left.set(xlim=(-1, width), ylim=(height, -1))
     left.spines[:].set(visible=True, color="#bbbbbb")
     beside = stage.axes(0.38, 0.17, 0.61, 0.72, xlim=(-0.6, classes - 0.4), ylim=(0, 1.12), xticks=range(classes))
     beside.set(xlabel="digit", ylabel="probability")

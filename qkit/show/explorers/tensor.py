@@ -33,9 +33,8 @@ def tensor(weights: np.ndarray, **start) -> Explorer:
     stage = Stage(9, 4.6)
     numbers = named_numbers(stage, 0.1, 0.61, ["SQNR", "exactly zero", "levels used", "size"], [QUANTIZED_TEXT] * 4)
 
-    top = stage.axes(0.055, 0.41, 0.6, 0.38)
     density = np.histogram(rows, edges)[0] / np.diff(edges)
-    top.set(xlim=(-end, end), ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
+    top = stage.axes(0.055, 0.41, 0.6, 0.38, xlim=(-end, end), ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
     top.stairs(density, edges, fill=True, color=FLOAT, alpha=0.45, label="float weights")
     outline = stage.moving(top.stairs(0 * fine[1:], fine, color=QUANTIZED, linewidth=2, label="quantized"))
     top.legend(loc="lower left", bbox_to_anchor=(0.3, 1), ncols=2, borderaxespad=0)
