@@ -123,8 +123,6 @@ def describe(
     """Say what is done to the network, in the order in which it is done."""
     grids = f"{'a scale per channel' if per_channel else 'one scale per layer'} by {SCALES[scales]}"
     other = f", {layer}'s in {layer_bits}" if layer else ""
-    done = ["equalized"] if equalized else []
-    done += [f"weights in {weight_bits} bits{other}, {grids}, rounded {ROUNDINGS[rounding]}"]
-    done += [f"activations in {activation_bits}"] + (["biases corrected"] if corrected else [])
-    words = ", ".join(done)
-    return words[0].upper() + words[1:]
+    weights = f"{'Equalized, weights' if equalized else 'Weights'} in {weight_bits} bits{other}, {grids}"
+    last = ", biases corrected" if corrected else ""
+    return f"{weights}, rounded {ROUNDINGS[rounding]}, activations in {activation_bits}{last}"
