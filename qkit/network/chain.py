@@ -46,7 +46,6 @@ OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}
 """What all layers must have, where they have such a thing."""
 KNOWN = f"{', '.join(PLAIN)}, BatchNormalization, ReLU, Dropout; as activations relu, relu6, and softmax at the end"
 BEGIN = "begin the network with keras.layers.Input, and the shape that the images have"
-TWICE = "is used twice; write two layers, also where they are alike"
 RELU = "train the network with ReLU instead"
 CONVERT = 'LiteRT alone may take it as it is, convert(model, "int8", images)'
 RENAMED = "give it another, name=…, and the new network the same weights: new.set_weights(model.get_weights())"
@@ -207,9 +206,7 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
         raise ValueError(f"the network {model.name!r} {found}; quantize keras.Model(an input, an output) by itself")
     # ``model.layers`` has a layer once, however often it is called; what a model computes are its nodes, the calls.
     if not model.inputs:
-        for place, layer in enumerate(model._self_tracked_trackables):
-            if any(layer is other for other in model._self_tracked_trackables[:place]):
-                _refuse(layer, TWICE)
+        for layer in model._self_tracked_trackables:
             yield from _layers(layer) if isinstance(layer, keras.Model) else [layer]
         return
     x = model.inputs[0]
@@ -274,14 +271,15 @@ def _name_of(function: Callable) -> str | None:
 def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
     if not any(part.layer.weights for part in parts):
         raise ValueError(f"the network {model.name!r} has no layer with weights: there is nothing to quantize")
-    for place, part in enumerate(parts):
+    named = {}
+    for part in parts:
         # What the last layer returns is called logits anyway.
         if part.layer.name == "image" or (part.layer.name == "logits" and part is not parts[-1]):
             _refuse(part.layer, f"has a name that stands for something else here; {RENAMED}")
-        for other in parts[:place]:
-            if other.layer.name == part.layer.name:
-                same = other.layer is part.layer
-                _refuse(part.layer, TWICE if same else f"has the name of another layer; {RENAMED}")
+        if other := named.get(part.layer.name):
+            twice = "is used twice; write two layers, also where they are alike"
+            _refuse(part.layer, twice if other is part.layer else f"has the name of another layer; {RENAMED}")
+        named[part.layer.name] = part.layer
     shape = image_shape(parts[0].layer)
     if None in shape:
         _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")
