@@ -54,10 +54,8 @@ def text() -> tuple[str, str]:
     """
     from pydoc_data.topics import topics
 
-    found = {}
-    for topic in topics.values():
-        for paragraph in re.split(r"\n\s*\n", topic.strip("\n")):
-            found[crc32(paragraph.encode())] = paragraph
+    paragraphs = (paragraph for topic in topics.values() for paragraph in re.split(r"\n\s*\n", topic.strip("\n")))
+    found = {crc32(paragraph.encode()): paragraph for paragraph in paragraphs}
     wanted = json.loads(Path(__file__).with_name("paragraphs.json").read_text(encoding="utf-8"))
     if missing := sum(code not in found for code in wanted):
         print(f"This Python's manual lacks {missing} of the {len(wanted):,} paragraphs: figures will differ a little.")
@@ -297,10 +295,9 @@ def train(weights: Arrays, ids: np.ndarray, seed: int, steps: int) -> Arrays:
         optimizer.minimize(loss, list(variables.values()), tape=tape)
 
     rng, windows = np.random.default_rng(seed), np.lib.stride_tricks.sliding_window_view(ids, CONTEXT + 1)
-    bar = progress(total=steps, desc="training a language model", unit=" steps")
-    if bar.disable:
-        print("Training a language model.", flush=True)
-    with bar:
+    with progress(total=steps, desc="training a language model", unit=" steps") as bar:
+        if bar.disable:
+            print("Training a language model.", flush=True)
         for _ in range(steps):
             step(windows[rng.integers(0, len(windows), BATCH)])
             bar.update()

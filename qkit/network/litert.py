@@ -267,9 +267,8 @@ def deploy(
             raise ValueError(f"{why}; {way_out}")
     steps = [step for step in operators if step.kind in WEIGHTED]
     if len(steps) != len(own):
-        raise ValueError(
-            f"the file was not converted from this network: {len(steps)} layers have weights, not {len(own)}"
-        )
+        found = f"{len(steps)} layers have weights, not {len(own)}"
+        raise ValueError(f"the file was not converted from this network: {found}")
     # By their place, as the converter names a dense layer after the BatchNormalization that it folds into it.
     _lay_grids(operators, {step.layer: layer for step, layer in zip(steps, own, strict=True)}, _as_stored(activations))
     weights = _as_stored(weights)
