@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from qkit.network.recipe import as_input, check_images, check_names
+from qkit.network.recipe import as_input, check_names
 from qkit.network.tflite import WEIGHTED, Operator, Tensor, read_operators
 from qkit.numeric import QuantParams, QuantSpec
 from qkit.numeric import integer_layers as kinds
@@ -102,7 +102,7 @@ class IntegerNetwork:
     def _input(self, images: np.ndarray) -> np.ndarray:
         if images.dtype == np.int8 and images.size and images.shape[1:] == self.shape:
             return images
-        return as_input(check_images(images, self.shape), self.shape, self.image)
+        return as_input(images, self.shape, self.image)
 
 
 def _turns(step: Operator) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import Weights, as_input, check_images, check_names, quiet
+from qkit.network.recipe import Weights, as_input, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
@@ -98,7 +98,7 @@ def convert(
     if kind in INTEGERS:
         converter.inference_input_type = converter.inference_output_type = getattr(tf, kind.removesuffix("x8"))
         if calibration is not None:
-            images = as_input(check_images(calibration, shape), shape)
+            images = as_input(calibration, shape)
             converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet[INTEGERS[kind]]]
         elif kind != "int8" or not any(hasattr(layer, "quantize_config") for layer in model.layers):
@@ -220,8 +220,7 @@ class LiteModel:
         return 1e6 * statistics.median(seconds[1:]) / (count * batch)
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        shape = self._image.shape[1:]
-        return as_input(check_images(images, shape), shape, self._image.grid)
+        return as_input(images, self._image.shape[1:], self._image.grid)
 
     def __repr__(self) -> str:
         dtypes = self.tensors()["dtype"]

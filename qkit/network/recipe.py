@@ -128,6 +128,7 @@ def as_input(images: np.ndarray, shape: Shape = DIGIT, grid: QuantParams | None 
 
     That is float32 (n, *shape), of grey levels from 0 to 1; with a ``grid``, their integers.
     """
+    images = check_images(images, shape)
     if images.dtype != np.uint8:
         return images if grid is None else quantize(images, grid)
     levels = np.arange(256, dtype=np.float32) / 255

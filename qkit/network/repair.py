@@ -13,7 +13,7 @@ import pandas as pd
 
 from qkit.network.backend import keras, tf
 from qkit.network.chain import LayerPlan, fold, outputs_last, plan_of, weights_of
-from qkit.network.recipe import Weights, as_input, check_images, check_names
+from qkit.network.recipe import Weights, as_input, check_names
 from qkit.network.simulate import Measured, Method, QuantizedNetwork, Simulation, apply_layer, grid_row, on_grid
 from qkit.numeric import QuantParams, fake_quantize, share_clipped, thresholds
 from qkit.numeric.affine import whole
@@ -111,7 +111,7 @@ def rounded(
     check_names(kernels, [layer.name for layer in model.layers if layer.weights])
     if rounding and images is None:
         raise ValueError("a rounding for the outputs needs images, some hundred of those the network was trained on")
-    x = _input(model, images) if rounding else None
+    x = tf.constant(as_input(images, model.input_shape[1:])) if rounding else None
     for layer in model.layers:
         if layer.name in kernels:
             kernel, bias = layer.get_weights()
@@ -146,7 +146,7 @@ def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray)
     if [layer.get_config() for layer in model.layers] != [layer.get_config() for layer in quantized.layers]:
         raise ValueError("quantized must have the layers of model, alike in name, kind and size")
     weights, weights_q = weights_of(model), weights_of(quantized)
-    x = x_q = _input(model, images)
+    x = x_q = tf.constant(as_input(images, model.input_shape[1:]))
     for plan, layer in zip(plan_of(model)[1:], quantized.layers, strict=True):
         if not layer.weights:
             x, x_q = layer(x), layer(x_q)
@@ -186,7 +186,7 @@ def easyquant(
     model, methods = fold(model), {"weight_method": thresholds.minmax, "activation_method": thresholds.minmax}
     network = Simulation(model, images).quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
     kernels, activations = dict(network.kernels), dict(network.activations)
-    x = _input(model, images)
+    x = tf.constant(as_input(images, model.input_shape[1:]))
     for before, layer in pairwise(network.plan):
         name, weights = layer.name, network.weights.get(layer.name)
         if weights:
@@ -414,11 +414,6 @@ def _divide(first: keras.layers.Layer, second: keras.layers.Layer, by: np.ndarra
     (kernel, bias), (next_kernel, next_bias) = first.get_weights(), second.get_weights()
     first.set_weights([(outputs_last(first, kernel) / by).reshape(kernel.shape), bias / by])
     second.set_weights([next_kernel * np.resize(by, next_kernel.shape[-2])[:, None], next_bias])
-
-
-def _input(model: keras.Sequential, images: np.ndarray) -> tf.Tensor:
-    shape = model.input_shape[1:]
-    return tf.constant(as_input(check_images(images, shape), shape))
 
 
 def _before_activation(layer: LayerPlan, x: tf.Tensor, weights: Weights) -> tf.Tensor:
