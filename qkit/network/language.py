@@ -7,6 +7,7 @@ with that function; whatever comes after runs it in NumPy, and can change each a
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from zlib import crc32
@@ -255,13 +256,8 @@ def trained(seed: int = 0, steps: int = STEPS) -> Arrays:
     settings = WIDTH, HEADS, BLOCKS, CONTEXT, BATCH, LEARNING_RATE, recipe.THREADS, seed, steps
     made_from = key(VERSION, settings=settings, text=crc32(characters.encode()), libraries=libraries)
     what, like = f"a language model (seed {seed})", untrained(seed)
-    path = data_home() / "networks" / f"language-{made_from}.npz"
-    return kept(
-        path,
-        lambda: train(like, encode(characters), seed, steps),
-        what=what,
-        accept=lambda arrays: check_like(arrays, like, what),
-    )
+    path, accept = data_home() / "networks" / f"language-{made_from}.npz", partial(check_like, like=like, what=what)
+    return kept(path, lambda: train(like, encode(characters), seed, steps), what=what, accept=accept)
 
 
 def untrained(seed: int) -> Arrays:

@@ -149,10 +149,8 @@ def check_images(images: np.ndarray, shape: Shape = DIGIT) -> np.ndarray:
     fit = {"uint8": (grey, shape), "float32": (shape,)}
     if images.size == 0 or images.shape[1:] not in fit.get(images.dtype.name, ()):
         grey, floats = (", ".join(map(str, ("n", *sides))) for sides in (grey, shape))
-        raise ValueError(
-            f"images must be grey levels, uint8 of shape ({grey}), or floats of shape ({floats}) as the network takes "
-            f"them, at least one, got {given.dtype} of shape {given.shape}"
-        )
+        wanted = f"grey levels, uint8 of shape ({grey}), or floats of shape ({floats}) as the network takes them"
+        raise ValueError(f"images must be {wanted}, at least one, got {given.dtype} of shape {given.shape}")
     if images.dtype == np.float32 and not np.all(np.isfinite(images)):
         raise ValueError("images must hold finite numbers, got NaN or infinity")
     return images
