@@ -105,6 +105,7 @@ def train(
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
     shape = image_shape(model)
     to_learn = batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
+    to_watch = batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape)
     steps = epochs * len(to_learn)
     if not model.built:  # made of another model's layers
         model.build((None, *shape))
@@ -112,13 +113,8 @@ def train(
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
             print(f"Training {model.name} on {digits.name}.", flush=True)
-        model.fit(
-            to_learn,
-            epochs=epochs,
-            validation_data=batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape),
-            verbose=0,
-            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks],
-        )
+        callbacks = [keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks]
+        model.fit(to_learn, epochs=epochs, validation_data=to_watch, verbose=0, callbacks=callbacks)
     model.curves = model.history.history
 
 

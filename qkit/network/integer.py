@@ -156,11 +156,8 @@ def _weights(step: Operator) -> dict:
     scale, zero_point = (each if many else each.item() for each in (weights.scale, weights.zero_point))
     spec = QuantSpec(symmetric=True, narrow_range=True, axis=0 if many else None)
     q_weights = weights.values if step.kind != "DEPTHWISE_CONV_2D" else np.moveaxis(weights.values[0], -1, 0)[..., None]
-    return {
-        "q_weights": q_weights,
-        "q_bias": bias[0].values if bias else np.zeros(len(q_weights), np.int32),
-        "w": QuantParams(scale, zero_point, spec),
-    }
+    q_bias = bias[0].values if bias else np.zeros(len(q_weights), np.int32)
+    return {"q_weights": q_weights, "q_bias": q_bias, "w": QuantParams(scale, zero_point, spec)}
 
 
 def _window(step: Operator, name: str) -> dict:
