@@ -28,16 +28,9 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 WIDTH, HEADS, BLOCKS, CONTEXT = 96, 4, 2, 64
 STEPS, BATCH, LEARNING_RATE = 1600, 32, 3e-3
 
-MATRICES = {
-    f"block{block}/{name}": shape
-    for block in range(1, BLOCKS + 1)
-    for name, shape in {
-        "attention": (WIDTH, 3 * WIDTH),
-        "mix": (WIDTH, WIDTH),
-        "up": (WIDTH, 4 * WIDTH),
-        "down": (4 * WIDTH, WIDTH),
-    }.items()
-} | {"head": (WIDTH, len(CHARACTERS))}
+BLOCK = {"attention": (WIDTH, 3 * WIDTH), "mix": (WIDTH, WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, WIDTH)}
+MATRICES = {f"block{block}/{name}": shape for block in range(1, BLOCKS + 1) for name, shape in BLOCK.items()}
+MATRICES |= {"head": (WIDTH, len(CHARACTERS))}
 """The matrices that characters are multiplied with, (inputs, outputs): 230,400 of the model's 247,200 weights."""
 
 Multiply = Callable[[str, np.ndarray, np.ndarray], np.ndarray]
