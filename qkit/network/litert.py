@@ -17,14 +17,12 @@ import numpy as np
 import pandas as pd
 
 from qkit.keeping import write_whole
-from qkit.network.recipe import Weights, as_input, check_names, quiet
+from qkit.network.recipe import Grids, Weights, as_input, check_names, quiet
 from qkit.network.tflite import WEIGHTED, Operator, import_litert, named_tensors, read_operators
 from qkit.numeric import Accuracy, QuantParams, dequantize, quantize
 
 if TYPE_CHECKING:
     from qkit.network.backend import keras
-
-Grids = Mapping[str, QuantParams]
 
 KINDS = ("float32", "float16", "dynamic", "int8", "int16x8")
 INTEGERS = {"int8": "TFLITE_BUILTINS_INT8", "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"}

@@ -21,7 +21,8 @@ from qkit.keeping import Arrays, key
 from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
 from qkit.network.chain import fold, outputs_last, plan_of
-from qkit.network.litert import Grids, LiteModel, convert
+from qkit.network.litert import LiteModel, convert
+from qkit.network.recipe import Grids
 from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
 from qkit.numeric.affine import whole

@@ -42,6 +42,7 @@ KERNELS = {
     "small": {"conv1": (3, 3, 1, 8), "conv2": (3, 3, 8, 16), "dense1": (400, 48), "dense2": (48, 10)},
 }
 
+Grids = Mapping[str, QuantParams]
 Shape = tuple[int, ...]
 DIGIT = 28, 28, 1
 """Of an image, as the networks of the course take it."""

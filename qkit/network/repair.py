@@ -13,7 +13,7 @@ import pandas as pd
 
 from qkit.network.backend import keras, tf
 from qkit.network.chain import LayerPlan, fold, outputs_last, plan_of, weights_of
-from qkit.network.recipe import Weights, as_input, check_names
+from qkit.network.recipe import Grids, Weights, as_input, check_names
 from qkit.network.simulate import Measured, Method, QuantizedNetwork, Simulation, apply_layer, grid_row, on_grid
 from qkit.numeric import QuantParams, fake_quantize, share_clipped, thresholds
 from qkit.numeric.affine import whole
@@ -86,10 +86,7 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
 
 
 def rounded(
-    model: keras.Model,
-    kernels: Mapping[str, QuantParams],
-    rounding: Rounding | None = None,
-    images: np.ndarray | None = None,
+    model: keras.Model, kernels: Grids, rounding: Rounding | None = None, images: np.ndarray | None = None
 ) -> keras.Sequential:
     """Return the network with its weights on grids, as floats, and nothing else changed.
 
@@ -262,7 +259,7 @@ def diagnose(
     methods = {"weight_method": weight_method, "activation_method": activation_method}
     network = Simulation(model, images).quantized(weight_bits, activation_bits, per_channel=per_channel, **methods)
 
-    def measured(kernels: Mapping[str, QuantParams], activations: Mapping[str, QuantParams]) -> Measured:
+    def measured(kernels: Grids, activations: Grids) -> Measured:
         return replace(network, kernels=kernels, activations=activations).measure(images, np.zeros(len(images)))
 
     found = measured(network.kernels, network.activations)

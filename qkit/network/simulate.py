@@ -17,7 +17,7 @@ import numpy as np
 from qkit.keeping import progress
 from qkit.network.backend import keras, tf
 from qkit.network.chain import LayerPlan, fold, plan_of, weights_of
-from qkit.network.recipe import Weights, check_names, input_batches
+from qkit.network.recipe import Grids, Weights, check_names, input_batches
 from qkit.numeric import Accuracy, QuantParams, QuantSpec, fake_quantize, params_from_range, thresholds
 from qkit.numeric.histogram import Histogram, Range, histogram_of, range_of
 
@@ -112,8 +112,8 @@ class QuantizedNetwork:
 
     plan: tuple[LayerPlan, ...]
     weights: Mapping[str, Weights]
-    kernels: Mapping[str, QuantParams]
-    activations: Mapping[str, QuantParams]
+    kernels: Grids
+    activations: Grids
 
     def __post_init__(self) -> None:
         check_names(self.kernels, self.weights)
@@ -238,7 +238,7 @@ class Measured:
         return Measured(accuracy, in_float, changed, lost, energies)
 
 
-def predict_quantized(model: keras.Model, images: np.ndarray, activations: Mapping[str, QuantParams]) -> np.ndarray:
+def predict_quantized(model: keras.Model, images: np.ndarray, activations: Grids) -> np.ndarray:
     """Return the answers, with the outputs of some layers, or ``"image"``, fake-quantized per tensor.
 
     Layers are those of the plain form (:func:`qkit.network.fold`). Taught in notebook 04, section 8.
