@@ -89,7 +89,9 @@ class IntegerNetwork:
         return "\n".join(lines)
 
     def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[dict[str, np.ndarray]]:
-        x = self._input(np.asarray(images))
+        x = np.asarray(images)
+        if x.dtype != np.int8 or x.size == 0 or x.shape[1:] != self.shape:
+            x = as_input(x, self.shape, self.image)
         for start in range(0, len(x), BATCH):
             outputs = {"image": x[start : start + BATCH]}
             for layer in self.layers:
@@ -98,11 +100,6 @@ class IntegerNetwork:
                 except OverflowError as problem:
                     raise ValueError(f"the scales of {layer.name} do not fit together ({problem})") from problem
             yield outputs
-
-    def _input(self, images: np.ndarray) -> np.ndarray:
-        if images.dtype == np.int8 and images.size and images.shape[1:] == self.shape:
-            return images
-        return as_input(images, self.shape, self.image)
 
 
 def _turns(step: Operator) -> bool:
