@@ -8,6 +8,7 @@ through where nothing is clipped, and stops where something is. The weights that
 called latent. Ranges are calibrated first: it starts where post-training quantization ends.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,10 @@ from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
 from qkit.network.chain import fold, outputs_last, plan_of
 from qkit.network.litert import LiteModel, convert
+<<<<<<< HEAD
 from qkit.network.recipe import Grids
+=======
+>>>>>>> parent of 2db1546 (Whether a kernel has one scale or many is decided once, where its quantizer is made)
 from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
 from qkit.numeric.affine import whole
@@ -98,7 +102,7 @@ class QatNetwork:
         return cnn.predict(self.model, images)
 
     @property
-    def ranges(self) -> Grids:
+    def ranges(self) -> dict[str, QuantParams]:
         """The grid of every tensor: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
         return read_ranges(self.model)
 
@@ -147,7 +151,7 @@ def _train(quantized: "keras.Sequential", model: "keras.Sequential", digits: Dig
         labels = f"labels from 0 to {digits.y_train.max()}"
         raise ValueError(f"{digits.name} have {labels}, but for each image this network answers with shape {answers}")
     if settings.method != "stock":
-        write_ranges(quantized, _calibrated(quantized, model, digits.x_train[:CALIBRATION_IMAGES], settings))
+        write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
     layer, (kernel, _) = next(iter(latent_weights(quantized).items()))
     first, latent, scale = quantized.get_layer(f"quant_{layer}").layer, [], []
 
@@ -284,14 +288,15 @@ class LayerConfig(stock.Default8BitQuantizeConfig):
     a default.
     """
 
-    def __init__(self, weight_attrs, activation_attrs, kernel: QuantSpec, output: QuantSpec, learned, is_last):
+    def __init__(self, weight_attrs, activation_attrs, kernel: QuantSpec | None, output: QuantSpec, learned, is_last):
         super().__init__(weight_attrs, activation_attrs, quantize_output=not activation_attrs)
         self.kernel, self.output, self.learned, self.is_last = kernel, output, learned, is_last
         self.activation_quantizer.num_bits = 8 if is_last else output.bits
         if learned and not is_last:
             self.activation_quantizer = LearnedStep(output)
-        last_value = tfmot.quantizers.LastValueQuantizer(kernel.bits, kernel.axis is not None, True, True)
-        self.weight_quantizer = LearnedStep(kernel) if learned else last_value
+        if kernel is not None:
+            last_value = tfmot.quantizers.LastValueQuantizer(kernel.bits, kernel.axis is not None, True, True)
+            self.weight_quantizer = LearnedStep(kernel) if learned else last_value
         if "depthwise_kernel" in weight_attrs:
             self.weight_quantizer = OutputsLast(self.weight_quantizer)
 
@@ -322,8 +327,7 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
     def annotated(layer):
         copy, config = type(layer).from_config(layer.get_config()), None
         if layer is end or layer in inner:
-            one_scale = isinstance(layer, keras.layers.Dense) and settings.runs_in_litert
-            kernel = QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=None if one_scale else -1)
+            kernel = _kernel_spec(layer, settings) if layer.weights else None
             weights = [name for name in ("kernel", "depthwise_kernel") if hasattr(layer, name)]
             # tfmot quantizes after ReLU and before softmax; of what ends otherwise, the output.
             known = getattr(layer, "activation", None) in (keras.activations.relu, keras.activations.softmax)
@@ -350,25 +354,26 @@ def _take_weights(quantized: "keras.Sequential", plain: "keras.Sequential") -> N
 def latent_weights(model: "keras.Sequential") -> dict[str, tuple[tf.Variable, tf.Variable]]:
     """Return the variables that an optimizer moves, by layer: kernel and bias, both in float."""
     layers = [layer for layer in model.layers if isinstance(getattr(layer, "quantize_config", None), LayerConfig)]
-    trained = [layer for layer in layers if layer.quantize_config.weight_attrs]
+    trained = [layer for layer in layers if layer.quantize_config.kernel is not None]
     return {layer.name.removeprefix("quant_"): tuple(layer.weights[:2]) for layer in trained}
 
 
-def _calibrated(quantized: "keras.Sequential", model: "keras.Model", images: np.ndarray, settings: Settings) -> Grids:
+def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Settings) -> dict[str, QuantParams]:
     """Return the grids that :class:`Simulation` chooses: ``image``, ``conv1/kernel``, ``conv1``, …, ``logits``."""
     simulation = Simulation(model, images)
     method = thresholds.mse if settings.method == "lsq" else thresholds.minmax
-    ranges, tensors = {}, _quantizers(quantized)
-    for layer in simulation.layers:
-        spec, _ = tensors[f"{layer}/kernel"]
-        bits, per_channel = (settings.weight_bits, settings.activation_bits), spec.axis is not None
-        network = simulation.quantized(*bits, per_channel=per_channel, weight_method=method)
-        ranges[f"{layer}/kernel"] = network.kernels[layer]
+    ranges = {}
+    for layer in fold(model).layers:
+        if layer.weights:
+            per_channel = _kernel_spec(layer, settings).axis is not None
+            bits = settings.weight_bits, settings.activation_bits
+            network = simulation.quantized(*bits, per_channel=per_channel, weight_method=method)
+            ranges[f"{layer.name}/kernel"] = network.kernels[layer.name]
     *inner, last = simulation.histograms
     return ranges | {name: network.activations[name] for name in inner} | {"logits": network.activations[last]}
 
 
-def read_ranges(model: "keras.Sequential") -> Grids:
+def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
     """Return the grids by tensor, those of an evaluation now."""
 
     def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
@@ -380,7 +385,7 @@ def read_ranges(model: "keras.Sequential") -> Grids:
     return {tensor: grid(spec, **variables) for tensor, (spec, variables) in _quantizers(model).items()}
 
 
-def write_ranges(model: "keras.Sequential", ranges: Grids) -> None:
+def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -> None:
     """Let a network with quantizers use these grids; learned steps and moving averages go on from there."""
     quantizers = _quantizers(model)
     for tensor, params in ranges.items():
@@ -405,6 +410,11 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[st
                 tensor, spec = tensors[part]
                 found.setdefault(tensor, (spec, {}))[1][what] = variable
     return found
+
+
+def _kernel_spec(layer, settings: Settings) -> QuantSpec:
+    per_channel = not isinstance(layer, keras.layers.Dense) or not settings.runs_in_litert
+    return QuantSpec(settings.weight_bits, symmetric=True, narrow_range=True, axis=-1 if per_channel else None)
 
 
 def _to_keep(model: "keras.Sequential") -> Arrays:
