@@ -191,7 +191,10 @@ def _way(digit: int, extremes: list) -> _Way:
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:
-    """Matrix (samples, controls) of the Catmull-Rom spline: at a control point it runs as its neighbours lie."""
+    """Matrix (samples, controls) of the Catmull-Rom spline through the control points.
+
+    Its slope at one of them is half the way from the one before to the one after, at an end the way to its neighbour.
+    """
     from scipy.interpolate import CubicHermiteSpline
 
     each = np.eye(controls)

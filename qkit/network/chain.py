@@ -276,10 +276,11 @@ def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
         # What the last layer returns is called logits anyway.
         if part.layer.name == "image" or (part.layer.name == "logits" and part is not parts[-1]):
             _refuse(part.layer, f"has a name that stands for something else here; {RENAMED}")
-        if other := named.get(part.layer.name):
-            twice = "is used twice; write two layers, also where they are alike"
-            _refuse(part.layer, twice if other is part.layer else f"has the name of another layer; {RENAMED}")
-        named[part.layer.name] = part.layer
+        other = named.setdefault(part.layer.name, part)
+        if other.layer is not part.layer:
+            _refuse(part.layer, f"has the name of another layer; {RENAMED}")
+        if other is not part:
+            _refuse(part.layer, "is used twice; write two layers, also where they are alike")
     shape = image_shape(parts[0].layer)
     if None in shape:
         _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")

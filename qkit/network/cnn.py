@@ -113,8 +113,8 @@ def train(
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
             print(f"Training {model.name} on {digits.name}.", flush=True)
-        callbacks = [keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update()), *callbacks]
-        model.fit(to_learn, epochs=epochs, validation_data=to_watch, verbose=0, callbacks=callbacks)
+        count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: bar.update())
+        model.fit(to_learn, epochs=epochs, validation_data=to_watch, verbose=0, callbacks=[count, *callbacks])
     model.curves = model.history.history
 
 

@@ -90,7 +90,8 @@ class IntegerNetwork:
 
     def _batches(self, images: np.ndarray, runtime: Runtime) -> Iterator[dict[str, np.ndarray]]:
         x = np.asarray(images)
-        if x.dtype != np.int8 or x.size == 0 or x.shape[1:] != self.shape:
+        are_integers = x.dtype == np.int8 and x.size and x.shape[1:] == self.shape
+        if not are_integers:
             x = as_input(x, self.shape, self.image)
         for start in range(0, len(x), BATCH):
             outputs = {"image": x[start : start + BATCH]}

@@ -28,9 +28,16 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 WIDTH, HEADS, BLOCKS, CONTEXT = 96, 4, 2, 64
 STEPS, BATCH, LEARNING_RATE = 1600, 32, 3e-3
 
-BLOCK = {"attention": (WIDTH, 3 * WIDTH), "mix": (WIDTH, WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, WIDTH)}
-MATRICES = {f"block{block}/{name}": shape for block in range(1, BLOCKS + 1) for name, shape in BLOCK.items()}
-MATRICES |= {"head": (WIDTH, len(CHARACTERS))}
+MATRICES = {
+    f"block{block}/{name}": shape
+    for block in range(1, BLOCKS + 1)
+    for name, shape in {
+        "attention": (WIDTH, 3 * WIDTH),
+        "mix": (WIDTH, WIDTH),
+        "up": (WIDTH, 4 * WIDTH),
+        "down": (4 * WIDTH, WIDTH),
+    }.items()
+} | {"head": (WIDTH, len(CHARACTERS))}
 """The matrices that characters are multiplied with, (inputs, outputs): 230,400 of the model's 247,200 weights."""
 
 Multiply = Callable[[str, np.ndarray, np.ndarray], np.ndarray]
@@ -249,7 +256,8 @@ def trained(seed: int = 0, steps: int = STEPS) -> Arrays:
     settings = WIDTH, HEADS, BLOCKS, CONTEXT, BATCH, LEARNING_RATE, recipe.THREADS, seed, steps
     made_from = key(VERSION, settings=settings, text=crc32(characters.encode()), libraries=libraries)
     what, like = f"a language model (seed {seed})", untrained(seed)
-    path, accept = data_home() / "networks" / f"language-{made_from}.npz", partial(check_like, like=like, what=what)
+    path = data_home() / "networks" / f"language-{made_from}.npz"
+    accept = partial(check_like, like=like, what=what)
     return kept(path, lambda: train(like, encode(characters), seed, steps), what=what, accept=accept)
 
 

@@ -156,13 +156,13 @@ class LiteModel:
         for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs.
         """
         rows = []
-        for place, tensor in named_tensors(read_operators(self.content)).items():
+        for (layer, role), tensor in named_tensors(read_operators(self.content)).items():
             scale = tensor.scale if len(tensor.scale) > 1 else next(iter(tensor.scale.tolist()), None)
             # LiteRT wants 0 wherever there is more than one.
             zero_point = tensor.zero_point[0] if len(tensor.zero_point) else None
-            rows.append((*place, tensor.shape, tensor.dtype, scale, zero_point, tensor.data.nbytes))
-        table = pd.DataFrame(rows, columns=["layer", "role", "shape", "dtype", "scale", "zero_point", "bytes"])
-        return table.set_index(["layer", "role"]).astype({"scale": object, "zero_point": "Int64"})
+            looks = {"shape": tensor.shape, "dtype": tensor.dtype, "scale": scale, "zero_point": zero_point}
+            rows.append({"layer": layer, "role": role, **looks, "bytes": tensor.data.nbytes})
+        return pd.DataFrame(rows).set_index(["layer", "role"]).astype({"scale": object, "zero_point": "Int64"})
 
     def summary(self) -> pd.DataFrame:
         """Return :meth:`tensors` to be looked at: with the scales in words, also where there are many."""

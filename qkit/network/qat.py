@@ -8,7 +8,6 @@ through where nothing is clipped, and stops where something is. The weights that
 called latent. Ranges are calibrated first: it starts where post-training quantization ends.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,10 +22,7 @@ from qkit.network import cnn, recipe, simulate
 from qkit.network.backend import keras, tf
 from qkit.network.chain import fold, outputs_last, plan_of
 from qkit.network.litert import LiteModel, convert
-<<<<<<< HEAD
 from qkit.network.recipe import Grids
-=======
->>>>>>> parent of 2db1546 (Whether a kernel has one scale or many is decided once, where its quantizer is made)
 from qkit.network.simulate import Simulation
 from qkit.numeric import QuantParams, QuantSpec, params_from_range, thresholds
 from qkit.numeric.affine import whole
@@ -385,7 +381,7 @@ def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
     return {tensor: grid(spec, **variables) for tensor, (spec, variables) in _quantizers(model).items()}
 
 
-def write_ranges(model: "keras.Sequential", ranges: Mapping[str, QuantParams]) -> None:
+def write_ranges(model: "keras.Sequential", ranges: Grids) -> None:
     """Let a network with quantizers use these grids; learned steps and moving averages go on from there."""
     quantizers = _quantizers(model)
     for tensor, params in ranges.items():

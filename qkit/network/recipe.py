@@ -43,6 +43,7 @@ KERNELS = {
 }
 
 Grids = Mapping[str, QuantParams]
+"""By layer, or by tensor, ``conv1/kernel``."""
 Shape = tuple[int, ...]
 DIGIT = 28, 28, 1
 """Of an image, as the networks of the course take it."""
@@ -159,7 +160,7 @@ def check_images(images: np.ndarray, shape: Shape = DIGIT) -> np.ndarray:
 
 def input_batches(images: np.ndarray, shape: Shape, size: int) -> Iterator[np.ndarray]:
     """Check the images, and turn them :func:`as_input`, so many at a time."""
-    images = check_images(images, shape)
+    images = check_images(images, shape)  # all of them, before the first is used
     return (as_input(images[start : start + size], shape) for start in range(0, len(images), size))
 
 

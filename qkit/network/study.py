@@ -193,8 +193,8 @@ def answers(cell: Cell, model: keras.Sequential, digits: Digits) -> np.ndarray:
     if cell.method not in PTQ:
         return predict(model, digits.x_test)
     simulation, method = simulate.Simulation(model, digits.x_train[: qat.CALIBRATION_IMAGES]), PTQ[cell.method]
-    bits, methods = (cell.weight_bits, cell.activation_bits), {"weight_method": method, "activation_method": method}
-    return simulation.quantized(*bits, **methods).predict(digits.x_test)
+    bits = cell.weight_bits, cell.activation_bits
+    return simulation.quantized(*bits, weight_method=method, activation_method=method).predict(digits.x_test)
 
 
 def kept_path(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Path:

@@ -21,7 +21,7 @@ runtime        what it is                                   how it multiplies an
 ``single``     LiteRT built with TFLITE_SINGLE_ROUNDING     M0 and shift; once, ties up
 =============  ===========================================  ========================================================
 
-The first three are equal to LiteRT bit for bit; no LiteRT that is shipped rounds once, which is here to compare.
+The first three are equal to LiteRT bit for bit; none that is shipped is built as the fourth, here to compare.
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``

@@ -36,11 +36,19 @@ class Advice:
 def advise(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = None) -> Advice:
     """Say what to do first, why, what comes then, and which section of the course teaches it.
 
-    ``data`` says what is at hand: ``"none"``, no images of the kind the network will see; ``"unlabelled"``, images
-    alone; ``"labelled"``, images with labels and the code that trained the network. ``bits``, 16 or from 2 to 8, is
-    what the hardware runs, or the weights may take. ``loss`` is how many percentage points of accuracy matter to you: a
-    smaller loss is none. ``lost`` are the points that the quantized network has lost so far, on test images; None,
-    where nothing is measured yet. A ValueError, if one of these cannot be. Taught in notebook 13, section 10.
+    Parameters
+    ----------
+    data : {"none", "unlabelled", "labelled"}
+        What is at hand: no images of the kind the network will see, images alone, or images with labels and the code
+        that trained the network.
+    bits : 16, or int from 2 to 8
+        What the hardware runs, or the weights may take.
+    loss : float
+        How many percentage points of accuracy matter to you: a smaller loss is none.
+    lost : float or None
+        The points that the quantized network has lost so far, on test images; None, where nothing is measured yet.
+
+    A ValueError, if one of these cannot be. Taught in notebook 13, section 10.
 
     Examples
     --------

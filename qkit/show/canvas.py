@@ -69,7 +69,7 @@ class Stage:
         return self.moving(*axes.plot(x, y, style, **looks))
 
     def label(self, place: Axes | Figure, x: float, y: float, text: str = "", **looks) -> "Label":
-        """Return a line of text that moves, centred in data coordinates of axes, or in shares of a figure."""
+        """Return a line of text that moves, centred in data of axes, in shares of a figure, or by a ``transform``."""
         return self.moving(place.add_artist(Label(x, y, text, **{"ha": "center", "va": "center"} | looks)))
 
 

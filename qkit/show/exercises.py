@@ -102,8 +102,8 @@ def _revealed(guess: object, measured: object, unit: str) -> Feedback:
 def _checked(number: str, answer: object) -> Feedback:
     question = QUESTIONS.get(number)
     if question is None:
-        page = [known for known in QUESTIONS if known.split(".")[0] == number.split(".")[0]]
-        return Feedback("unanswered", f"There is no exercise {_cut(number)}. There are {', '.join(page or QUESTIONS)}.")
+        near = [known for known in QUESTIONS if known.split(".")[0] == number.split(".")[0]]
+        return Feedback("unanswered", f"There is no exercise {_cut(number)}. There are {', '.join(near or QUESTIONS)}.")
     if answer is ... or answer is None:
         message = f"Exercise {number}: put your answer in place of the dots and run this cell again."
         return Feedback("unanswered", message)

@@ -386,11 +386,14 @@ def _set_aside(line: Line2D, accuracies: Sequence[Accuracy], place: int, count: 
     axes.vlines(line.get_xdata(), *ends, line.get_color(), lw=2, zorder=1, transform=aside)
 
 
-def _panels(count: int, columns: int, width: float, height: float, title: float = 0.0) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, columns: int, width: float, height: float, title: float = 0.0) -> tuple[Figure, np.ndarray]:
     """Return a figure and ``count`` axes in rows of ``columns``, each some inches wide and high."""
     rows = max(1, -(-count // columns))
     figure = Figure(figsize=(columns * width, rows * height + title))
-    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
 
 
 def _whole(x: np.ndarray, name: str, shape: tuple[int, ...], most: int, wanted: str) -> np.ndarray:

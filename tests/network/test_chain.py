@@ -258,6 +258,14 @@ def test_a_model_made_of_another_models_layers():
     np.testing.assert_allclose(predict(fold(body), images), predict(body, images), rtol=1e-5)
 
 
+def test_a_relu_that_is_called_twice_in_such_a_model():
+    relu = L.ReLU()
+    layers = L.Dense(6), relu, L.Dense(6), relu, L.Dense(3)
+    whole = randomized(sequential((5,), *layers))
+    images = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    np.testing.assert_allclose(fold(keras.Sequential(layers))(images), whole(images), rtol=1e-5)
+
+
 @pytest.mark.parametrize("make, message", REFUSED)
 def test_what_has_no_plain_form_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):

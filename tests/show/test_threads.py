@@ -15,6 +15,8 @@ from matplotlib import pyplot
 from qkit.show import explorers
 from qkit.show.explorer import Explorer
 
+pytestmark = pytest.mark.slow  # threads have to meet
+
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)
 IMAGE = np.random.default_rng(4).random((28, 28))
 MAKE = {
@@ -26,7 +28,6 @@ MAKE = {
     "threshold": lambda: explorers.threshold(WEIGHTS),
 }
 BITS = [2, 3, 5, 8]
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)

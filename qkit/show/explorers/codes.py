@@ -108,7 +108,7 @@ def with_moved(book: Codebook, place: int, moved: float) -> Codebook:
     """
     values = book.values.astype(np.float64)
     if len(values) > 1:
-        gaps = np.pad(np.diff(values), 1, mode="edge")
+        gaps = np.pad(np.diff(values), 1, mode="edge")  # beyond an end as wide as before it
         values[place] += moved * gaps[place + (moved > 0)]
     try:
         return Codebook(values)

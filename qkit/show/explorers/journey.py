@@ -39,9 +39,9 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
     # All places are in inches from the bottom left.
     wide, high, left, bottom, side, gap = 9, 5.6, 0.12, 3.6, 1.5, 0.25
     stage = Stage(wide, high)
-    inches = {"transform": stage.figure.dpi_scale_trans}
-    still = partial(stage.figure.text, ha="center", va="center", **inches)
-    moving = partial(stage.label, stage.figure, **inches)
+    inches = stage.figure.dpi_scale_trans
+    still = partial(stage.figure.text, ha="center", va="center", transform=inches)
+    moving = partial(stage.label, stage.figure, transform=inches)
 
     def frame(title, x, width, **looks):
         axes = stage.axes(x / wide, bottom / high, width / wide, side / high, xticks=[], yticks=[], **looks)
