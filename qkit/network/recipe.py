@@ -126,7 +126,7 @@ def to_keep(weights: Sequence[np.ndarray], curves: Mapping[str, Sequence[float]]
 
 
 def as_input(images: np.ndarray, shape: Shape = DIGIT, grid: QuantParams | None = None) -> np.ndarray:
-    """Turn images, as :func:`check_images` wants them, into what a network takes whose input has this ``shape``.
+    """Check images (:func:`check_images`), and turn them into what a network takes whose input has this ``shape``.
 
     That is float32 (n, *shape), of grey levels from 0 to 1; with a ``grid``, their integers.
     """

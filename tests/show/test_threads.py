@@ -15,7 +15,7 @@ from matplotlib import pyplot
 from qkit.show import explorers
 from qkit.show.explorer import Explorer
 
-pytestmark = pytest.mark.slow  # threads have to meet
+pytestmark = pytest.mark.slow  # ten seconds in all: a thread has to meet another one often
 
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 3, 8, 16)) * np.geomspace(0.02, 1, 16)
 IMAGE = np.random.default_rng(4).random((28, 28))
