@@ -97,8 +97,8 @@ def locked(file):
     return True
 
 
-def add(lock):
-    """Install one lock file; for the course's own, into a fresh .venv and with qkit itself."""
+def add(lock, quick=True):
+    """Install one lock file; for the course's own, into a fresh .venv and with qkit itself. Quick is with uv."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         stop(WRONG_PYTHON)
     if VENV.exists() and not VENV.is_dir():
@@ -106,25 +106,31 @@ def add(lock):
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if lock == COURSE and free < GIGABYTES_NEEDED and not VENV.exists():
         stop("The disk is full: {:.1f} GB are free in {}, and qkit needs {} GB.", free, ROOT, GIGABYTES_NEEDED)
+    uv = shutil.which("uv") if quick else None
     print("Installing {} into .venv (one or two minutes, the first time only) ...".format(lock), flush=True)
     make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-    install_into = [str(PYTHON), "-m", "pip", "install", "--no-compile", "--quiet"]
-    install_into += ["--disable-pip-version-check"]
-    uv = shutil.which("uv")
+    install_into = [str(PYTHON), "-m", "pip", "install", "--no-compile", "--quiet", "--disable-pip-version-check"]
     if uv:
-        make_venv.insert(-1, "--without-pip")
-        install_into = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(PYTHON)]
+        install_into = [uv, "pip", "install", "--quiet", "--python", str(PYTHON)]
+    packages = [["-r", str(ROOT / lock)]]
     if lock == COURSE:
-        if not uv and importlib.util.find_spec("ensurepip") is None:
-            stop("This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv")
-        run_or_stop(make_venv, "No virtual environment could be made in {}, see above.".format(VENV))
-    failed = "The packages could not be installed; the first ERROR above says why. Is the network there, the disk full?"
-    run_or_stop(install_into + ["-r", str(ROOT / lock)], failed)
-    if lock == COURSE:
-        run_or_stop(install_into + ["--no-deps", "--editable", str(ROOT)], failed)
-        if not uv:
-            # As pip would, but nobody waits; a developer's packages are compiled when they are imported.
-            subprocess.Popen([str(PYTHON), "-m", "compileall", "-qq", str(VENV), str(ROOT / "qkit")])
+        if importlib.util.find_spec("ensurepip") is None:
+            if not uv:
+                stop("This Python cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv")
+            make_venv.insert(-1, "--without-pip")
+        if subprocess.call(make_venv) != 0:
+            stop("No virtual environment could be made in {}, see above.", VENV)
+        packages.append(["--no-deps", "--editable", str(ROOT)])
+    failed = any(subprocess.call(install_into + each) != 0 for each in packages)
+    if failed and uv:
+        # It does not read pip's settings, which may name a company's own index.
+        print("uv could not install the packages, see above; now pip tries.", flush=True)
+        add(lock, quick=False)
+    elif failed:
+        stop("The packages could not be installed; the first ERROR says why. Is the network there, the disk full?")
+    elif lock == COURSE:
+        # As pip and uv could, but nobody waits; a developer's packages are compiled when they are imported.
+        subprocess.Popen([str(PYTHON), "-m", "compileall", "-qq", str(VENV), str(ROOT / "qkit")])
 
 
 def lab(words):
@@ -151,7 +157,8 @@ def lab(words):
 
 def check(words):
     """Run what a contributor runs all day: format, lint, imports, digits, numeric and show, in a minute."""
-    test(["-m", "not slow"] + QUICK + words)
+    # Without the options for notebooks, of which there are none here, and without what runs them.
+    test(["-o", "addopts=", "-p", "no:nbval", "-m", "not slow"] + QUICK + words)
 
 
 def test(words):
@@ -211,12 +218,6 @@ def hand_over(words):
             sys.exit(process.wait())
         except KeyboardInterrupt:
             pass  # It has had the same Ctrl-C, and decides for itself when to end.
-
-
-def run_or_stop(command, sentence):
-    """Run a command; when it fails, end with one sentence that says what to do."""
-    if subprocess.call(command) != 0:
-        stop(sentence)
 
 
 def stop(sentence, *values):

@@ -167,7 +167,7 @@ def test_no_other_highest_power_is_better(x, bits, below):
     highest = int(np.ceil(np.log2(largest))) + below
     powers = 2.0 ** np.arange(highest, highest - 2 ** (bits - 1) + 1, -1)
     powers = powers[powers >= 2.0**-149]
-    assert error(np.float32(x), found) <= error(np.float32(x), Codebook(np.unique([-powers, 0 * powers, powers])))
+    assert error(np.float32(x), found) <= error(np.float32(x), Codebook(np.unique([*-powers, 0, *powers])))
     magnitudes = np.unique(np.abs(found.values))[1:]
     assert np.all(np.frexp(magnitudes)[0] == 0.5) and np.all(magnitudes[1:] == 2 * magnitudes[:-1])
 

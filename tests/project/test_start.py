@@ -87,8 +87,19 @@ def test_checkout_cannot_be_written(start):
 def test_no_network(start, monkeypatch):
     monkeypatch.setattr(start.shutil, "which", lambda name: None)
     monkeypatch.setattr(start.subprocess, "call", lambda command: int("pip" in command))
-    assert sentence(start).startswith("The packages could not be installed; the first ERROR above says why.")
+    assert sentence(start).startswith("The packages could not be installed; the first ERROR says why.")
     assert not list(start.VENV.glob("installed-*"))
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_where_uv_cannot_install_pip_does(start, monkeypatch, capsys, lock):
+    calls = []
+    monkeypatch.setattr(start.shutil, "which", lambda name: name)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: calls.append(command[:4]) or int(command[0] == "uv"))
+    monkeypatch.setattr(start.subprocess, "Popen", lambda command: None)
+    start.add(lock)
+    assert calls[-1] == [str(start.PYTHON), "-m", "pip", "install"]
+    assert "uv could not install the packages, see above; now pip tries." in capsys.readouterr().out
 
 
 def test_port_taken(start, monkeypatch):

@@ -11,6 +11,7 @@ def doctor(count=900, **start):
     return treated, explorers.doctor(treated, *fake_digits(count), **start)
 
 
+@pytest.mark.slow
 def test_controls_become_repairs():
     treated, explorer = doctor()
     start = {"weight_bits": 8, "activation_bits": 8, "per_channel": False, "corrected": False, "scales": "minmax"}

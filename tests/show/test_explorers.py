@@ -219,6 +219,7 @@ ARRAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ARRAYS)
 def test_any_array_can_be_explored(name):
@@ -495,6 +496,7 @@ def test_a_format_makes_of_a_tensor_what_the_explorer_says():
             assert words.endswith(f" in use: {len(used)} of {len(form.levels)}.")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_any_array_whose_rows_are_whole_blocks_has_formats():
     outlier = np.where(np.arange(64) == 5, 900, 0.01)

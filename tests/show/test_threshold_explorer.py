@@ -195,6 +195,7 @@ def test_a_histogram_in_which_a_method_finds_nothing_still_shows_the_others():
     assert "; kl nowhere; " in explorers.threshold(histogram_of(GAUSS, bins=40)).words
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "x",
