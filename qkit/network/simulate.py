@@ -230,13 +230,6 @@ class Measured:
         total, points = self.accuracy.total, 100 * self.lost / self.accuracy.total
         return f"{self.changed:,} of {total:,} answers change, expected to cost {points:.2f} points of accuracy"
 
-    def merge(self, other: "Measured") -> "Measured":
-        """Return what both together measure, on other images each."""
-        accuracy, in_float = self.accuracy.merge(other.accuracy), self.float_accuracy.merge(other.float_accuracy)
-        energies = {name: tuple(np.add(energy, other.energies[name])) for name, energy in self.energies.items()}
-        changed, lost = self.changed + other.changed, self.lost + other.lost
-        return Measured(accuracy, in_float, changed, lost, energies)
-
 
 def predict_quantized(model: keras.Model, images: np.ndarray, activations: Grids) -> np.ndarray:
     """Return the answers, with the outputs of some layers, or ``"image"``, fake-quantized per tensor.

@@ -24,10 +24,6 @@ class Accuracy:
         right = _right(predicted, labels)
         return cls(int(right.sum()), len(right))
 
-    def merge(self, other: "Accuracy") -> "Accuracy":
-        """Return the accuracy on both together, which are different images."""
-        return Accuracy(self.correct + other.correct, self.total + other.total)
-
     @property
     def value(self) -> float:
         return self.correct / self.total

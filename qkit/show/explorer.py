@@ -6,7 +6,7 @@ lock. The same output holds a PNG and the words, for GitHub, nbconvert and the f
 
 import base64
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from threading import RLock
 from typing import Any
@@ -16,9 +16,8 @@ import numpy as np
 
 from qkit.show.picture import ERROR
 
-Update = Callable[..., tuple[bytes, str] | Iterator[tuple[bytes, str]]]
-"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it, or one such
-pair after the other: each is shown until the next one comes."""
+Update = Callable[..., tuple[bytes, str]]
+"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it."""
 
 _NAME_HANDLES = """
 this.closest('.widget-vbox').querySelectorAll('.widget-slider').forEach(slider =>
@@ -111,15 +110,14 @@ class Explorer:
                 self._say("qkit-problem", f"border-left:4px solid {ERROR}; padding-left:8px", _problem(error))
 
     def _draw(self) -> None:
-        drawn = self._update(**self.values)
-        for self._png, self.words in [drawn] if isinstance(drawn, tuple) else drawn:
-            self.error = None
-            (width, height), data = self._size, base64.b64encode(self._png).decode()
-            self._picture.value = (
-                f'<img class="qkit-picture" alt="{html.escape(self.words)}" width="{width}" height="{height}" '
-                f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}" onload="{_NAME_HANDLES}">'
-            )
-            self._say("qkit-words", "", self.words)
+        self._png, self.words = self._update(**self.values)
+        self.error = None
+        (width, height), data = self._size, base64.b64encode(self._png).decode()
+        self._picture.value = (
+            f'<img class="qkit-picture" alt="{html.escape(self.words)}" width="{width}" height="{height}" '
+            f'style="max-width:100%; height:auto" src="data:image/png;base64,{data}" onload="{_NAME_HANDLES}">'
+        )
+        self._say("qkit-words", "", self.words)
 
     def _say(self, kind: str, style: str, words: str) -> None:
         self._text.value = (

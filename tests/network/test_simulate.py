@@ -334,16 +334,6 @@ def test_measured_against_the_float_network(small, network, few_digits):
     assert measured.sqnr == pytest.approx(expected, abs=1e-3)
 
 
-def test_parts_merge_to_the_whole(network, few_digits):
-    images, labels = few_digits.x_test[:300], few_digits.y_test[:300]
-    whole = network.measure(images, labels)
-    parts = [network.measure(images[part], labels[part]) for part in (slice(0, 70), slice(70, 300))]
-    merged = parts[0].merge(parts[1])
-    assert (merged.accuracy, merged.float_accuracy) == (whole.accuracy, whole.float_accuracy)
-    assert merged.changed == whole.changed and merged.lost == pytest.approx(whole.lost)
-    assert merged.sqnr == pytest.approx(whole.sqnr, rel=1e-5)
-
-
 def test_float_outputs_can_be_kept(network, few_digits):
     images, labels = few_digits.x_test[:300], few_digits.y_test[:300]
     in_float = list(replace(network, kernels={}, activations={}).outputs(images))

@@ -222,24 +222,3 @@ def test_stops_take_numbers_and_words():
     for wrong in (3, "2", None, 2.5):
         with pytest.raises(ValueError, match="bits must be one of 2, 8, 'float', got"):
             explorer.set(bits=wrong)
-
-
-def test_one_picture_after_the_other():
-    seen = []
-
-    def update(bits):
-        for part in range(bits):
-            if part == 5:
-                raise ValueError("five")
-            yield b"\x89PNG%d" % part, f"part {part} of {bits}"
-            # Asked for the next one, the explorer has shown this one.
-            seen.append(shown(explorer)[1] if explorer else None)
-
-    explorer = None
-    explorer = Explorer({"bits": slider("bits", "how many bits", 2, 1, 8)}, update, (9, 9))
-    seen.clear()
-    explorer.set(bits=3)
-    assert seen == ["part 0 of 3", "part 1 of 3", "part 2 of 3"]
-    assert shown(explorer)[:3] == (b"\x89PNG2", seen[-1], seen[-1])
-    explorer.controls["bits"].value = 6
-    assert "five" in repr(explorer) and explorer.words == "part 4 of 6"

@@ -108,7 +108,6 @@ MOVES = {
         "activation_method": "kl_plain",
         "conv1": False,
         "dense1": False,
-        "all_images": True,
     },
     "doctor": {
         "weight_bits": 3,

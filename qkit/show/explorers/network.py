@@ -26,17 +26,21 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
     ``simulation`` is a :class:`qkit.network.Simulation`; ``images`` are as the network takes them, with a label each: a
-    ValueError, if not, or if there are none. A step measures at most 2,000, evenly chosen; one switch makes it all of
-    them, 2,000 at a time. ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or
-    ``"float"``; ``per_channel``; ``weight_method`` and ``activation_method``, such as ``"mse"``; ``all_images``, where
-    there are more than 2,000; and for each layer by its name, whether it is quantized. Taught in notebook 05,
-    section 8.
+    ValueError, if not, or if there are none. At most 2,000 of them, evenly chosen, are measured. ``start`` are values
+    of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
+    ``weight_method`` and ``activation_method``, such as ``"mse"``; and for each layer by its name, whether it is
+    quantized. Taught in notebook 05, section 8.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if len(images) == 0 or len(images) != len(labels):
         raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
-    parts, layers, rows = -(-len(images) // SUBSET), simulation.layers, ("image", *simulation.layers)
+    part = slice(None, None, -(-len(images) // SUBSET))
+    some, labels = images[part], labels[part]
+    which = f"{len(some):,} of the {len(images):,} images, evenly chosen"
+    which = which if len(some) < len(images) else f"All {len(some):,} images"
+    layers, rows = simulation.layers, ("image", *simulation.layers)
     original = simulation.quantized(None, None)
+    in_float = list(original.outputs(some))
 
     height = 2.5 + 0.3 * len(layers)
     bottom, share = 0.6 / height, (height - 1.6) / height
@@ -48,7 +52,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
     ratios = [stage.label(exact, MOST_DB + 2, row, ha="left", fontsize=10) for row in range(len(rows))]
-    caption = stage.label(stage.figure, 0.11, 1 - 0.95 / height, ha="left", va="bottom", color=GUIDE)
+    stage.figure.text(0.11, 1 - 0.95 / height, which, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
@@ -58,41 +62,29 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
         off = tuple(layer for layer in layers if not on[layer])
         return simulation.quantized(*bits, per_channel=per_channel, in_float=off, **methods)
 
-    # What the float network makes of 2,000 images takes tens of megabytes.
-    @lru_cache(maxsize=1)
-    def in_float(part):
-        return list(original.outputs(images[part::parts]))
-
     # A learner goes to and fro between settings, and a result takes no room.
     @lru_cache(maxsize=1024)
-    def measured(part, **settings):
-        return quantized(**settings).measure(images[part::parts], labels[part::parts], in_float(part))
+    def measured(**settings):
+        return quantized(**settings).measure(some, labels, in_float)
 
-    def update(all_images=False, **settings):
-        now, found = quantized(**settings), None
-        for part in range(parts if all_images else 1):
-            found = found.merge(measured(part, **settings)) if found else measured(part, **settings)
-            total = found.accuracy.total
-            which = f"{total:,} of the {len(images):,} images" + (" so far" if all_images else ", evenly chosen")
-            which = f"All {total:,} images" if total == len(images) else which
-            caption.set_text(which)
-            both = found.float_accuracy, found.accuracy
-            show(both)
-            for name, bar, text in zip(rows, bars, ratios, strict=True):
-                on, ratio = name in now.kernels or name in now.activations, found.sqnr[name]
-                bar.set(width=np.clip(ratio, 0, MOST_DB), hatch="///" if on else "")
-                bar.set(facecolor=QUANTIZED if on else "white", edgecolor="black" if on else FLOAT)
-                text.set(text=decibels(ratio) + ("" if on else ", float"), color=QUANTIZED_TEXT if on else FLOAT)
-            changed = f"{found.changed:,} of {total:,}"
-            write(tiles, [*(percent(each.value) for each in reversed(both)), changed, size(now.bytes)])
-            in_float_right, right = map(with_interval, both)
-            words = (
-                f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
-                f"Answers that differ from float: {found.changed:,}. "
-                f"SQNR: {', '.join(f'{name} {decibels(ratio)}' for name, ratio in found.sqnr.items())}. "
-                f"Parameters: {size(now.bytes)}, in float {size(original.bytes)}."
-            )
-            yield stage.png(), words
+    def update(**settings):
+        now, found = quantized(**settings), measured(**settings)
+        both = found.float_accuracy, found.accuracy
+        show(both)
+        for name, bar, text in zip(rows, bars, ratios, strict=True):
+            on, ratio = name in now.kernels or name in now.activations, found.sqnr[name]
+            bar.set(width=np.clip(ratio, 0, MOST_DB), hatch="///" if on else "")
+            bar.set(facecolor=QUANTIZED if on else "white", edgecolor="black" if on else FLOAT)
+            text.set(text=decibels(ratio) + ("" if on else ", float"), color=QUANTIZED_TEXT if on else FLOAT)
+        changed = f"{found.changed:,} of {len(some):,}"
+        write(tiles, [*(percent(each.value) for each in reversed(both)), changed, size(now.bytes)])
+        in_float_right, right = map(with_interval, both)
+        return stage.png(), (
+            f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
+            f"Answers that differ from float: {found.changed:,}. "
+            f"SQNR: {', '.join(f'{name} {decibels(ratio)}' for name, ratio in found.sqnr.items())}. "
+            f"Parameters: {size(now.bytes)}, in float {size(original.bytes)}."
+        )
 
     of_weights = "How many bits each weight has; float leaves all of them as they are"
     between = "How many bits each number between two layers has; image and logits keep 8. Float leaves all as they are"
@@ -106,9 +98,6 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     }
     on = "Quantize the weights of {} and the numbers it hands on; else both stay in float"
     controls |= {layer: switch(layer, on.format(layer), True) for layer in layers}
-    if parts > 1:
-        tooltip = "Measure all images instead of 2,000: a narrower interval, a longer wait"
-        controls["all_images"] = switch(f"all {len(images):,} images", tooltip, False)
     return Explorer(controls, update, stage.size, start)
 
 
