@@ -7,6 +7,7 @@ McNemar's, against float and against the control: for what was pruned, the netwo
 a student, the same network taught by labels; else the float network.
 """
 
+import heapq
 import sys
 from pathlib import Path
 
@@ -105,8 +106,15 @@ def gap_bits(q: np.ndarray, book: Codebook) -> int:
 
 
 def huffman_bits(symbols: np.ndarray) -> int:
+    """Return the bits of Huffman's words: the two rarest symbols get one more each, and are one from then on."""
     counts = np.bincount(symbols)
-    return int(counts @ codebook.huffman(counts)) + 8 * len(counts)
+    heap, bits = [int(count) for count in counts if count], 8 * len(counts)
+    heapq.heapify(heap)
+    while len(heap) > 1:
+        both = heapq.heappop(heap) + heapq.heappop(heap)
+        bits += both
+        heapq.heappush(heap, both)
+    return bits
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     x ≈ values[q]        q: the index of the value that is nearest to x
 
-A :class:`Codebook` is that list. :func:`kmeans` chooses the values with the least squared error, :func:`lloyd` improves
-others, :func:`powers_of_two` takes those that turn a product into a shift. What a file then holds is counted in bits:
-:meth:`Codebook.pack`, :meth:`Codebook.bits_per_weight`, :func:`entropy` and :func:`huffman`.
+A :class:`Codebook` is that list. :func:`kmeans` chooses the values with the least squared error,
+:func:`powers_of_two` takes those that turn a product into a shift. What a file then holds is counted in bits:
+:meth:`Codebook.pack`, :meth:`Codebook.bits_per_weight` and :func:`entropy`.
 
 The values are float32, and so are the numbers they are chosen for; sums are in float64. NaN, infinity, numbers beyond
 float32's largest and empty arrays are a ValueError, what is no number at all is a TypeError.
@@ -12,7 +12,6 @@ float32's largest and empty arrays are a ValueError, what is no number at all is
 Source: Han, Mao and Dally 2016, "Deep Compression", arXiv:1510.00149.
 """
 
-import heapq
 import math
 from dataclasses import dataclass
 
@@ -82,19 +81,6 @@ class Codebook:
         q = self._checked(q).astype(np.uint8).reshape(-1, 1)
         return np.packbits((q >> np.arange(self.bits, dtype=np.uint8)) & 1, bitorder="little").tobytes()
 
-    def unpack(self, data: bytes, shape: int | tuple[int, ...]) -> np.ndarray:
-        """Return the indices, in that shape, that :meth:`pack` wrote; a ValueError, if they take other bytes.
-
-        >>> Codebook(np.arange(16)).unpack(bytes.fromhex("2103"), 3)
-        array([1, 2, 3], dtype=uint8)
-        """
-        count = int(np.prod(shape))
-        if len(data) != -(-count * self.bits // 8):
-            raise ValueError(f"{count} indices of {self.bits} bits do not take {len(data)} bytes; try another shape")
-        ones = np.unpackbits(np.frombuffer(data, np.uint8), count=count * self.bits, bitorder="little")
-        q = ones.reshape(count, self.bits) @ (1 << np.arange(self.bits))
-        return self._checked(q).astype(np.uint8).reshape(shape)
-
     def __repr__(self) -> str:
         span = f"{len(self.values)} values from {self.values[0]:.4g} to {self.values[-1]:.4g}"
         return f"Codebook: {span}, an index takes {self.bits} bits"
@@ -115,9 +101,9 @@ def kmeans(x: np.ndarray, count: int) -> Codebook:
         saved[j][b] = max over a < b of saved[j - 1][a] + (S[b] - S[a])² / (W[b] - W[a])
 
     (Wang and Song 2011, "Ckmeans.1d.dp", The R Journal 3(2)). The best ``a`` rises with b: between two that are known
-    lie all in between. Nor need every b be tried: a step of :func:`lloyd` leaves the best borders where they are, and
-    borders that lie below others it leaves below. So steps from the lowest borders there are stay below the best, and
-    those from the highest above.
+    lie all in between. Nor need every b be tried: a step of k-means, each value to the mean of the numbers nearest to
+    it, leaves the best borders where they are, and borders that lie below others it leaves below. So steps from the
+    lowest borders there are stay below the best, and those from the highest above.
 
     If ``x`` holds fewer different numbers than ``count``, those are the values. Exact but for float64's rounding of the
     sums. 200,000 weights take a tenth of a second with 16 values, with 256 a quarter of a minute; more where much of
@@ -143,30 +129,6 @@ def kmeans(x: np.ndarray, count: int) -> Codebook:
         borders.append(lasts[j - 1][borders[-1] - low[j]])
     starts = np.array(borders[:0:-1])
     return Codebook(np.add.reduceat(counts * values, starts) / np.add.reduceat(counts, starts))
-
-
-def lloyd(x: np.ndarray, start: np.ndarray, steps: int = 100) -> Codebook:
-    """Move values, at most ``steps`` times, to the mean of the numbers nearest to each; one nearest to none stays.
-
-    No step makes the squared error larger, and where none makes it smaller it ends, which need not be the least there
-    is: :func:`kmeans`. Deep Compression starts at ``np.linspace(x.min(), x.max(), 16)``. Source: Lloyd 1982, "Least
-    squares quantization in PCM", IEEE Transactions on Information Theory 28(2). Taught in notebook 10, section 3.
-
-    >>> lloyd([0.0, 1.0, 4.0, 6.0], start=[0.0, 1.0], steps=1).values
-    array([0.       , 3.6666667], dtype=float32)
-    """
-    whole(steps, "steps", 1, 10**6)
-    values, counts = np.unique(float32s(x), return_counts=True)
-    values, centres = values.astype(np.float64), Codebook(start).values.astype(np.float64)
-    for _ in range(steps):
-        inner = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2, side="right")  # a tie goes to the lower one
-        borders = np.concatenate(([0], inner, [len(values)]))
-        filled = borders[1:] > borders[:-1]
-        starts, before = borders[:-1][filled], centres.copy()
-        centres[filled] = np.add.reduceat(counts * values, starts) / np.add.reduceat(counts, starts)
-        if np.array_equal(centres, before):
-            break
-    return Codebook(centres)
 
 
 def powers_of_two(x: np.ndarray, bits: int) -> Codebook:
@@ -202,32 +164,6 @@ def entropy(q: np.ndarray) -> float:
     """
     shares = np.unique(some(q, "q"), return_counts=True)[1] / np.size(q)
     return float(np.sum(shares * np.log2(1 / shares)))
-
-
-def huffman(counts: np.ndarray) -> np.ndarray:
-    """Return how many bits each symbol's code word has in the shortest code that can be read without gaps.
-
-    The two rarest symbols get one bit more each and count as one from then on, until one is left: so rare ones get long
-    words. ``counts`` says how often each occurs, such as ``np.bincount(q)``, or its share. Lengths l are int64 of the
-    same shape (k,), 0 where a count is 0 or no other is not. The sum of 2^-l over symbols that occur is 1, and the mean
-    length is at least :func:`entropy` and less than one bit more. Source: Huffman 1952, "A method for the construction
-    of minimum-redundancy codes". Taught in notebook 10, section 6.
-
-    >>> huffman([5, 2, 1, 0, 1])
-    array([1, 2, 3, 0, 3])
-    """
-    counts = some(counts, "counts")
-    if counts.ndim != 1 or not (np.all(counts >= 0) and np.any(counts > 0)):
-        raise ValueError(f"counts must be a list from 0 up, not all 0, got {counts}; np.bincount(q) makes one")
-    lengths = np.zeros(len(counts), np.int64)
-    heap = [(count, i, [i]) for i, count in enumerate(counts.tolist()) if count]
-    heapq.heapify(heap)
-    while len(heap) > 1:
-        (count, _, rarest), (other, _, next_rarest) = heapq.heappop(heap), heapq.heappop(heap)
-        both = rarest + next_rarest
-        lengths[both] += 1
-        heapq.heappush(heap, (count + other, both[0], both))
-    return lengths
 
 
 def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: int) -> tuple:

@@ -10,9 +10,8 @@ What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` 
 every grid holds them without error, but they count as values.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 
 import numpy as np
 
@@ -135,7 +134,7 @@ class Samples:
     def __init__(self, x: np.ndarray) -> None:
         x = some(x)
         self.x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)  # |-128| is no int8
-        self.low, self.largest = float(x.min()), _range(x).largest
+        self.low, self.largest = float(x.min()), range_of(x).largest
         self.count, self.zeros = x.size, int(x.size - np.count_nonzero(x))
 
     @cached_property
@@ -154,15 +153,14 @@ class Samples:
         return float(np.partition(np.abs(self.x), index, axis=None)[index])
 
 
-def range_of(batches: np.ndarray | Iterable[np.ndarray]) -> Range:
-    """Return the smallest and the largest value: the first pass.
+def range_of(x: np.ndarray) -> Range:
+    """Return the smallest and the largest value: the first pass. Ranges of batches can be merged.
 
-    ``batches`` are an array, or an iterable of arrays of any shapes, of which some may be empty.
-
-    >>> range_of([[1.0, -2.0], [], [3.0]])
+    >>> range_of([1.0, -2.0]).merge(range_of([3.0]))
     Range(low=-2.0, high=3.0)
     """
-    return reduce(Range.merge, map(_range, _batches(batches)))
+    x = some(x)
+    return Range(float(x.min()), float(x.max()))
 
 
 def channel_shares(x: np.ndarray) -> np.ndarray:
@@ -183,33 +181,26 @@ def channel_ranges(x: np.ndarray) -> np.ndarray:
     return np.abs(x).reshape(-1, np.shape(x)[-1]).max(axis=0)
 
 
-def histogram_of(
-    batches: np.ndarray | Iterable[np.ndarray], bins: int = 2048, magnitude: bool = True, within: Range | None = None
-) -> Histogram:
+def histogram_of(x: np.ndarray, bins: int = 2048, magnitude: bool = True, within: Range | None = None) -> Histogram:
     """Count values in equal bins: both passes, or the second one alone. Taught in notebook 03, section 2.
 
-    ``batches`` are an array, or an iterable of arrays of any shapes; they are read twice, unless ``within`` is given:
-    the range of all the data, from :func:`range_of`, which histograms must share to be merged. With ``magnitude``,
-    ``|x|`` is counted, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to the largest or 0.
-    A value outside ``within`` is a ValueError.
+    With ``magnitude``, ``|x|`` is counted, in bins from 0 to the largest; else ``x``, in bins from the smallest or 0 to
+    the largest or 0. Histograms of batches can be merged that are counted ``within`` the same range, that of all the
+    data (:func:`range_of`). A value outside ``within`` is a ValueError.
 
     >>> histogram_of([-1.0, 0.0, 2.0], bins=8)
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """
     bins = whole(bins, "bins", 1, 2**20)  # more would fill the memory
-    within = within or range_of(batches)
+    x, here = float64s(x), range_of(x)
+    within = within or here
+    if here.merge(within) != within:
+        raise ValueError(f"all values must lie within {within}, got {here}; merge the ranges of all batches first")
     start, stop = (0.0, within.largest) if magnitude else (min(0.0, within.low), max(0.0, within.high))
     stop = stop if start < stop else 1.0
-
-    def count(x: np.ndarray) -> Histogram:
-        here = _range(x)
-        if here.merge(within) != within:
-            raise ValueError(f"all values must lie within {within}, got {here}; take range_of all batches first")
-        # NumPy corrects each bin against its edges, so that where a value goes depends on nothing else.
-        counts = np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
-        return Histogram(read_only(counts), int(x.size - np.count_nonzero(x)), start, stop, here, magnitude)
-
-    return reduce(Histogram.merge, map(count, _batches(batches)))
+    # NumPy corrects each bin against its edges, so that where a value goes depends on nothing else.
+    counts = np.histogram(np.abs(x) if magnitude else x, bins, (start, stop))[0]
+    return Histogram(read_only(counts), int(x.size - np.count_nonzero(x)), start, stop, here, magnitude)
 
 
 def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
@@ -223,19 +214,3 @@ def magnitudes_of(x: np.ndarray | Histogram | Samples) -> Histogram | Samples:
 def _sums_from(values: np.ndarray) -> np.ndarray:
     """Return the sum from each value on, and 0 after the last."""
     return np.append(np.cumsum(values[::-1])[::-1], 0)
-
-
-def _range(x: np.ndarray) -> Range:
-    return Range(float(x.min()), float(x.max()))
-
-
-def _batches(batches: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield every batch that is not empty."""
-    empty = True
-    for batch in [batches] if isinstance(batches, np.ndarray) else batches:
-        x = float64s(batch, "a batch")
-        if x.size:
-            empty = False
-            yield x
-    if empty:
-        raise ValueError("batches must hold at least one value, got none; an iterator can be read once: pass a list")

@@ -17,24 +17,6 @@ from qkit.numeric.affine import QuantParams, checked, fake_quantize, float64s, w
 from qkit.numeric.formats import BlockFormat
 
 
-def output_error(kernel: np.ndarray, rounded: np.ndarray, gram: np.ndarray) -> float:
-    """Return how far a layer's outputs are off, as a share of them: ``||A (W_q - W)|| / ||A W||``.
-
-    ``kernel`` is W and ``rounded`` W_q, (inputs, outputs); ``gram`` is AᵀA. A ValueError, if shapes do not agree,
-    or all outputs are 0. Taught in notebook 09, section 6.
-
-    >>> inputs = np.array([[1.0, 1.0], [2.0, 2.0]])  # errors of opposite sign cancel
-    >>> output_error([[1.0], [1.0]], [[1.5], [0.5]], inputs.T @ inputs)
-    0.0
-    """
-    kernel, gram = _checked(kernel, gram)
-    error = float64s(rounded, "rounded") - kernel
-    squares = [np.sum(each * (gram @ each)) for each in (error, kernel)]
-    if squares[1] <= 0:
-        raise ValueError("with this kernel and gram all outputs are 0: there is nothing to be off from")
-    return float(np.sqrt(max(squares[0], 0) / squares[1]))
-
-
 def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray, damping: float = 0.01) -> np.ndarray:
     """Round one row of weights after the other, each so that it makes up for the errors before it: GPTQ.
 

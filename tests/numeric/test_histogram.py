@@ -1,3 +1,5 @@
+from functools import reduce
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,17 +53,16 @@ def test_independent_of_batches_and_order(x, bins, magnitude, data):
     whole = histogram_of(x, bins, magnitude)
     cuts = sorted(data.draw(st.lists(st.integers(0, x.size), max_size=5)))
     order = data.draw(st.permutations(range(x.size)))
-    batches = np.split(x[order], cuts)  # some may be empty
-    assert same(histogram_of(batches, bins, magnitude), whole)
-    assert range_of(iter(batches)) == whole.range
-    assert same(histogram_of(iter(batches), bins, magnitude, within=whole.range), whole)
+    batches = [batch for batch in np.split(x[order], cuts) if batch.size]
+    assert reduce(Range.merge, map(range_of, batches)) == whole.range
+    parts = [histogram_of(batch, bins, magnitude, within=whole.range) for batch in batches]
+    assert same(reduce(Histogram.merge, parts), whole)
 
 
 @given(arrays, arrays, arrays, st.booleans())
 def test_merge_is_associative_and_commutative(x, y, z, magnitude):
-    within = range_of([x, y, z])
-    a, b, c = (histogram_of(part, 7, magnitude, within) for part in (x, y, z))
-    whole = histogram_of([x, y, z], 7, magnitude)
+    whole = histogram_of(np.concatenate([x.ravel(), y.ravel(), z.ravel()]), 7, magnitude)
+    a, b, c = (histogram_of(part, 7, magnitude, whole.range) for part in (x, y, z))
     assert same(a.merge(b).merge(c), whole)
     assert same(a.merge(b.merge(c)), whole)
     assert same(c.merge(a).merge(b), whole)
@@ -102,21 +103,18 @@ def test_histogram_refuses():
         with pytest.raises(ValueError, match=r"bins must be an integer from 1 to 1,048,576, got"):
             histogram_of([1.0], bins=bins)
     assert histogram_of([1.0], bins=np.uint8(200)).counts.size == 200
-    with pytest.raises(ValueError, match="got none; an iterator can be read once: pass a list"):
-        histogram_of(iter([1.0]))
     with pytest.raises(ValueError, match=r"within Range\(low=0, high=1\), got Range\(low=0.5, high=2.0\)"):
-        histogram_of([[0.1], [0.5, 2.0]], within=Range(0, 1))
-    with pytest.raises(ValueError, match=r"a batch must hold finite numbers .* got nan"):
+        histogram_of([0.5, 2.0], within=Range(0, 1))
+    with pytest.raises(ValueError, match=r"x must hold finite numbers .* got nan"):
         histogram_of([[1.0], [np.nan]])
     masked = np.ma.masked_array([1.0, 1e6], [False, True])
-    for batches in (masked, [[1.0], masked]):
-        with pytest.raises(ValueError, match=r"a batch has 1 masked entries"):
-            histogram_of(batches)
+    with pytest.raises(ValueError, match=r"x has 1 masked entries"):
+        histogram_of(masked)
     assert histogram_of(masked.compressed()).range.high == 1
-    for nothing in ([], np.zeros((0, 3)), [np.zeros(0)]):
-        with pytest.raises(ValueError, match="at least one value, got none"):
+    for nothing in ([], np.zeros((0, 3))):
+        with pytest.raises(ValueError, match="x must hold at least one value"):
             range_of(nothing)
-        with pytest.raises(ValueError, match="at least one value, got none"):
+        with pytest.raises(ValueError, match="x must hold at least one value"):
             histogram_of(nothing, within=Range(0, 1))
 
 

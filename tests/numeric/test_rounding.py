@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_data
 from qkit.numeric.formats import FORMATS, integers
-from qkit.numeric.rounding import adaround, gptq, output_error
+from qkit.numeric.rounding import adaround, gptq
 
 BOTH = pytest.mark.parametrize("method", [gptq, adaround])
 ALL = FORMATS | {form.name: form for form in (integers(2, 4), integers(3, 5), integers(4, 32))}
 every_format = pytest.mark.parametrize("form", ALL.values(), ids=ALL)
+
+
+def output_error(kernel, rounded, gram):
+    """Return ``||A (W_q - W)||² = trace((W_q - W)ᵀ H (W_q - W))`` as a share of ``||A W||²``, as its root."""
+    squares, in_all = (np.sum(each * (gram @ each)) for each in (rounded - kernel, kernel))
+    return np.sqrt(squares / in_all)
 
 
 def problem(seed, inputs=6, outputs=3, bits=3, axis=-1):
@@ -141,8 +147,6 @@ def test_outputs_come_closer_while_weights_move_away(method, symmetric):
     np.testing.assert_array_equal(found, fake_quantize(found, params))
     assert output_error(kernel, found, gram) < 0.5 * output_error(kernel, nearest, gram)
     assert np.linalg.norm(found - kernel) > np.linalg.norm(nearest - kernel)
-    direct = np.linalg.norm(samples @ (found - kernel)) / np.linalg.norm(samples @ kernel)
-    assert output_error(kernel, found, gram) == pytest.approx(direct)
 
 
 @BOTH
@@ -161,5 +165,3 @@ def test_what_cannot_be_rounded(method):
         gptq(np.ones((1, 1)), params, np.eye(1), damping=0)
     with pytest.raises(ValueError, match="steps must be an integer from 1 to 1,000,000, got 0"):
         adaround(np.ones((1, 1)), params, np.eye(1), steps=0)
-    with pytest.raises(ValueError, match="all outputs are 0"):
-        output_error(np.zeros((1, 1)), np.ones((1, 1)), np.eye(1))
