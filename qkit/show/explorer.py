@@ -30,10 +30,10 @@ this.closest('.widget-vbox').querySelectorAll('.widget-slider').forEach(slider =
 class Explorer:
     """Controls above a picture above the words that say what the picture shows.
 
-    Controls are widgets by name, made with :func:`slider`, :func:`log_slider`, :func:`span`, :func:`stops`,
-    :func:`switch` and :func:`choice`; ``start`` are values to start with. For a picture of ``size``, width and height
-    in pixels, and some ``lines`` of words room is kept, so nothing jumps. ``words`` are what the picture shows, and
-    ``error`` what went wrong at the last move, if anything did: the picture and the words before it stay.
+    Controls are widgets by name, made with :func:`slider`, :func:`span`, :func:`stops`, :func:`switch` and
+    :func:`choice`; ``start`` are values to start with. For a picture of ``size``, width and height in pixels, and some
+    ``lines`` of words room is kept, so nothing jumps. ``words`` are what the picture shows, and ``error`` what went
+    wrong at the last move, if anything did: the picture and the words before it stay.
 
     Examples
     --------
@@ -140,12 +140,6 @@ def slider(label: str, tooltip: str, value: float, low: float, high: float, step
     return widgets.FloatSlider(**between, step=step, readout_format=".3g")
 
 
-def log_slider(label: str, tooltip: str, value: float, low: float, high: float):
-    """Return a slider over the reals from ``low`` to ``high`` that moves by a tenth of a power of ten."""
-    between = {"value": value, "min": np.log10(low), "max": np.log10(high), **_named(label, tooltip)}
-    return widgets.FloatLogSlider(**between, step=0.1, readout_format=",.0f")
-
-
 def span(label: str, tooltip: str, value: tuple[float, float], low: float, high: float, step: float):
     """Return a slider with two handles, the ends of a range of reals."""
     between = {"value": value, "min": low, "max": high, **_named(label, tooltip, width="340px")}
@@ -194,8 +188,7 @@ def _give(name: str, control: widgets.ValueWidget, value: Any) -> None:
         wanted = f"one of {', '.join(repr(option) for _, option in control.options)}"
     else:
         kinds = {widgets.IntSlider: "a whole number", widgets.FloatRangeSlider: "a pair (low, high)"}
-        ends = (10**end if isinstance(control, widgets.FloatLogSlider) else end for end in (control.min, control.max))
-        wanted = "{} from {:g} to {:g}".format(kinds.get(type(control), "a number"), *ends)
+        wanted = f"{kinds.get(type(control), 'a number')} from {control.min:g} to {control.max:g}"
     raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 

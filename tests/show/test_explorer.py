@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ipywidgets import Widget
 
-from qkit.show.explorer import Explorer, choice, log_slider, slider, span, stops, switch
+from qkit.show.explorer import Explorer, choice, slider, span, stops, switch
 
 
 def shown(explorer):
@@ -76,15 +76,6 @@ def test_start_values_are_checked(explorer):
     assert Explorer(controls, lambda bits: (b"", f"{bits} bits"), (9, 9), {"bits": 7}).words == "7 bits"
     with pytest.raises(ValueError, match="bits must be a whole number from 2 to 8, got 9"):
         Explorer(controls, lambda bits: (b"", f"{bits} bits"), (9, 9), {"bits": 9})
-
-
-def test_a_logarithmic_slider_takes_its_own_numbers():
-    controls = {"images": log_slider("images", "how many", 1_000, 300, 1_000_000)}
-    explorer = Explorer(controls, lambda images: (b"", f"{images:.0f} images"), (9, 9))
-    assert explorer.set(images=300).words == "300 images"
-    assert explorer.set(images=1_000_000).words == "1000000 images"
-    with pytest.raises(ValueError, match=r"images must be a number from 300 to 1e\+06, got 6"):
-        explorer.set(images=6)
 
 
 def test_stops_are_numbers_that_are_not_evenly_spaced():

@@ -89,8 +89,6 @@ def values_of(control) -> list:
     numbers = np.where(np.abs(numbers) < 1e-9 * control.step, 0, numbers)  # a sum of steps may just miss it
     if numbers.size > MOST:
         numbers = numbers[np.linspace(0, numbers.size - 1, PLACES).round().astype(int)]
-    if isinstance(control, widgets.FloatLogSlider):
-        numbers = 10**numbers
     # The one nearest to the value that the explorer starts with gives way to it.
     values = numbers.tolist()
     values[int(np.argmin(np.abs(numbers - control.value)))] = control.value

@@ -5,7 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from qkit.numeric import Accuracy
 from qkit.show.canvas import Stage
-from qkit.show.explorer import Explorer, log_slider, slider
+from qkit.show.explorer import Explorer, slider, stops
 from qkit.show.numerals import with_interval
 from qkit.show.picture import CLIPPED, FLOAT, in_style
 
@@ -26,21 +26,22 @@ def two_accuracies(**start) -> Explorer:
     lines = [stage.line(axes, style, color=c, **looks) for style, c in (("o-", FLOAT), ("s-", CLIPPED))]
 
     def update(images, a, b):
-        total = round(images)
-        measured = [Accuracy(round(share / 100 * total), total) for share in (a, b)]
+        measured = [Accuracy(round(share / 100 * images), images) for share in (a, b)]
         for place, (line, accuracy) in enumerate(zip(lines, measured, strict=True)):
             low, high = accuracy.interval
             line.set_data([low, accuracy.value, high], np.full(3, place))
         first, second = sorted(accuracy.interval for accuracy in measured)
         a, b = map(with_interval, measured)
-        return stage.png(), f"{total:,} images: A {a}, B {b}. " + (
+        return stage.png(), f"{images:,} images: A {a}, B {b}. " + (
             "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
             if second[0] <= first[1]
             else "The intervals do not touch: a clear difference."
         )
 
+    counts = (round(step * 10**power) for power in range(2, 7) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
+    named = {count: f"{count:,}" for count in counts if 300 <= count <= 1_000_000}
     controls = {
-        "images": log_slider("images", "How many test images each network answers", 1_000, 300, 1_000_000),
+        "images": stops("images", "How many test images each network answers", 1_000, named),
         "a": slider("A right", "Share of right answers of network A, in percent", 98, 95, 100, step=0.05),
         "b": slider("B right", "Share of right answers of network B, in percent", 98.5, 95, 100, step=0.05),
     }
