@@ -52,7 +52,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, linewidth=1.2)]
     ratios = [stage.label(exact, MOST_DB + 2, row, ha="left", fontsize=10) for row in range(len(rows))]
-    stage.figure.text(0.11, 1 - 0.95 / height, which, ha="left", va="bottom", color=GUIDE)
+    stage.label(stage.figure, 0.11, 1 - 0.95 / height, which, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
     tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
