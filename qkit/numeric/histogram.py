@@ -192,7 +192,8 @@ def histogram_of(x: np.ndarray, bins: int = 2048, magnitude: bool = True, within
     Histogram: 3 values of |x| (1 exact zeros) in 8 bins from 0 to 2; x from -1 to 2
     """
     bins = whole(bins, "bins", 1, 2**20)  # more would fill the memory
-    x, here = float64s(x), range_of(x)
+    x = float64s(x)
+    here = range_of(x)
     within = within or here
     if here.merge(within) != within:
         raise ValueError(f"all values must lie within {within}, got {here}; merge the ranges of all batches first")
