@@ -97,8 +97,8 @@ def locked(file):
     return True
 
 
-def add(lock, quick=True):
-    """Install one lock file; for the course's own, into a fresh .venv and with qkit itself. Quick is with uv."""
+def add(lock, with_uv=True):
+    """Install one lock file; for the course's own, into a fresh .venv and with qkit itself."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         stop(WRONG_PYTHON)
     if VENV.exists() and not VENV.is_dir():
@@ -106,7 +106,7 @@ def add(lock, quick=True):
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if lock == COURSE and free < GIGABYTES_NEEDED and not VENV.exists():
         stop("The disk is full: {:.1f} GB are free in {}, and qkit needs {} GB.", free, ROOT, GIGABYTES_NEEDED)
-    uv = shutil.which("uv") if quick else None
+    uv = shutil.which("uv") if with_uv else None
     print("Installing {} into .venv (one or two minutes, the first time only) ...".format(lock), flush=True)
     make_venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     install_into = [str(PYTHON), "-m", "pip", "install", "--no-compile", "--quiet", "--disable-pip-version-check"]
@@ -125,7 +125,7 @@ def add(lock, quick=True):
     if failed and uv:
         # It does not read pip's settings, which may name a company's own index.
         print("uv could not install the packages, see above; now pip tries.", flush=True)
-        add(lock, quick=False)
+        add(lock, with_uv=False)
     elif failed:
         stop("The packages could not be installed; the first ERROR says why. Is the network there, the disk full?")
     elif lock == COURSE:

@@ -91,7 +91,7 @@ def test_paired_interval_holds_the_true_difference_19_times_in_20():
 
 
 def test_an_accuracy_says_all_without_a_format():
-    assert f"{Accuracy(4, 8)}" == str(Accuracy(4, 8))
+    assert f"{Accuracy(4, 8)}" == "50.00 % (95 % interval 21.52 % to 78.48 %, 8 images)"
 
 
 def test_the_interval_of_a_mean_is_the_normal_one_where_samples_are_many():

@@ -1,5 +1,6 @@
 """Codebooks against all there could be: partitions, codes, bytes; and SciPy's k-means."""
 
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -75,9 +76,13 @@ def test_no_other_kmeans_is_better(tensor, count):
     for seed in range(3):
         others, labels = kmeans2(centred, count, minit="++", rng=seed)
         assert least <= np.mean((centred - others[labels]) ** 2) * slack
-    start = found.values - np.float64(x.mean())
-    others, _ = kmeans2(centred, start, minit="matrix")
-    np.testing.assert_allclose(others, start, rtol=1e-5, atol=1e-6 * np.abs(x).max())
+    best = found.values - np.float64(x.mean())
+    for start in (np.linspace(centred.min(), centred.max(), count), best):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of empty clusters
+            others, _ = kmeans2(centred, start, minit="matrix")
+        assert least <= error(x, Codebook(np.unique(np.float32(others + x.mean(dtype=np.float64))))) * slack
+    np.testing.assert_allclose(others, best, rtol=1e-5, atol=1e-6 * np.abs(x).max())  # no step moves them
 
 
 def test_kmeans_by_hand():
