@@ -77,6 +77,7 @@ def is_readable(feedback):
     return len(repr(feedback)) < 1000 and len(feedback._repr_html_()) < 2000
 
 
+@pytest.mark.slow
 def test_check_answers_every_answer():
     for number in QUESTIONS:
         for answer in VALUES + NASTY:

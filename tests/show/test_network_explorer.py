@@ -14,6 +14,7 @@ def network(count=4_500, **start):
     return simulation, explorers.network(simulation, *fake_digits(count), **start)
 
 
+@pytest.mark.slow
 def test_controls_become_settings():
     simulation, explorer = network()
     assert simulation.settings[-1] == (
