@@ -130,11 +130,10 @@ class QuantParams:
     def __repr__(self) -> str:
         spec = self.spec
         channels = "" if spec.axis is None else f"{len(self.scale)} channels along axis {spec.axis}, on each "
-        return (
-            f"QuantParams: {channels}{spec.levels} integers {spec.qmin} to {spec.qmax} ({spec.dtype}) "
-            f"stand for {np.min(self.low):.4g} to {np.max(self.high):.4g}{' at most' if channels else ''}, "
-            f"step {_span(self.scale)}, real 0 is {_span(self.zero_point)}"
-        )
+        integers = f"{spec.levels} integers {spec.qmin} to {spec.qmax} ({spec.dtype})"
+        ends = f"{np.min(self.low):.4g} to {np.max(self.high):.4g}{' at most' if channels else ''}"
+        grid = f"step {_span(self.scale)}, real 0 is {_span(self.zero_point)}"
+        return f"QuantParams: {channels}{integers} stand for {ends}, {grid}"
 
 
 def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: QuantSpec) -> QuantParams:
