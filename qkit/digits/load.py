@@ -50,7 +50,7 @@ class Digits:
 
     @cached_property
     def x_train(self) -> np.ndarray:
-        return read_arrays(self.file, ["x_train"])["x_train"]
+        return read_arrays(self.file)["x_train"]
 
     def __getstate__(self) -> dict:
         """Leave out the training images where they can be read again: 9 MB to other processes instead of 56."""
