@@ -24,22 +24,14 @@ VERSION = 2
 
 BLOCK = 2_500
 SIDE = 28
-PEN_RADIUS, PEN_RADIUS_SPREAD = 1.22, 0.30
-"""Median radius in pixels, and the standard deviation of its logarithm."""
-JITTER, ELASTIC = 0.028, 0.028
-"""How far control points, and waves along the stroke, move: as a share of the digit's height."""
-MESSINESS = 0.42
-"""Standard deviation of the logarithm of a factor on JITTER and ELASTIC: some hands are neat, some are not."""
-ROTATION, SHEAR, ASPECT = 0.09, 0.24, 0.17
-"""Standard deviations: in radians, as a slope, of the logarithm of the width."""
-SLANT = (0.20, 0.26, 0.08, 0.10, 0.22, 0.18, 0.12, 0.06, 0.20, 0.10)
-"""Mean slope by digit: how far people lean each one to the right."""
-NIB, PRESSURE = 0.20, 0.12
-"""How much the ink depends on the direction of the stroke, and on the place along it."""
-EDGE, ROUGHNESS = 1.05, 0.10
-"""Grey levels per pixel at the edge of the ink (1 = full scale), and noise on the edge in pixels."""
-HALF_DARK = 0.25
-"""The height of a stroke's Gaussian field at the pen's radius."""
+PEN_RADIUS, PEN_RADIUS_SPREAD = 1.22, 0.30  # median in pixels, standard deviation of its logarithm
+JITTER, ELASTIC = 0.028, 0.028  # how far control points, and waves along the stroke, move: shares of the digit's height
+MESSINESS = 0.42  # standard deviation of the logarithm of a factor on both: some hands are neat, some are not
+ROTATION, SHEAR, ASPECT = 0.09, 0.24, 0.17  # standard deviations: in radians, as a slope, of the width's logarithm
+SLANT = (0.20, 0.26, 0.08, 0.10, 0.22, 0.18, 0.12, 0.06, 0.20, 0.10)  # mean slope to the right, by digit
+NIB, PRESSURE = 0.20, 0.12  # how much the ink depends on the direction of the stroke, and on the place along it
+EDGE, ROUGHNESS = 1.05, 0.10  # grey levels per pixel at the ink's edge (1 = full scale); noise on the edge in pixels
+HALF_DARK = 0.25  # the height of a stroke's Gaussian field at the pen's radius
 
 
 @dataclass(frozen=True, eq=False)
