@@ -114,7 +114,8 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    return _int32(np.rint(_product(acc, scale, np.float32)))
+    scale = float64s(scale, "scale").astype(np.float32)
+    return _int32(np.rint(_int32_values(acc, scale.shape, np.float32) * scale))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -125,7 +126,8 @@ def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
     """
-    return _int32(half_away(_product(acc, scale, np.float64)))
+    scale = float64s(scale, "scale")
+    return _int32(half_away(_int32_values(acc, scale.shape, np.float64) * scale))
 
 
 def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -238,11 +240,6 @@ class Requantizer:
             real = np.float64(np.float32(self.x_scale) * w_scale) / self.y.scale
         rounding = {"builtin": "double_up", "reference": "double", "single": "single"}[runtime]
         return quantize_multiplier(real), partial(rescale, rounding=rounding)
-
-
-def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
-    scale = float64s(scale, "scale").astype(dtype)
-    return _int32_values(acc, scale.shape, dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:
