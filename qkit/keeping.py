@@ -46,9 +46,7 @@ def key(version: int, **what: object) -> str:
     return hashlib.sha256(repr([version, sorted(what.items())]).encode()).hexdigest()[:12]
 
 
-def kept(
-    path: Path, make: Callable[[], Arrays], *, what: str, accept: Callable[[Arrays], object] = lambda arrays: None
-) -> Arrays:
+def kept(path: Path, make: Callable[[], Arrays], *, what: str, accept: Callable = lambda arrays: None) -> Arrays:
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
     ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or
@@ -112,8 +110,8 @@ def alone(path: Path, what: str) -> AcquireReturnProxy:
         return lock.acquire()
 
 
-def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
-    """Read an ``.npz`` file, or some arrays of it; checksums are verified, nothing is ever unpickled.
+def read_arrays(path: Path) -> Arrays:
+    """Read an ``.npz`` file; checksums are verified, nothing is ever unpickled.
 
     Raises a FileNotFoundError, or a ValueError that names the file: unreadable, none, or more than 500 MB unpacked.
     """
@@ -126,7 +124,7 @@ def read_arrays(path: Path, names: list[str] | None = None) -> Arrays:
             size = sum(member.file_size for member in members.infolist())
             if size > MOST_BYTES:
                 raise ValueError(f"its arrays take {size:,} bytes, more than {MOST_BYTES:,}")
-            names = names or [name.removesuffix(".npy") for name in members.namelist()]
+            names = [name.removesuffix(".npy") for name in members.namelist()]
             return {name: np.lib.format.read_array(members.open(f"{name}.npy"), allow_pickle=False) for name in names}
     except FileNotFoundError:
         raise

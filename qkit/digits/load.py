@@ -7,6 +7,7 @@ the network (never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for th
 import hashlib
 import os
 import warnings
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,18 +44,17 @@ class Digits:
         self.y_train, self.x_test, self.y_test = y_train, x_test, y_test
         self.name, self.source = name, source
         self.fingerprint = _sha256(x_train, y_train, x_test, y_test)[:8]
-        self._file = file
-        self._x_train = x_train if file is None else None
+        self.file = file
+        if file is None:
+            self.x_train = x_train
 
-    @property
+    @cached_property
     def x_train(self) -> np.ndarray:
-        if self._x_train is None:
-            self._x_train = read_arrays(self._file, ["x_train"])["x_train"]
-        return self._x_train
+        return read_arrays(self.file)["x_train"]
 
     def __getstate__(self) -> dict:
         """Leave out the training images where they can be read again: 9 MB to other processes instead of 56."""
-        return vars(self) | ({} if self._file is None else {"_x_train": None})
+        return {name: value for name, value in vars(self).items() if name != "x_train" or self.file is None}
 
     def __repr__(self) -> str:
         images = f"{len(self.y_train):,} training and {len(self.y_test):,} test images, 28 × 28 pixels, uint8"
@@ -76,11 +76,9 @@ def load_digits() -> Digits:
             return read_digits(path, "the file named by QKIT_MNIST")
         except FileNotFoundError:
             raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.") from None
-    keras_home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
-    for path, source in (
-        (data_home() / "mnist.npz", f"{data_home().name}/mnist.npz"),
-        (keras_home / "datasets" / "mnist.npz", "Keras's cache"),
-    ):
+    home = data_home()
+    keras = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "datasets" / "mnist.npz"
+    for path, source in ((home / "mnist.npz", f"{home.name}/mnist.npz"), (keras, "Keras's cache")):
         try:
             return read_digits(path, source)
         except FileNotFoundError:
@@ -90,14 +88,12 @@ def load_digits() -> Digits:
     if os.environ.get("QKIT_OFFLINE") == "1":
         return _stand_in("drawn by qkit: no MNIST on this machine, and QKIT_OFFLINE=1 forbids the network")
     try:
-        return read_digits(download_mnist(data_home()), f"downloaded to {data_home().name}/mnist.npz")
+        return read_digits(download_mnist(home), f"downloaded to {home.name}/mnist.npz")
     except (OSError, ValueError, NotImplementedError) as problem:
         short = f"{type(problem).__name__}: {problem}"[:120]
-        warnings.warn(
-            f"MNIST could not be downloaded to {data_home()} ({short}). You are working with STAND-IN digits, drawn "
-            "by qkit; every result will say so. To use MNIST, put mnist.npz into data/; QKIT_OFFLINE=1 skips this.",
-            stacklevel=2,
-        )
+        used = "You are working with STAND-IN digits, drawn by qkit; every result will say so."
+        way_out = "To use MNIST, put mnist.npz into data/; QKIT_OFFLINE=1 skips this."
+        warnings.warn(f"MNIST could not be downloaded to {home} ({short}). {used} {way_out}", stacklevel=2)
         return _stand_in("drawn by qkit: MNIST could not be downloaded")
 
 
@@ -106,9 +102,7 @@ def read_digits(path: Path, source: str) -> Digits:
 
     A FileNotFoundError, if there is no file.
     """
-    arrays = read_arrays(path)
-    _check_layout(arrays)
-    parts = {name: arrays[name].astype(np.uint8, copy=False) for name in PARTS}
+    parts = _parts(read_arrays(path))
     is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
     return Digits(**parts, name="MNIST" if is_mnist else "your digits", source=source, file=path)
 
@@ -134,12 +128,12 @@ def _stand_in(source: str) -> Digits:
         return dict(zip(PARTS, draw_digits(20_000, split=0) + draw_digits(10_000, split=1), strict=True))
 
     path = data_home() / f"standin-{VERSION}.npz"
-    arrays = kept(path, draw, what="the stand-in digits", accept=_check_layout)
-    parts = {name: arrays[name] for name in PARTS}
+    parts = _parts(kept(path, draw, what="the stand-in digits", accept=_parts))
     return Digits(**parts, name="stand-in digits", source=source, file=path if os.path.exists(path) else None)
 
 
-def _check_layout(arrays: Arrays) -> None:
+def _parts(arrays: Arrays) -> Arrays:
+    """Return the four arrays of a file, uint8; a ValueError, if it holds no digits."""
     for split in ("train", "test"):
         if missing := {f"x_{split}", f"y_{split}"} - set(arrays):
             raise ValueError(f"These are not digits: there is no array named {min(missing)!r}.")
@@ -149,6 +143,7 @@ def _check_layout(arrays: Arrays) -> None:
             raise ValueError(f"x_{split} must be uint8 images of shape (n, 28, 28), {got}.")
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not np.all((0 <= labels) & (labels <= 9)):
             raise ValueError(f"y_{split} must hold one integer from 0 to 9 for each image.")
+    return {name: arrays[name].astype(np.uint8, copy=False) for name in PARTS}
 
 
 def _sha256(*arrays: np.ndarray) -> str:

@@ -24,33 +24,26 @@ VERSION = 2
 
 BLOCK = 2_500
 SIDE = 28
-PEN_RADIUS, PEN_RADIUS_SPREAD = 1.22, 0.30
-"""Median radius in pixels, and the standard deviation of its logarithm."""
-JITTER, ELASTIC = 0.028, 0.028
-"""How far control points, and waves along the stroke, move: as a share of the digit's height."""
-MESSINESS = 0.42
-"""Standard deviation of the logarithm of a factor on JITTER and ELASTIC: some hands are neat, some are not."""
-ROTATION, SHEAR, ASPECT = 0.09, 0.24, 0.17
-"""Standard deviations: in radians, as a slope, of the logarithm of the width."""
-SLANT = (0.20, 0.26, 0.08, 0.10, 0.22, 0.18, 0.12, 0.06, 0.20, 0.10)
-"""Mean slope by digit: how far people lean each one to the right."""
-NIB, PRESSURE = 0.20, 0.12
-"""How much the ink depends on the direction of the stroke, and on the place along it."""
-EDGE, ROUGHNESS = 1.05, 0.10
-"""Grey levels per pixel at the edge of the ink (1 = full scale), and noise on the edge in pixels."""
-HALF_DARK = 0.25
-"""The height of a stroke's Gaussian field at the pen's radius."""
+PEN_RADIUS, PEN_RADIUS_SPREAD = 1.22, 0.30  # median in pixels, standard deviation of its logarithm
+JITTER, ELASTIC = 0.028, 0.028  # how far control points, and waves along the stroke, move: shares of the digit's height
+MESSINESS = 0.42  # standard deviation of the logarithm of a factor on these two: some hands are neat, some are not
+ROTATION, SHEAR, ASPECT = 0.09, 0.24, 0.17  # standard deviations: in radians, as a slope, of the width's logarithm
+SLANT = (0.20, 0.26, 0.08, 0.10, 0.22, 0.18, 0.12, 0.06, 0.20, 0.10)  # mean slope to the right, by digit
+NIB, PRESSURE = 0.20, 0.12  # how much the ink depends on the direction of the stroke, and on the place along it
+EDGE, ROUGHNESS = 1.05, 0.10  # grey levels per pixel at the ink's edge (1 = full scale); noise on the edge in pixels
+HALF_DARK = 0.25  # the height of a stroke's Gaussian field at the pen's radius
 
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """One way of writing a digit, as a spline through control points.
+    """One way of writing a digit, which a ``share`` of people do, as a spline through control points.
 
     Between the ``extremes`` (e, k, 2) a hand varies, ``basis`` (p, k) turns control points into points of the curve,
     ``stroke`` (p,) says which stroke each is on, ``twin`` (k,) whose jitter a control point takes.
     """
 
     digit: int
+    share: float
     extremes: np.ndarray
     basis: np.ndarray
     stroke: np.ndarray
@@ -74,9 +67,9 @@ def _draw_block(split: int, block: int) -> tuple[np.ndarray, np.ndarray]:
     rng = RandomState([split, block])
     labels = rng.permutation(np.arange(BLOCK) % 10).astype(np.uint8)
     images = np.empty((BLOCK, SIDE, SIDE), np.uint8)
-    for digit, (shares, ways) in enumerate(_alphabet()):
+    for digit, ways in enumerate(_alphabet()):
         places = np.flatnonzero(labels == digit)
-        chosen = rng.choice(len(ways), len(places), p=shares)
+        chosen = rng.choice(len(ways), len(places), p=[way.share for way in ways])
         for index, way in enumerate(ways):
             here = places[chosen == index]
             images[here] = _draw(rng, way, len(here))
@@ -169,15 +162,12 @@ def _paint(rng: RandomState, x: np.ndarray, y: np.ndarray, ink: np.ndarray, radi
 
 
 @cache
-def _alphabet() -> list[tuple[np.ndarray, list[_Way]]]:
+def _alphabet() -> list[list[_Way]]:
     data = json.loads(files("qkit.digits").joinpath("skeletons.json").read_text(encoding="utf-8"))
-    return [
-        (np.array([way["share"] for way in ways]), [_way(int(digit), way["extremes"]) for way in ways])
-        for digit, ways in data.items()
-    ]
+    return [[_way(int(digit), **way) for way in ways] for digit, ways in data.items()]
 
 
-def _way(digit: int, extremes: list) -> _Way:
+def _way(digit: int, share: float, extremes: list) -> _Way:
     # Here, not above: it takes longer to load than most digits, and they are drawn once.
     from scipy.linalg import block_diag
 
@@ -187,7 +177,7 @@ def _way(digit: int, extremes: list) -> _Way:
     basis = block_diag(*(_catmull_rom(each.shape[1], count) for each, count in zip(strokes, samples, strict=True)))
     controls = np.concatenate(strokes, axis=1) - 0.5
     same = np.all(np.isclose(controls[:, :, None], controls[:, None]), axis=(0, 3))
-    return _Way(digit, controls, basis, np.repeat(np.arange(len(strokes)), samples), twin=same.argmax(axis=1))
+    return _Way(digit, share, controls, basis, np.repeat(np.arange(len(strokes)), samples), twin=same.argmax(axis=1))
 
 
 def _catmull_rom(controls: int, samples: int) -> np.ndarray:

@@ -146,9 +146,7 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
     Returns an array of bool, shape (m,), in the order of ``p_values``. Source: S. Holm, "A simple sequentially
     rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught in notebook 08, section 4.
 
-    0.01 is below 0.05 / 3, and 0.04 is not below 0.05 / 2: it does not stand, and 0.045, though below 0.05, neither.
-
-    >>> holm([0.04, 0.01, 0.045])
+    >>> holm([0.04, 0.01, 0.045])  # 0.01 < 0.05 / 3, but 0.04 > 0.05 / 2: then 0.045 does not stand either
     array([False,  True, False])
     """
     p_values = float64s(p_values, "p_values")

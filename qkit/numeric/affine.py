@@ -4,8 +4,7 @@
 
 :class:`QuantSpec` says how fine the grid is, :class:`QuantParams` where it lies. Real zero is always exactly on it (its
 integer is the zero-point): padding and ReLU's zeros must cost nothing. Therefore a range is widened until it holds 0,
-and shifted by at most half a step, "nudged", until 0 falls on a grid point. So it misses at most half a step at one
-end, and what lies there is off by no more than rounding is.
+and shifted by at most half a step, "nudged", until 0 falls on a grid point: no number in it is off by more than that.
 
 The scale of float32 data is the float32 number that TensorFlow and LiteRT compute, bit for bit. Everything else is
 computed in float64. NaN, infinity, masked entries, and arrays whose channels are not those of the parameters are a
@@ -130,11 +129,10 @@ class QuantParams:
     def __repr__(self) -> str:
         spec = self.spec
         channels = "" if spec.axis is None else f"{len(self.scale)} channels along axis {spec.axis}, on each "
-        return (
-            f"QuantParams: {channels}{spec.levels} integers {spec.qmin} to {spec.qmax} ({spec.dtype}) "
-            f"stand for {np.min(self.low):.4g} to {np.max(self.high):.4g}{' at most' if channels else ''}, "
-            f"step {_span(self.scale)}, real 0 is {_span(self.zero_point)}"
-        )
+        integers = f"{spec.levels} integers {spec.qmin} to {spec.qmax} ({spec.dtype})"
+        ends = f"{np.min(self.low):.4g} to {np.max(self.high):.4g}{' at most' if channels else ''}"
+        grid = f"step {_span(self.scale)}, real 0 is {_span(self.zero_point)}"
+        return f"QuantParams: {channels}{integers} stand for {ends}, {grid}"
 
 
 def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: QuantSpec) -> QuantParams:

@@ -12,14 +12,10 @@ The LiteRT specification does not say how to hold M nor how to round the last di
 so do their results, by one integer in a few of a thousand. For convolutions on x86 they are as follows; what differs
 for other layers stands in :mod:`qkit.numeric.integer_layers`.
 
-=============  ===========================================  ========================================================
-runtime        what it is                                   how it multiplies and rounds
-=============  ===========================================  ========================================================
-``xnnpack``    LiteRT's default                             float32, ties to even
-``builtin``    LiteRT without XNNPACK; ruy                  M0 and shift; twice, ties up (on ARM once)
-``reference``  LiteRT's slow, plain one                     M0 and shift; twice, the second time ties away from 0
-``single``     LiteRT built with TFLITE_SINGLE_ROUNDING     M0 and shift; once, ties up
-=============  ===========================================  ========================================================
+* ``xnnpack``, LiteRT's default, multiplies by a float32, and rounds ties to even;
+* ``builtin``, LiteRT without XNNPACK (ruy), by M0 and shift, and rounds twice, ties up (on ARM once);
+* ``reference``, LiteRT's slow, plain one, by M0 and shift, and rounds twice, the second time ties away from 0;
+* ``single``, LiteRT built with TFLITE_SINGLE_ROUNDING, by M0 and shift, and rounds once, ties up.
 
 The first three are equal to LiteRT bit for bit; none that is shipped is built as the fourth, here to compare.
 
@@ -37,7 +33,6 @@ import numpy as np
 
 from qkit.numeric.affine import QuantParams, float64s, half_away, reals
 
-FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
 Activation = Literal["NONE", "RELU", "RELU6"]
 
@@ -83,7 +78,7 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     return FixedPointMultiplier(m0, shift) if real.ndim else FixedPointMultiplier(m0.item(), shift.item())
 
 
-def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double") -> np.ndarray:
+def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: str = "double") -> np.ndarray:
     """Multiply int32 sums by a fixed-point multiplier, and round.
 
     ``acc`` are integers of any shape; per channel, the channels are the last axis, else a ValueError. Returns int32 in
@@ -119,7 +114,8 @@ def rescale_float32(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float32([1, 3, 58446], [0.5, 0.5, 0.00202749])
     array([  0,   2, 118], dtype=int32)
     """
-    return _int32(np.rint(_product(acc, scale, np.float32)))
+    scale = float64s(scale, "scale").astype(np.float32)
+    return _int32(np.rint(_int32_values(acc, scale.shape, np.float32) * scale))
 
 
 def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
@@ -130,7 +126,8 @@ def rescale_float64(acc: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
     >>> rescale_float64([1, -1], 0.5)
     array([ 1, -1], dtype=int32)
     """
-    return _int32(half_away(_product(acc, scale, np.float64)))
+    scale = float64s(scale, "scale")
+    return _int32(half_away(_int32_values(acc, scale.shape, np.float64) * scale))
 
 
 def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -243,11 +240,6 @@ class Requantizer:
             real = np.float64(np.float32(self.x_scale) * w_scale) / self.y.scale
         rounding = {"builtin": "double_up", "reference": "double", "single": "single"}[runtime]
         return quantize_multiplier(real), partial(rescale, rounding=rounding)
-
-
-def _product(acc: np.ndarray, scale: float | np.ndarray, dtype: type) -> np.ndarray:
-    scale = float64s(scale, "scale").astype(dtype)
-    return _int32_values(acc, scale.shape, dtype) * scale
 
 
 def _high(acc: np.ndarray, multiplier: FixedPointMultiplier) -> np.ndarray:

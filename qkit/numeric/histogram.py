@@ -115,10 +115,9 @@ class Histogram:
 
     def __repr__(self) -> str:
         what = "|x|" if self.magnitude else "x"
-        return (
-            f"Histogram: {self.count} values of {what} ({self.zeros} exact zeros) in {len(self.counts)} bins "
-            f"from {self.start:.4g} to {self.stop:.4g}; x from {self.low:.4g} to {self.range.high:.4g}"
-        )
+        values = f"{self.count} values of {what} ({self.zeros} exact zeros)"
+        bins = f"{len(self.counts)} bins from {self.start:.4g} to {self.stop:.4g}"
+        return f"Histogram: {values} in {bins}; x from {self.low:.4g} to {self.range.high:.4g}"
 
 
 class Samples:

@@ -30,18 +30,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from qkit.numeric import fixed_point
 from qkit.numeric.affine import QuantParams, dequantize, half_away
-from qkit.numeric.fixed_point import (
-    Activation,
-    FixedPointMultiplier,
-    Requantized,
-    Requantizer,
-    Runtime,
-    check_runtime,
-    integer_range,
-    quantize_multiplier,
-    rescale,
-)
+from qkit.numeric.fixed_point import Activation, Requantized, Requantizer, Runtime, check_runtime, integer_range
 from qkit.numeric.softmax import softmax_by_table, softmax_in_integers
 
 
@@ -116,7 +107,8 @@ class Dense(Layer):
     def sums(self, q_x: np.ndarray) -> np.ndarray:
         """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...) that lead to ``shape``."""
         patches = self.patches(q_x.astype(self._columns.dtype))
-        if q_x.dtype != np.int8 or patches.shape[1:] != (*self._place(self.shape), *self.q_weights.shape[1:]):
+        places = self.shape[: patches.ndim - self.q_weights.ndim]
+        if q_x.dtype != np.int8 or patches.shape[1:] != (*places, *self.q_weights.shape[1:]):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
@@ -132,7 +124,8 @@ class Dense(Layer):
         if len(position) != len(self.shape) or not all(lies_in):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
         channel = position[-1]
-        q_patch, q_weights = self.patches(q_x[None])[(0, *self._place(position))], self.q_weights[channel]
+        patches, q_weights = self.patches(q_x[None])[0], self.q_weights[channel]
+        q_patch = patches[tuple(position[: patches.ndim - q_weights.ndim])]  # a convolution's channels see the same
         q_bias, folded_bias = int(self.q_bias[channel]), int(self.folded_bias[channel])
         products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + folded_bias
@@ -140,10 +133,6 @@ class Dense(Layer):
         end = self.requantizer.steps(acc, channel, runtime)
         real, real_hat = float(step * acc), float(dequantize(np.int8(end.q), self.y))
         return Trace(q_patch, q_weights, self.x.zero_point, q_bias, products, folded_bias, acc, real, end, real_hat)
-
-    def _place(self, position: tuple[int, ...]) -> tuple[int, ...]:
-        """Where among the patches that of a number of the output is: all channels see the same."""
-        return position[:-1]
 
     def _products(self, patches: np.ndarray) -> np.ndarray:
         return patches.reshape(-1, len(self._columns)) @ self._columns
@@ -210,9 +199,6 @@ class Depthwise(Convolution):
             runtime = "reference"
         return super().trace(q_x, position, runtime)
 
-    def _place(self, position: tuple[int, ...]) -> tuple[int, ...]:
-        return position
-
     def _products(self, patches: np.ndarray) -> np.ndarray:
         """Add, place by place in the window, what all windows see there, times that place's weights."""
         seen, weights = np.moveaxis(patches[..., 0], (-2, -1), (0, 1)), self._columns.reshape(*self.size, -1)
@@ -275,11 +261,12 @@ class Mean(Layer):
             bias = np.float32(zero_point) - np.float32(count * self.x.zero_point) * scale
             q = np.rint(total.astype(np.float32) * scale + bias)
         else:
-            ratio = quantize_multiplier(self.x.scale / self.y.scale)
+            ratio = fixed_point.quantize_multiplier(self.x.scale / self.y.scale)
             bits = min(count.bit_length() - 1, 31 + ratio.shift)  # so that m0 keeps its 31
-            multiplier = FixedPointMultiplier((ratio.m0 << bits) // count, ratio.shift - bits)
+            multiplier = fixed_point.FixedPointMultiplier((ratio.m0 << bits) // count, ratio.shift - bits)
             acc = total - count * self.x.zero_point
-            q = rescale(acc, multiplier, "single" if runtime == "single" else "double") + zero_point
+            rounding = "single" if runtime == "single" else "double"
+            q = fixed_point.rescale(acc, multiplier, rounding) + zero_point
         return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(np.int8)
 
 

@@ -44,8 +44,6 @@ def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray
     """
     weights, gram = _checked(kernel, gram)
     blocks = params.quantize(weights.T) if isinstance(params, BlockFormat) else None
-    if blocks is None:
-        checked(params, QuantParams)
     if not damping > 0:
         raise ValueError(f"damping must be positive, got {damping}")
     damped = gram + damping * (np.mean(np.diag(gram)) or 1.0) * np.eye(len(gram))
