@@ -46,7 +46,9 @@ def key(version: int, **what: object) -> str:
     return hashlib.sha256(repr([version, sorted(what.items())]).encode()).hexdigest()[:12]
 
 
-def kept(path: Path, make: Callable[[], Arrays], *, what: str, accept: Callable = lambda arrays: None) -> Arrays:
+def kept(
+    path: Path, make: Callable[[], Arrays], *, what: str, accept: Callable[[Arrays], object] = lambda arrays: None
+) -> Arrays:
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
     ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or

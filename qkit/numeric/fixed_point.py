@@ -33,6 +33,7 @@ import numpy as np
 
 from qkit.numeric.affine import QuantParams, float64s, half_away, reals
 
+FixedPointRounding = Literal["single", "double", "double_up"]
 Runtime = Literal["xnnpack", "builtin", "reference", "single"]
 Activation = Literal["NONE", "RELU", "RELU6"]
 
@@ -78,7 +79,7 @@ def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     return FixedPointMultiplier(m0, shift) if real.ndim else FixedPointMultiplier(m0.item(), shift.item())
 
 
-def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: str = "double") -> np.ndarray:
+def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPointRounding = "double") -> np.ndarray:
     """Multiply int32 sums by a fixed-point multiplier, and round.
 
     ``acc`` are integers of any shape; per channel, the channels are the last axis, else a ValueError. Returns int32 in

@@ -97,11 +97,14 @@ class FloatFormat:
 
 
 FLOATS = {
-    "e4m3": FloatFormat("e4m3", 4, 3, specials=1),
-    "e5m2": FloatFormat("e5m2", 5, 2, specials=4),
-    "e3m2": FloatFormat("e3m2", 3, 2),
-    "e2m3": FloatFormat("e2m3", 2, 3),
-    "e2m1": FloatFormat("e2m1", 2, 1),
+    each.name: each
+    for each in (
+        FloatFormat("e4m3", 4, 3, specials=1),
+        FloatFormat("e5m2", 5, 2, specials=4),
+        FloatFormat("e3m2", 3, 2),
+        FloatFormat("e2m3", 2, 3),
+        FloatFormat("e2m1", 2, 1),
+    )
 }
 """The floats of OCP's specifications: FP8 (E4M3 has NaN but no infinity, E5M2 is as IEEE 754), FP6 and FP4."""
 
@@ -394,15 +397,18 @@ _ggml = partial(BlockFormat, block=32, stored=FLOAT16, unrounded=True)
 _mx = partial(BlockFormat, block=32, scale=_power_of_two, stored=E8M0)
 
 FORMATS = {
-    "mxfp4": _mx("mxfp4", element=FLOATS["e2m1"], nibbles="halves"),
-    "q4_0": _ggml("q4_0", element=Integers(4, -8, 7, _plus_half, offset=8), scale=_signed_largest, nibbles="halves"),
-    "nf4": BlockFormat("nf4", 64, _normal_quantiles(), _largest, FLOAT32, nibbles="high first"),
-    "nvfp4": BlockFormat("nvfp4", 16, FLOATS["e2m1"], _largest, FLOATS["e4m3"], tensor=True),
-    "q4_1": _ggml("q4_1", element=Integers(4, 0, 15, _plus_half), scale=_largest, nibbles="halves", minimum=True),
-    "mxfp6": _mx("mxfp6", element=FLOATS["e2m3"]),
-    "mxfp6_e3m2": _mx("mxfp6_e3m2", element=FLOATS["e3m2"]),
-    "mxfp8": _mx("mxfp8", element=FLOATS["e4m3"]),
-    "q8_0": _ggml("q8_0", element=Integers(8, -127, 127, half_away), scale=_largest),
+    each.name: each
+    for each in (
+        _mx("mxfp4", element=FLOATS["e2m1"], nibbles="halves"),
+        _ggml("q4_0", element=Integers(4, -8, 7, _plus_half, offset=8), scale=_signed_largest, nibbles="halves"),
+        BlockFormat("nf4", 64, _normal_quantiles(), _largest, FLOAT32, nibbles="high first"),
+        BlockFormat("nvfp4", 16, FLOATS["e2m1"], _largest, FLOATS["e4m3"], tensor=True),
+        _ggml("q4_1", element=Integers(4, 0, 15, _plus_half), scale=_largest, nibbles="halves", minimum=True),
+        _mx("mxfp6", element=FLOATS["e2m3"]),
+        _mx("mxfp6_e3m2", element=FLOATS["e3m2"]),
+        _mx("mxfp8", element=FLOATS["e4m3"]),
+        _ggml("q8_0", element=Integers(8, -127, 127, half_away), scale=_largest),
+    )
 }
 """The formats of files and papers, in the order of their bits per weight.
 

@@ -107,8 +107,7 @@ class Dense(Layer):
     def sums(self, q_x: np.ndarray) -> np.ndarray:
         """Return the sums ``acc``, int32 (n, *shape), for int8 inputs (n, ...) that lead to ``shape``."""
         patches = self.patches(q_x.astype(self._columns.dtype))
-        places = self.shape[: patches.ndim - self.q_weights.ndim]
-        if q_x.dtype != np.int8 or patches.shape[1:] != (*places, *self.q_weights.shape[1:]):
+        if q_x.dtype != np.int8 or patches.shape[1:] != (*self._place(self.shape), *self.q_weights.shape[1:]):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
             raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
@@ -124,8 +123,7 @@ class Dense(Layer):
         if len(position) != len(self.shape) or not all(lies_in):
             raise ValueError(f"position must lie in the output of {self.name}, shape {self.shape}, got {position}")
         channel = position[-1]
-        patches, q_weights = self.patches(q_x[None])[0], self.q_weights[channel]
-        q_patch = patches[tuple(position[: patches.ndim - q_weights.ndim])]  # a convolution's channels see the same
+        q_patch, q_weights = self.patches(q_x[None])[(0, *self._place(position))], self.q_weights[channel]
         q_bias, folded_bias = int(self.q_bias[channel]), int(self.folded_bias[channel])
         products = int(np.sum(q_patch.astype(np.int64) * q_weights))
         acc = products + folded_bias
@@ -133,6 +131,10 @@ class Dense(Layer):
         end = self.requantizer.steps(acc, channel, runtime)
         real, real_hat = float(step * acc), float(dequantize(np.int8(end.q), self.y))
         return Trace(q_patch, q_weights, self.x.zero_point, q_bias, products, folded_bias, acc, real, end, real_hat)
+
+    def _place(self, position: tuple[int, ...]) -> tuple[int, ...]:
+        """Where among the patches that of a number of the output is: all channels see the same."""
+        return position[:-1]
 
     def _products(self, patches: np.ndarray) -> np.ndarray:
         return patches.reshape(-1, len(self._columns)) @ self._columns
@@ -198,6 +200,9 @@ class Depthwise(Convolution):
         if position[-1:] >= (len(self.q_weights) - self._left_over(runtime),):
             runtime = "reference"
         return super().trace(q_x, position, runtime)
+
+    def _place(self, position: tuple[int, ...]) -> tuple[int, ...]:
+        return position
 
     def _products(self, patches: np.ndarray) -> np.ndarray:
         """Add, place by place in the window, what all windows see there, times that place's weights."""
