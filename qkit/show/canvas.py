@@ -142,8 +142,7 @@ def clipped_patch(axes: Axes) -> Rectangle:
 
 def plain_ticks(axis: Axis, most: int = 6) -> None:
     """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
-    axis.set_major_locator(MaxNLocator(most))
-    axis.set_major_formatter(lambda value, position: number(value))
+    axis.set(major_locator=MaxNLocator(most), major_formatter=lambda value, position: number(value))
 
 
 def round_up(largest: float) -> float:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import offset_copy
 
 from qkit.numeric import Accuracy, Histogram, Mean, Threshold
 from qkit.numeric.affine import reals
@@ -54,7 +54,8 @@ def curves(
     x = np.arange(len(longest)) + 1 if x is None else np.asarray(x)
     axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
-    said, what, form = [], ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
+    what, form = ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
+    said, theory = [], {}
     for (name, value), style in zip(reference.items(), cycle(STYLES), strict=False):
         if isinstance(value, Accuracy):
             axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
@@ -62,9 +63,9 @@ def curves(
             said.append(f"{name}: {percent(value.value)} right")
         elif np.ndim(value):
             axes.plot(x, value, "--", color=GUIDE, lw=2, label=name)
+            theory[name] = list(value)
         else:
             axes.axhline(value, color=GUIDE, lw=1, ls=style, label=name)
-    theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
     if accuracies:
         what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
         worst = 1 - min(each.interval[0] for values in lines.values() for each in values)
@@ -85,16 +86,14 @@ def curves(
             said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
     if accuracies:
         axes.set(ylabel="wrong answers (log scale)", yscale="log")
-        axes.yaxis.set_major_formatter(lambda share, place: f"{100 * share:g} %")
-        axes.yaxis.set_minor_formatter("")
+        axes.yaxis.set(major_formatter=lambda share, place: f"{100 * share:g} %", minor_formatter="")
         if worst > 0.1:
             axes.set(ylim=(None, 1.1), yticks=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
         else:
             axes.set(ylim=(None, 1.05 * worst))
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     if len(x) <= 20 and np.all(x == np.round(x)):
-        axes.set_xticks(x)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set(ticks=x, major_formatter="{x:,.0f}")
     if x[0] > x[-1]:
         axes.invert_xaxis()
     axes.legend(**BESIDE)
@@ -113,16 +112,15 @@ def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, M
     # First the axes: once matplotlib has settled limits, another scale leaves them as they are.
     if in_bytes:
         axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
-        axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+        in_percent = PercentFormatter(1.0, decimals=1, symbol=" %")
+        axes.yaxis.set(major_formatter=in_percent, minor_formatter=in_percent)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     else:
         axes.set(xlabel="bits per weight (log scale)", xscale="log", xticks=range(2, 10))
         axes.set_ylabel("rise in bits per character\n(log scale above 0.01)")
         axes.set_yscale("symlog", linthresh=0.01)
         axes.yaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter("")
+    axes.xaxis.set(major_formatter="{x:,.0f}", minor_formatter="")
     for (name, family), colour, marker, _ in _looks(points):
         sizes, found = zip(*sorted(family, key=lambda point: point[0]), strict=True)
         lost, (low, high) = np.array([each.value for each in found]), np.transpose([each.interval for each in found])
@@ -156,8 +154,7 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
     axes.set(yscale="log", xlabel="threshold", ylabel=label)
     low, high = axes.get_ylim()
     if high < 10 * low:
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set(major_formatter="{x:g}", minor_formatter="{x:g}")
     axes.legend(**BESIDE)
     said = "; ".join(f"{name}: minimum at {threshold.value:.3g}" for name, threshold in thresholds.items())
     return axes.figure, f"{label} against the threshold. {said}."
@@ -259,7 +256,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     _write_cells(axes, wrong, np.where(wrong > 0.6 * wrong.max(), "white", np.where(wrong, "black", "")))
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
-    most = f" The most frequent mistake: a {row} called {column}, {wrong[row, column]} times." if wrong.any() else ""
+    most = f" The most frequent mistake: a {row} called {column}, {wrong.max()} times." if wrong.any() else ""
     return axes.figure, (
         f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
         f"are wrong.{most}"
@@ -379,7 +376,7 @@ def _looks(lines: Mapping) -> Iterator[tuple]:
 def _set_aside(line: Line2D, accuracies: Sequence[Accuracy], place: int, count: int) -> None:
     """Move a line of wrong answers a little, so that the intervals of ``count`` lines do not hide one another."""
     axes, points = line.axes, min(9, 42 / max(1, count - 1)) * (place - (count - 1) / 2)
-    aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+    aside = offset_copy(axes.transData, axes.figure, points, units="points")
     line.set_transform(aside)
     axes.margins(x=0.08)
     ends = 1 - np.array([each.interval for each in accuracies]).T
