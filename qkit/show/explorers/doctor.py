@@ -8,6 +8,7 @@ import numpy as np
 from qkit.numeric.histogram import channel_ranges, channel_shares
 from qkit.show.canvas import Stage, named_numbers, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
+from qkit.show.explorers.network import evenly_chosen
 from qkit.show.numerals import decibels, number, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
@@ -31,11 +32,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     ``corrected``; ``layer``, the name of one whose weights have other bits, and ``layer_bits``. Taught in notebook 09,
     sections 3 to 5.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    if len(images) == 0 or len(images) != len(labels):
-        raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
-    part = slice(None, None, -(-len(images) // SUBSET))
-    images, labels = images[part], labels[part]
+    images, labels = evenly_chosen(images, labels, SUBSET)
     layers = tuple(treated(None, None).weights)
     rows = "image", *layers
 

@@ -11,9 +11,6 @@ from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in
 VIEW, FAR, FLOOR = 1.55, 3.1, -1.22 * 1.55
 """The end of the axes, a place beyond it, and the height at which the update is drawn."""
 
-DOT = {"marker": "o", "color": FLOAT, "markersize": 9}
-SQUARE = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
-
 
 @in_style
 def fake_quantization(**start) -> Explorer:
@@ -39,11 +36,13 @@ def fake_quantization(**start) -> Explorer:
     stage.moving(stairs)
     drops = stage.line(above, ":", color="black", linewidth=1.5)
     move = stage.line(above, color=FLOAT, linewidth=2)
-    looks = DOT, DOT, SQUARE | {"color": "white"}, SQUARE
+    dot = {"marker": "o", "color": FLOAT, "markersize": 9}
+    square = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
+    looks = dot, dot, square | {"color": "white"}, square
     head, *marks = (stage.line(above, "", **each) for each in looks)
     true = stage.line(below, color=ERROR, linewidth=1.2, label="true slope")
     through = stage.line(below, color="black", linewidth=2.5, label="straight-through")
-    marks += [head, stage.line(below, "", **DOT)]
+    marks += [head, stage.line(below, "", **dot)]
     for axes in (above, below):
         plain_ticks(axes.xaxis, 7)
         key = {"borderaxespad": 0, "fontsize": 10, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}
