@@ -72,6 +72,14 @@ class Stage:
         """Return a line of text that moves, centred in data of axes, in shares of a figure, or by a ``transform``."""
         return self.moving(place.add_artist(Label(x, y, text, **{"ha": "center", "va": "center"} | looks)))
 
+    def numbers(self, left: float, right: float, names: Sequence, colours: Sequence, top: float = 0.985) -> list[Text]:
+        """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
+        below, numbers = top - 0.325 / self.figure.get_figheight(), []
+        for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
+            self.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
+            numbers.append(self.label(self.figure, x, below, color=colour, fontsize=14, weight="bold"))
+        return numbers
+
 
 def encode(rgba: np.ndarray) -> bytes:
     """Return pixels (height, width, 4) as the bytes of a PNG file.
@@ -122,17 +130,6 @@ class Label(Text):
             rgba, left, below = _written(self.get_text(), *looks)
             x, y = self.get_transform().transform(self.get_unitless_position())
             renderer.draw_image(renderer.new_gc(), round(x + left), round(y + below), rgba[::-1])
-
-
-def named_numbers(
-    stage: Stage, left: float, right: float, names: Sequence[str], colours: Sequence[str], top: float = 0.985
-) -> list[Label]:
-    """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
-    below, numbers = top - 0.325 / stage.figure.get_figheight(), []
-    for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
-        stage.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
-        numbers.append(stage.label(stage.figure, x, below, color=colour, fontsize=14, weight="bold"))
-    return numbers
 
 
 def clipped_patch(axes: Axes) -> Rectangle:

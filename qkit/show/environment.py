@@ -35,16 +35,11 @@ def check_environment() -> pd.DataFrame:
                 here, enough = "not installed", "NO: run make lab"
             rows.append((requirement.name, str(requirement.specifier), here, enough))
     there = next(folder for folder in (data_home(), *data_home().parents) if os.path.exists(folder))
-    rooms = ("memory", MEMORY_NEEDED, _memory()), ("free disk", DISK_NEEDED, shutil.disk_usage(there).free)
+    memory, limit = psutil.virtual_memory().total, Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (given := limit.read_text().strip()) != "max":  # a container that a hub gives a learner
+        memory = min(memory, int(given))
+    rooms = ("memory", MEMORY_NEEDED, memory), ("free disk", DISK_NEEDED, shutil.disk_usage(there).free)
     for name, needed, size in rooms:
         here = f"{size / 1e9:.1f} GB" if size < 1e10 else "more than 10 GB"
         rows.append((name, f"{needed} GB", here, "yes" if size >= needed * 1e9 else "NO"))
     return pd.DataFrame(rows, columns=["what", "needed", "here", "enough"]).set_index("what")
-
-
-def _memory() -> int:
-    """Return the bytes that this machine, or the container that a hub gives a learner, may use."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    contained = limit.read_text().strip() if limit.exists() else "max"
-    total = psutil.virtual_memory().total
-    return total if contained == "max" else min(total, int(contained))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from qkit.numeric import Accuracy, Paired
-from qkit.show.canvas import Pixels, Stage, framed, named_numbers, write
+from qkit.show.canvas import Pixels, Stage, framed, write
 from qkit.show.explorer import Explorer, choice, stops
 from qkit.show.explorers.network import wrong_answers
 from qkit.show.numerals import p_value, percent, points
@@ -55,7 +55,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     height, pitch = 5.2, TILE + GAP
     stage = Stage(9, height)
     tiles = "right, first", "right, second", "gain, points", "p, McNemar's test", "a difference is"
-    numbers = named_numbers(stage, 0.1, 0.9, tiles, (FIRST, SECOND, GUIDE, GUIDE, GUIDE))
+    numbers = stage.numbers(0.1, 0.9, tiles, (FIRST, SECOND, GUIDE, GUIDE, GUIDE))
 
     def text(axes, x, y, colour=GUIDE, **looks):
         return stage.label(axes, x, y, color=colour, **looks)

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from qkit.numeric.histogram import channel_ranges, channel_shares
-from qkit.show.canvas import Stage, named_numbers, write
+from qkit.show.canvas import Stage, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.network import evenly_chosen
 from qkit.show.numerals import decibels, number, percent, size, with_interval
@@ -40,7 +40,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     bottom, share = 0.6 / height, (height - 1.55) / height
     stage = Stage(9, height)
     names = "right, quantized", "right, float", "changed answers", "parameters"
-    tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
+    tiles = stage.numbers(0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
     place = {"ylim": (len(rows) - 0.4, -0.6), "yticks": range(len(rows))}
     wide = stage.axes(0.2, bottom, 0.37, share, xscale="log", xlim=(LEAST, 1.15), **place, yticklabels=rows)
     wide.set(xlabel="range of each channel, largest in the layer = 1")
@@ -114,9 +114,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     return Explorer(controls, update, stage.size, start, lines=4)
 
 
-def describe(
-    weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits
-) -> str:
+def describe(weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits):
     """Say what is done to the network, in the order in which it is done."""
     grids = f"{'a scale per channel' if per_channel else 'one scale per layer'} by {SCALES[scales]}"
     other = f", {layer}'s in {layer_bits}" if layer else ""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qkit.numeric import QuantSpec, fake_quantize, params_from_range, straight_through
-from qkit.show.canvas import Stage, clipped_patch, named_numbers, plain_ticks, write
+from qkit.show.canvas import Stage, clipped_patch, plain_ticks, write
 from qkit.show.explorer import BITS, Explorer, slider
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -21,8 +21,7 @@ def fake_quantization(**start) -> Explorer:
     """
     stage = Stage(9, 4.9)
     names = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after"
-    colours = FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT
-    numbers = named_numbers(stage, 0.1, 0.92, names, colours)
+    numbers = stage.numbers(0.1, 0.92, names, [FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT])
     above = stage.axes(0.09, 0.41, 0.89, 0.41, xlim=(-VIEW, VIEW), ylim=(-1.35 * VIEW, 1.1 * VIEW))
     below = stage.axes(0.09, 0.12, 0.89, 0.185, xlim=(-VIEW, VIEW), ylim=(-0.2, 1.5), yticks=[0, 1])
     above.set_ylabel("quantized ŵ")

@@ -6,7 +6,7 @@ import numpy as np
 
 from qkit.numeric import sqnr_db
 from qkit.numeric.formats import FORMATS, integers
-from qkit.show.canvas import Stage, as_drawable, named_numbers, round_up, write
+from qkit.show.canvas import Stage, as_drawable, round_up, write
 from qkit.show.explorer import Explorer, choice, slider, stops
 from qkit.show.numerals import decibels, number
 from qkit.show.picture import CLIPPED_TEXT, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -62,8 +62,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
 
     stage = Stage(9, 5.4)
     stations = "weight w", "scale S", "", "nearest level", "its code", "", "error ŵ − w"
-    colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
-    steps = named_numbers(stage, 0.06, 0.93, stations, colours)
+    steps = stage.numbers(0.06, 0.93, stations, [FLOAT, GUIDE, GUIDE, *3 * [QUANTIZED_TEXT], ERROR])
     columns = np.linspace(0.06, 0.93, len(stations))
     formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[[2, 5]]]
 
@@ -85,7 +84,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
 
     right = stage.axes(0.69, 0.14, 0.295, 0.56, xlim=(1.5, 10.5), ylim=(-6, 1.05 * MOST_DB), xlabel="bits per weight")
     right.set_ylabel("SQNR in dB", labelpad=1)
-    tiles = named_numbers(stage, 0.75, 0.925, ["SQNR", "bits per weight"], [QUANTIZED_TEXT] * 2, top=0.84)
+    tiles = stage.numbers(0.75, 0.925, ["SQNR", "bits per weight"], [QUANTIZED_TEXT] * 2, top=0.84)
     curves = []
     for begin, (style, colour, family) in FAMILIES.items():
         members = [place for place, name in enumerate(names) if name.startswith(begin)]

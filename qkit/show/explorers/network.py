@@ -6,8 +6,7 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.axes import Axes
 
-from qkit.numeric import Accuracy
-from qkit.show.canvas import Stage, named_numbers, write
+from qkit.show.canvas import Stage, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.numerals import decibels, percent, size, with_interval
@@ -51,7 +50,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     ratios = [stage.label(exact, MOST_DB + 2, row, ha="left", fontsize=10) for row in range(len(rows))]
     stage.label(stage.figure, 0.11, 1 - 0.95 / height, which, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
-    tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
+    tiles = stage.numbers(0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
     # A learner goes to and fro between settings, and a result takes no room.
     @lru_cache(maxsize=1024)
@@ -104,9 +103,7 @@ def evenly_chosen(images: np.ndarray, labels: np.ndarray, most: int) -> tuple[np
     return np.asarray(images)[::step], np.asarray(labels)[::step]
 
 
-def wrong_answers(
-    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]]
-) -> tuple[Axes, Callable[[Iterable[Accuracy]], None]]:
+def wrong_answers(stage: Stage, place: tuple, looks: Iterable[tuple[str, dict]]) -> tuple[Axes, Callable]:
     """Return axes with a row for each of two accuracies, and what shows two: wrong answers with their intervals."""
     ticks = 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
     axes = stage.axes(*place, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
@@ -127,7 +124,7 @@ def wrong_answers(
     return axes, show
 
 
-def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:
+def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
     """Say how the network is quantized; ``on`` has the layers, and whether each is."""
     weights = activations = "float"
     if weight_bits != "float":

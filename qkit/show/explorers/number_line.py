@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
-from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, plain_ticks, round_up, write
+from qkit.show.canvas import Stage, as_drawable, clipped_patch, plain_ticks, round_up, write
 from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
 from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -38,8 +38,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
 
     stage = Stage(9, 4.4)
     stations = "x", "", "round", "", "clip", "S · (q − Z) = x̂", "error"
-    colours = FLOAT, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
-    numbers = named_numbers(stage, 0.09, 0.93, stations, colours)
+    numbers = stage.numbers(0.09, 0.93, stations, [FLOAT, GUIDE, *4 * [QUANTIZED_TEXT], ERROR])
     columns = np.linspace(0.09, 0.93, len(stations))
     formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[[1, 3]]]
     for middle in (columns[:-2] + columns[1:-1]) / 2:

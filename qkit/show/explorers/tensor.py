@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_data, quantize, sqnr_db
-from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, named_numbers, plain_ticks, write
+from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks, write
 from qkit.show.explorer import BITS, PER_CHANNEL, SYMMETRIC, Explorer, slider, switch
 from qkit.show.numerals import decibels, number, share, size
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -31,7 +31,7 @@ def tensor(weights: np.ndarray, **start) -> Explorer:
     edges, fine = np.linspace(-end, end, 121), np.linspace(-end, end, 721)
 
     stage = Stage(9, 4.6)
-    numbers = named_numbers(stage, 0.1, 0.61, ["SQNR", "exactly zero", "levels used", "size"], [QUANTIZED_TEXT] * 4)
+    numbers = stage.numbers(0.1, 0.61, ["SQNR", "exactly zero", "levels used", "size"], [QUANTIZED_TEXT] * 4)
 
     density = np.histogram(rows, edges)[0] / np.diff(edges)
     top = stage.axes(0.055, 0.41, 0.6, 0.38, xlim=(-end, end), ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])

@@ -10,7 +10,7 @@ from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold, aciq_gauss, aciq_laplace, admm, kl, minmax, mse, percentile
-from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, write
+from qkit.show.canvas import Stage, as_drawable, clipped_patch, write
 from qkit.show.explorer import BITS, Explorer, choice, slider, stops
 from qkit.show.numerals import number, share
 from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -112,8 +112,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     at = (0.83, FLOAT), (0.785, QUANTIZED_TEXT), (0.14, "black"), (0.095, "black"), (0.05, "black")
     facts = [text(stage.figure, 0.98, y, ha="right", fontsize=11, color=colour) for y, colour in at]
     headings = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
-    colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
-    tiles = named_numbers(stage, 0.1, 0.9, headings, colours, top=0.99)
+    tiles = stage.numbers(0.1, 0.9, headings, ["black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR], top=0.99)
 
     def update(bits, method, percentile, end, images=first, layer=layers[0]):
         histogram, (reach, heights), is_kl = sets[images][layer], bars[layer], method.startswith("kl")
