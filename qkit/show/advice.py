@@ -100,8 +100,7 @@ def _points(number: object) -> bool:
     return isinstance(number, Real) and not isinstance(number, bool) and -100 <= number <= 100
 
 
-PLACES = 0, 2.2, 3.85, 5.45
-"""Where forks of the first, second and third kind stand, and the ends."""
+PLACES = 0, 2.2, 3.85, 5.45  # where forks of the first, second and third kind stand, and the ends
 
 
 def _draw(axes: Axes, here: dict, so_far: tuple[str, ...], taken: list[int], said: list[str]) -> float:

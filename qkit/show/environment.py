@@ -13,10 +13,8 @@ from packaging.specifiers import SpecifierSet
 
 from qkit.keeping import data_home
 
-MEMORY_NEEDED = 2
-"""Gigabytes, for one notebook that trains a network beside JupyterLab."""
-DISK_NEEDED = 0.5
-"""Gigabytes in the data folder: MNIST or the stand-in digits, and the trained networks."""
+# Gigabytes: for one notebook that trains a network beside JupyterLab; for MNIST or the stand-in, and trained networks.
+MEMORY_NEEDED, DISK_NEEDED = 2, 0.5
 
 
 def check_environment() -> pd.DataFrame:

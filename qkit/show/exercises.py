@@ -20,16 +20,14 @@ import numpy as np
 from qkit.show.picture import ERROR, FLOAT, GOOD
 from qkit.show.questions import QUESTIONS, Question
 
-SECONDS = 5.0
-"""How long an answer may take."""
+SECONDS = 5.0  # how long an answer may take
 _LOOKS = {
     "right": ("✓ Right. ", f"border-left: 5px solid {GOOD}; padding: 4px 12px"),
     "wrong": ("✗ Not yet. ", f"border-left: 5px solid {ERROR}; padding: 4px 12px"),
     "measured": ("→ ", f"border-left: 5px solid {FLOAT}; padding: 4px 12px"),
     "unanswered": ("", "font-size: small; opacity: 0.7"),
 }
-_wrong_before: set[str] = set()
-"""Exercises that have been answered wrongly: the next hint is the strong one."""
+_wrong_before: set[str] = set()  # exercises that have been answered wrongly: the next hint is the strong one
 
 
 @dataclass(frozen=True)

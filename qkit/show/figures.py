@@ -20,8 +20,7 @@ MARKERS = "osD^vP<*h"
 STYLES = "-", "--", "-.", ":", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 2)), (0, (8, 3)), (0, (8, 2, 2, 2, 2, 2))
 """Of the curves of a figure, in their order. Nine markers for eight colours: no two of 72 curves look the same."""
 
-BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-"""Where a legend covers nothing."""
+BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # where a legend covers nothing
 
 
 @picture

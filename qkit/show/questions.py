@@ -30,8 +30,7 @@ class Question:
     letters: str = "abc"
 
 
-_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
-"""Low end, high end, bits."""
+_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]  # low end, high end, bits
 
 FUNCTIONS = {
     "1.2": (

@@ -1,6 +1,6 @@
 """A self-test over the whole course: two questions of every notebook, drawn anew each time and with other numbers.
 
-They stand in ``self_test.json``. Each has the ``page``, the number of the notebook that teaches it; the ``text``; and
+They stand in ``self_test.json``, by ``page``, the number of the notebook that teaches them. Each has a ``text``, and
 ``why``, a sentence for those who were wrong. One that asks for a number has ``numbers`` to draw from, whose names stand
 in the text, and ``right``, a formula of them; one that offers sentences has the ``right`` and the ``wrong`` ones.
 """
@@ -20,9 +20,7 @@ import pandas as pd
 from qkit.show.exercises import Feedback
 
 POOL: list[dict] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-"""All questions, in the order of the course."""
-TOLERANCE = 0.02
-"""As a share of the right number, which may be rounded; a whole one is to be met."""
+TOLERANCE = 0.02  # as a share of the right number, which may be rounded; a whole one is to be met
 
 
 @dataclass(frozen=True)

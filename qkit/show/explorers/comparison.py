@@ -11,14 +11,9 @@ from qkit.show.explorers.network import wrong_answers
 from qkit.show.numerals import p_value, percent, points
 from qkit.show.picture import GOOD, GUIDE, in_style
 
-UNQUANTIZED = 32, 32
-"""The bits that a float network is recorded with; it is compared at all bits."""
-
-FIRST, SECOND = "black", GOOD
-"""The colours of the two methods, everywhere in the picture."""
-
-SHOWN, TILE, GAP = 8, 0.82, 0.07
-"""How many images the strip has; in inches, how large each is, and the gap after it."""
+UNQUANTIZED = 32, 32  # the bits that a float network is recorded with; it is compared at all bits
+FIRST, SECOND = "black", GOOD  # the colours of the two methods, everywhere in the picture
+SHOWN, TILE, GAP = 8, 0.82, 0.07  # how many images the strip has; in inches, how large each is, and the gap after it
 
 
 @in_style

@@ -8,8 +8,7 @@ from qkit.show.explorer import BITS, Explorer, slider
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-VIEW, FAR, FLOOR = 1.55, 3.1, -1.22 * 1.55
-"""The end of the axes, a place beyond it, and the height at which the update is drawn."""
+VIEW, FAR, FLOOR = 1.55, 3.1, -1.22 * 1.55  # the end of the axes, a place beyond it, and how high the update is drawn
 
 
 @in_style

@@ -9,12 +9,9 @@ from qkit.show.explorer import Explorer, choice, slider, switch
 from qkit.show.numerals import exact, number, raised
 from qkit.show.picture import FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-MOST_BITS, START = 8, 0b01110101
-"""Bits of the widest format, and what they are at the start: 208 in E4M3."""
-EDGE, BEYOND = 1.03, 1.012
-"""Where the line ends, and where a number beyond it is marked, if the largest value that it shows is 1."""
-SIGN, EXPONENT, MANTISSA = GUIDE, GOOD, FLOAT
-"""Colours of the fields."""
+MOST_BITS, START = 8, 0b01110101  # bits of the widest format, and what they are at the start: 208 in E4M3
+EDGE, BEYOND = 1.03, 1.012  # where the line ends, and where a number beyond it is marked; its largest value is at 1
+SIGN, EXPONENT, MANTISSA = GUIDE, GOOD, FLOAT  # the colours of the fields
 
 
 @in_style

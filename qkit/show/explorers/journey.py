@@ -16,8 +16,7 @@ from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED
 
 NAMES = {"xnnpack": "XNNPACK", "builtin": "built-in", "reference": "reference", "single": "rounded once"}
 """What the runtimes are called in the picture and in the list to choose from."""
-MOST_WRITTEN = 16
-"""Numbers of a window that are written out; of more, only their grey is shown."""
+MOST_WRITTEN = 16  # numbers of a window that are written out; of more, only their grey is shown
 
 
 @in_style

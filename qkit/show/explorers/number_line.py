@@ -13,8 +13,7 @@ from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
 from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16
-"""How high the two lines lie, as shares of their axes; how many integers have a number each."""
+REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16  # how high the two lines lie; how many integers have a number each
 
 Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")
 """The stations of one real number on its way through the integers and back."""
