@@ -87,11 +87,10 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     hand_percent = text(above, 103, last, weight="bold")
 
     below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
-    below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude")
+    below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude", axisbelow=True)
     below.set_yticks([1, 3, 10, 30], ["1×", "3×", "10×", "30×"], fontsize=10)
     below.minorticks_off()
     below.grid(axis="y", **faint)
-    below.set_axisbelow(True)
     unit, curves = text(stage.figure, left, 0.375, fontsize=11), []
     for name, (style, color, thickness, marks, y, key) in CURVES.items():
         line = stage.line(below, style, color=color, linewidth=thickness, markersize=marks, markeredgewidth=0)
