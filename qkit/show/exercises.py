@@ -116,8 +116,7 @@ def _problem(question: Question, answer: object) -> str | Feedback:
     if callable(question.expected):
         if callable(answer):
             return _tried(question, answer)
-        wanted = "A function is wanted here: write its name without brackets."
-        return Feedback("wrong", f"{wanted} Got {_short(answer)}.")
+        return Feedback("wrong", f"A function is wanted here: write its name without brackets. Got {_short(answer)}.")
     if isinstance(question.expected, str):
         letter = str(answer).strip().lower()
         if letter in tuple(question.letters):

@@ -87,13 +87,12 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
         changed = f"{found.changed:,} of {found.accuracy.total:,}"
         write(tiles, [percent(found.accuracy.value), percent(found.float_accuracy.value), changed, size(count)])
 
-        name, _ = found.weakest
-        worst = rows.index(name)
+        worst = rows.index(found.weakest[0])
         in_float_right, right = map(with_interval, (found.float_accuracy, found.accuracy))
         apart = [number(1 / np.median(x[worst - 1])) for x in (kernels, by_input, handed_on)]
         return stage.png(), (
             f"{describe(**settings)}. {found.accuracy.total:,} images: {right} right, in float {in_float_right}. "
-            f"Answers that differ from float: {found.changed:,}. Most harmful is {name}, which takes "
+            f"Answers that differ from float: {found.changed:,}. Most harmful is {rows[worst]}, which takes "
             f"{decibels(ratio[worst - 1])} and hands on {decibels(ratio[worst])}; at the end: {decibels(ratio[-1])}. "
             f"Its largest channel is {apart[0]} times the median one in weights by output, {apart[1]} times by input, "
             f"{apart[2]} times in what it takes. Parameters: {size(count)}, in float {size(original)}."

@@ -36,8 +36,7 @@ def fake_quantization(**start) -> Explorer:
     move = stage.line(above, color=FLOAT, linewidth=2)
     dot = {"marker": "o", "color": FLOAT, "markersize": 9}
     square = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
-    looks = dot, dot, square | {"color": "white"}, square
-    head, *marks = (stage.line(above, "", **each) for each in looks)
+    head, *marks = (stage.line(above, "", **looks) for looks in (dot, dot, square | {"color": "white"}, square))
     true = stage.line(below, color=ERROR, linewidth=1.2, label="true slope")
     through = stage.line(below, color="black", linewidth=2.5, label="straight-through")
     marks += [head, stage.line(below, "", **dot)]

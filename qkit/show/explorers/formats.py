@@ -110,8 +110,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         grid.set(data=(np.repeat(values / end, 3), np.tile([0, 1.12, np.nan], values.size)))
         grid.set_linewidth(1.8 if values.size <= 16 else 0.6)
         write(written, [number(end * tick) for tick in ticks])
-        part = slice(None, None, -(-w.size // MOST_DRAWN))
-        drawn = np.stack([w, w_hat, w_hat], 1)[part] / end
+        drawn = np.stack([w, w_hat, w_hat], 1)[:: -(-w.size // MOST_DRAWN)] / end
         moves.set_data(drawn.ravel(), np.tile([1, 0, np.nan], len(drawn)))
         path.set_data([one / end, one_hat / end], [1, 0])
         for mark, places, height in zip(marks, (*drawn.T[:2], one / end, one_hat / end), (1, 0, 1, 0), strict=True):

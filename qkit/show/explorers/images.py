@@ -67,8 +67,7 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     beneath = []
     for column in range(len(shown)):
         middle = (LEFT + column * pitch + TILE / 2) / width
-        title = f"map {column - 1}" if column else "image"
-        stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
+        stage.figure.text(middle, 1 - 0.1 / height, f"map {column - 1}" if column else "image", ha="center", va="top")
         beneath.append(stage.label(stage.figure, middle, 0.1 / height, va="bottom", color=QUANTIZED_TEXT))
 
     def update(bits, quantize_kernel, per_map):

@@ -121,8 +121,7 @@ def _spec(bits: int, symmetric: bool, per_channel: bool) -> QuantSpec:
 
 def packed_bytes(count: int, params: QuantParams) -> int:
     """Return the bytes of ``count`` integers packed tightly, with scales (float32) and zero-points (int32) if any."""
-    each = 4 if params.spec.symmetric else 8
-    return -(-count * params.spec.bits // 8) + each * np.size(params.scale)
+    return -(-count * params.spec.bits // 8) + (4 if params.spec.symmetric else 8) * np.size(params.scale)
 
 
 def spread(levels: np.ndarray, counts: np.ndarray, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
