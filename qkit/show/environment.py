@@ -18,10 +18,7 @@ MEMORY_NEEDED, DISK_NEEDED = 2, 0.5
 
 
 def check_environment() -> pd.DataFrame:
-    """Return a table: one row for each thing the course needs, what is here, and whether that is enough.
-
-    Taught in notebook 00, section 1.
-    """
+    """Return a table: what the course needs, what is here, whether it is enough. Taught in notebook 00, section 1."""
     wanted, python = SpecifierSet(metadata("qkit")["Requires-Python"]), platform.python_version()
     rows = [("Python", str(wanted), python, "yes" if wanted.contains(python) else "NO")]
     for requirement in map(Requirement, requires("qkit") or []):

@@ -49,10 +49,9 @@ class Feedback:
 def check(number: str, answer: object = ...) -> Feedback:
     """Check the answer to an exercise, ``"1.2"``: why it is right, or else a hint, a stronger one the second time.
 
-    ``answer`` is a number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet". Whatever it
-    is, this never raises. A function is called with several cases, and stopped after 5 seconds; the first 20 lines that
-    it prints are shown; the states of ``random`` and ``np.random`` are afterwards what they were. Taught in notebook
-    00, section 2.
+    ``answer`` is a number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet". This never
+    raises. A function is called with several cases, and stopped after 5 seconds; the first 20 lines that it prints are
+    shown; ``random`` and ``np.random`` are afterwards in their states from before. Taught in notebook 00, section 2.
 
     Examples
     --------

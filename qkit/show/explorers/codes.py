@@ -101,10 +101,7 @@ def make_code(x: np.ndarray, name: str, count: int) -> Codebook:
 
 
 def with_moved(book: Codebook, place: int, moved: float) -> Codebook:
-    """Return a code with one value moved by a share of the way to its neighbour; outwards by as much as inwards.
-
-    Where float32 has no such number, the code stays as it is.
-    """
+    """Return a code with one value moved by a share of the way to its neighbour, if float32 has such a number."""
     values = book.values.astype(np.float64)
     if len(values) > 1:
         gaps = np.pad(np.diff(values), 1, mode="edge")  # beyond an end as wide as before it

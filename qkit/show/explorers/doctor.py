@@ -29,8 +29,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
 
     ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8; ``per_channel``;
     ``scales``, ``"minmax"``, ``"mse"`` or ``"eq"``; ``equalized``; ``rounding``, ``"nearest"`` or ``"gptq"``;
-    ``corrected``; ``layer``, the name of one whose weights have other bits, and ``layer_bits``. Taught in notebook 09,
-    sections 3 to 5.
+    ``corrected``; ``layer``, the name of one with other ``layer_bits``. Taught in notebook 09, sections 3 to 5.
     """
     images, labels = evenly_chosen(images, labels, SUBSET)
     layers = tuple(treated(None, None).weights)

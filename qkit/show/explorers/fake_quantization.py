@@ -15,8 +15,7 @@ VIEW, FAR, FLOOR = 1.55, 3.1, -1.22 * 1.55  # the end of the axes, a place beyon
 def fake_quantization(**start) -> Explorer:
     """Show the fake quantizer of a weight over the identity, its true and its straight-through slope, and an update.
 
-    ``start`` are values of the controls: ``bits`` (2 to 8), ``clip``, ``w`` and ``push``. Taught in notebook 07,
-    section 1.
+    ``start`` are values of the controls ``bits`` (2 to 8), ``clip``, ``w``, ``push``. Taught in notebook 07, section 1.
     """
     stage = Stage(9, 4.9)
     names = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after"

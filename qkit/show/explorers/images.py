@@ -20,13 +20,12 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     """Show an image and what a convolution makes of it, in float, quantized, and their difference.
 
     A column for the image and for each of the first six feature maps, from black to white over its own float range; an
-    error is full-coloured from a sixth of that range, the largest that two bits can make. Taught in notebook 02,
-    section 8.
+    error is full-coloured from a sixth of that range, the largest that two bits can make.
 
     ``image`` has shape (height, width) or (height, width, 1). ``kernel``, (rows, columns, 1, maps), and ``bias``,
     (maps,), are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another
     shape, or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8), ``per_map``,
-    ``quantize_kernel``.
+    ``quantize_kernel``. Taught in notebook 02, section 8.
     """
     image, kernel, bias = as_drawable(image, "image"), as_drawable(kernel, "kernel"), as_drawable(bias, "bias")
     image = image[..., 0] if image.shape[2:] == (1,) else image

@@ -23,11 +23,10 @@ Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")
 def number_line(values: np.ndarray = (), **start) -> Explorer:
     """Show the real axis, the levels on it, and the journey of one number to the integers and back.
 
-    Below, the error over the whole axis. Taught in notebook 02, section 3.
-
-    ``values``, of any shape, are marked on the axis, and the range starts as theirs, or at −1 to 1; a ValueError, if
-    one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the
-    axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``.
+    Below, the error over the whole axis. ``values``, of any shape, are marked on it, and the range starts as theirs, or
+    at −1 to 1; a ValueError, if one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``,
+    ``range``, for which the axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``. Taught in
+    notebook 02, section 3.
     """
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     ends = (values.min(initial=0), values.max(initial=0)) if values.any() else (-1.0, 1.0)
