@@ -20,7 +20,6 @@ import pandas as pd
 from qkit.show.exercises import Feedback
 
 POOL: list[dict] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-TOLERANCE = 0.02  # as a share of the right number, which may be rounded; a whole one is to be met
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Asked:
         if re.fullmatch(r"\d{1,3}(,\d{3})+", given.strip()):  # 1,234 is either
             readings.append(given.replace(",", ""))
         found = [value for value in map(_value, readings) if value is not None]
-        slack = 0 if self.answer % 1 == 0 else TOLERANCE * abs(self.answer)
+        slack = 0 if self.answer % 1 == 0 else 0.02 * abs(self.answer)  # may be rounded; a whole number is to be met
         return any(abs(value - self.answer) <= slack + 1e-9 for value in found) if found else None
 
     @property

@@ -12,7 +12,6 @@ from qkit.show.explorers.network import evenly_chosen
 from qkit.show.numerals import decibels, number, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-SUBSET = 1_000
 BITS = {bits: str(bits) for bits in range(2, 9)}
 SCALES = {"minmax": "MinMax", "mse": "MSE", "eq": "EQ (100 images)"}
 ROUNDINGS = {"nearest": "to nearest", "gptq": "by GPTQ"}
@@ -31,7 +30,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     ``scales``, ``"minmax"``, ``"mse"`` or ``"eq"``; ``equalized``; ``rounding``, ``"nearest"`` or ``"gptq"``;
     ``corrected``; ``layer``, the name of one with other ``layer_bits``. Taught in notebook 09, sections 3 to 5.
     """
-    images, labels = evenly_chosen(images, labels, SUBSET)
+    images, labels = evenly_chosen(images, labels, 1_000)
     layers = tuple(treated(None, None).weights)
     rows = "image", *layers
 
@@ -49,7 +48,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     exact.set_xlabel("SQNR in dB, after each layer")
     wide.set_title("| weights", color=FLOAT, fontsize=11, loc="left")
     wide.set_title("| numbers handed on", color=GUIDE, fontsize=11, loc="right")
-    lost = stage.line(wide, ":", color=QUANTIZED_TEXT, linewidth=2)
+    lost = stage.line(wide, ":", [1, 1], [-0.6, len(rows) - 0.4], color=QUANTIZED_TEXT, linewidth=2)
     below = stage.label(wide, LEAST, 0, ha="right", color=QUANTIZED_TEXT, fontsize=10)
     marks = [stage.line(wide, "|", color=colour, markersize=8, markeredgewidth=1.2) for colour in (FLOAT, GUIDE)]
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, color=QUANTIZED, edgecolor="black")]
@@ -76,9 +75,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
             rows_of = [np.full(len(each), row + beside) for row, each in enumerate(channels, first)]
             mark.set_data(np.maximum(np.concatenate(channels), LEAST), np.concatenate(rows_of))
         # Half a step, where the largest weight is 1: a channel that is smaller becomes all 0.
-        half = [] if settings["per_channel"] else 2 * [0.5 / (2 ** (settings["weight_bits"] - 1) - 1)]
-        lost.set_data(half, [-0.6, len(rows) - 0.4][: len(half)])
-        below.set(x=0.9 * half[0] if half else LEAST, text="left of it: 0" if half else "")
+        half = 0.5 / (2 ** (settings["weight_bits"] - 1) - 1)
+        lost.set(xdata=[half, half], visible=not settings["per_channel"])
+        below.set(x=0.9 * half, text="" if settings["per_channel"] else "left of it: 0")
         ratio = list(found.sqnr.values())
         for row, (bar, text) in enumerate(zip(bars, ratios, strict=True)):
             bar.set_width(np.clip(ratio[row], 0, MOST_DB))

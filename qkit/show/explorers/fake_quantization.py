@@ -3,7 +3,7 @@
 import numpy as np
 
 from qkit.numeric import QuantSpec, fake_quantize, params_from_range, straight_through
-from qkit.show.canvas import Stage, clipped_patch, plain_ticks, write
+from qkit.show.canvas import Stage, plain_ticks, write
 from qkit.show.explorer import BITS, Explorer, slider
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -28,7 +28,7 @@ def fake_quantization(**start) -> Explorer:
     plain_ticks(above.yaxis, 4)
     above.plot([-VIEW, VIEW], [-VIEW, VIEW], "--", color=FLOAT, linewidth=1.2, label="identity")
     (stairs,) = above.plot([], [], color=QUANTIZED, linewidth=2.5, label="quantizer")
-    hatches = [stage.moving(clipped_patch(axes)) for axes in (above, above, below, below)]
+    hatches = [stage.clipped(axes) for axes in (above, above, below, below)]
     hatches[0].set_label("clipped")
     stage.moving(stairs)
     drops = stage.line(above, ":", color="black", linewidth=1.5)

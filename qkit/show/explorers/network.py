@@ -12,7 +12,6 @@ from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.numerals import decibels, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-SUBSET = 2_000
 BITS = {bits: str(bits) for bits in range(2, 9)} | {"float": "float"}
 ACTIVATION_METHODS = NAMES | {"percentile": "percentile 99.9"}
 # KL without its remedies is a lesson about the zeros that ReLU makes, and kernels have few.
@@ -30,7 +29,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     ``weight_method`` and ``activation_method``, such as ``"mse"``; and for each layer by its name, whether it is
     quantized. Taught in notebook 05, section 8.
     """
-    some, labels = evenly_chosen(images, labels, SUBSET)
+    some, labels = evenly_chosen(images, labels, 2_000)
     which = f"All {len(some):,} images"
     if len(some) < len(images):
         which = f"{len(some):,} of the {len(images):,} images, evenly chosen"

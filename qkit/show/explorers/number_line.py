@@ -8,15 +8,14 @@ from collections import namedtuple
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
-from qkit.show.canvas import Stage, as_drawable, clipped_patch, plain_ticks, round_up, write
+from qkit.show.canvas import Stage, as_drawable, plain_ticks, round_up, write
 from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
 from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16  # how high the two lines lie; how many integers have a number each
 
-Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")
-"""The stations of one real number on its way through the integers and back."""
+Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")  # the stations of a number on its way and back
 
 
 @in_style
@@ -57,7 +56,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     plain_ticks(below.yaxis, 3)
     below.axhline(0, color=GUIDE, linewidth=0.8)
 
-    hatches = [stage.moving(clipped_patch(axes)) for axes in (lines, lines, below, below)]
+    hatches = [stage.clipped(axes) for axes in (lines, lines, below, below)]
     grid = stage.line(lines, color=QUANTIZED, linewidth=1, alpha=0.7)
     stage.line(lines, "--", [0, 0], [INTEGER, REAL], color="black", linewidth=1.2)
     levels = stage.line(lines, "s", color=QUANTIZED)

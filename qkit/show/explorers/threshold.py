@@ -10,7 +10,7 @@ from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold, aciq_gauss, aciq_laplace, admm, kl, minmax, mse, percentile
-from qkit.show.canvas import Stage, as_drawable, clipped_patch, write
+from qkit.show.canvas import Stage, as_drawable, write
 from qkit.show.explorer import BITS, Explorer, choice, slider, stops
 from qkit.show.numerals import number, share
 from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -79,7 +79,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     above.hlines([*places, last], 0, 100, **faint)
     looks = {"fill": True, "color": FLOAT, "alpha": 0.5}
     counts = stage.moving(above.stairs(np.zeros(CELLS), np.linspace(0, 100, CELLS + 1), **looks))
-    hatch = stage.moving(clipped_patch(above))
+    hatch = stage.clipped(above)
     hatch.set_height(1 / above.get_ylim()[1])
     stem = partial(stage.line, above, markevery=[1], clip_on=False)  # a line with a mark on its upper end
     rows = [(stem("s", [0, 0], [0, y]), text(above, -2, y, ha="right"), text(above, 103, y)) for y in places]
