@@ -79,8 +79,8 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
         sqnr = [sqnr_db(*pair) for pair in zip(floats, seen, strict=True)]
 
         quantized.rgba = grey(seen)
-        errors = (np.abs(x_hat - x) for x, x_hat in zip(shown, seen, strict=False))
-        error.rgba = strip([6 * x / span for x, span in zip(errors, spans, strict=True)], WHITE, FULL)
+        errors = [6 * np.abs(x_hat - x) / span for x, x_hat, span in zip(shown, seen, spans, strict=False)]
+        error.rgba = strip(errors, WHITE, FULL)
         names[1].set_text(f"{bits} bits")
         said, found = [decibels(ratio) for ratio in sqnr], np.unique(seen_image).size
         write(beneath, said[: len(beneath)])
