@@ -1,6 +1,6 @@
 """A self-test over the whole course: two questions of every notebook, drawn anew each time and with other numbers.
 
-They stand in ``self_test.json``, by ``page``, the number of the notebook that teaches them. Each has a ``text``, and
+They stand in ``self_test.json`` in the course's order. Each has a ``page``, its notebook's number; a ``text``; and
 ``why``, a sentence for those who were wrong. One that asks for a number has ``numbers`` to draw from, whose names stand
 in the text, and ``right``, a formula of them; one that offers sentences has the ``right`` and the ``wrong`` ones.
 """
