@@ -70,7 +70,7 @@ def chart(**case) -> tuple[Figure, str]:
     taken = list(map(id, _ways(**case))) if case else []
     axes = Figure(figsize=(9.9, 7.4)).subplots()
     said: list[str] = []
-    _draw(axes, TREE, 0, (), taken, said)
+    _draw(axes, TREE, (), taken, said)
     axes.set(xlim=(-0.62, 9.45), ylim=(len(said) - 0.5, -0.6))
     axes.axis("off")
     ours = f" The way of this case leads to: {advise(**case).first}." if case else ""
@@ -100,27 +100,23 @@ def _points(number: object) -> bool:
     return isinstance(number, Real) and not isinstance(number, bool) and -100 <= number <= 100
 
 
-PLACES = 0, 2.2, 3.85, 5.45
-"""Where forks of the first, second and third kind stand, and the ends."""
+PLACES = 0, 2.2, 3.85, 5.45  # where forks of the first, second and third kind stand, and the ends
 
 
-def _draw(axes: Axes, here: dict, depth: int, said_so_far: tuple, taken: list[int], said: list[str]) -> float:
+def _draw(axes: Axes, here: dict, so_far: tuple[str, ...], taken: list[int], said: list[str]) -> float:
     """Draw a fork, or an end, and all behind it; return its height, counted in ends."""
     box = {"boxstyle": "round,pad=0.35", "fc": "white", "lw": 1.5}
     if "asks" not in here:
         place = len(said)
         where = f"{here['notebook'][:2]}, section {here['section']}"
-        said.append(f"{' → '.join(said_so_far)}: {here['first']} ({where})")
+        said.append(f"{' → '.join(so_far)}: {here['first']} ({where})".replace("\n", " "))
         axes.text(PLACES[-1], place, here["first"], va="center", fontsize=10.5, bbox=box | {"ec": GOOD})
         axes.text(9.45, place, where.replace("section", "§"), va="center", ha="right", fontsize=10, color=GUIDE)
         return place
-    heights = []
-    for way in here["ways"]:
-        label = way["say"].replace("\n", " ")
-        heights.append(_draw(axes, way["go"], depth + 1, (*said_so_far, label), taken, said))
-    middle, x = (heights[0] + heights[-1]) / 2, PLACES[depth]
+    heights = [_draw(axes, way["go"], (*so_far, way["say"]), taken, said) for way in here["ways"]]
+    middle, x = (heights[0] + heights[-1]) / 2, PLACES[len(so_far)]
     for way, height in zip(here["ways"], heights, strict=True):
-        end = PLACES[depth + 1] if "asks" in way["go"] else PLACES[-1]
+        end = PLACES[len(so_far) + 1] if "asks" in way["go"] else PLACES[-1]
         ours = id(way) in taken
         looks = {"color": "black" if ours else GUIDE, "lw": 3.5 if ours else 1, "zorder": ours}
         axes.plot([x, x + 0.62, x + 0.62, end], [middle, middle, height, height], **looks)

@@ -72,6 +72,19 @@ class Stage:
         """Return a line of text that moves, centred in data of axes, in shares of a figure, or by a ``transform``."""
         return self.moving(place.add_artist(Label(x, y, text, **{"ha": "center", "va": "center"} | looks)))
 
+    def clipped(self, axes: Axes) -> Rectangle:
+        """Return a hatched stretch of the axis that moves, for what is clipped; set its ``x`` and ``width``."""
+        looks = {"facecolor": "none", "edgecolor": CLIPPED, "hatch": "//", "linewidth": 0, "alpha": 0.8}
+        return self.moving(axes.axvspan(0, 1, **looks))
+
+    def numbers(self, left: float, right: float, names: Sequence, colours: Sequence, top: float = 0.985) -> list[Text]:
+        """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
+        below, numbers = top - 0.325 / self.figure.get_figheight(), []
+        for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
+            self.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
+            numbers.append(self.label(self.figure, x, below, color=colour, fontsize=14, weight="bold"))
+        return numbers
+
 
 def encode(rgba: np.ndarray) -> bytes:
     """Return pixels (height, width, 4) as the bytes of a PNG file.
@@ -124,26 +137,9 @@ class Label(Text):
             renderer.draw_image(renderer.new_gc(), round(x + left), round(y + below), rgba[::-1])
 
 
-def named_numbers(
-    stage: Stage, left: float, right: float, names: Sequence[str], colours: Sequence[str], top: float = 0.985
-) -> list[Label]:
-    """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
-    below, numbers = top - 0.325 / stage.figure.get_figheight(), []
-    for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):
-        stage.figure.add_artist(Label(x, top, name, ha="center", va="top", color=GUIDE))
-        numbers.append(stage.label(stage.figure, x, below, color=colour, fontsize=14, weight="bold"))
-    return numbers
-
-
-def clipped_patch(axes: Axes) -> Rectangle:
-    """Return a hatched stretch of the axis, for what is clipped; set its ``x`` and ``width``."""
-    return axes.axvspan(0, 1, facecolor="none", edgecolor=CLIPPED, hatch="//", linewidth=0, alpha=0.8)
-
-
 def plain_ticks(axis: Axis, most: int = 6) -> None:
     """Write a few ticks as the sentences do, without an exponent in the corner of the picture."""
-    axis.set_major_locator(MaxNLocator(most))
-    axis.set_major_formatter(lambda value, position: number(value))
+    axis.set(major_locator=MaxNLocator(most), major_formatter=lambda value, position: number(value))
 
 
 def round_up(largest: float) -> float:
@@ -189,10 +185,7 @@ def framed(pixels: np.ndarray, side: float, gap: float) -> np.ndarray:
 
 
 def level_pixels(params: QuantParams, low: float, high: float, pixels: int) -> np.ndarray:
-    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level two pixels wide.
-
-    Bool of shape (channels, pixels): one row where ``params`` have one scale, else one for each channel.
-    """
+    """Return which of the ``pixels`` from ``low`` to ``high`` lie on a level, two wide: bool, a row for each scale."""
     scale, zero_point = np.atleast_1d(params.scale)[:, None], np.atleast_1d(params.zero_point)[:, None]
     places = np.arange(pixels)
     ends = low + (high - low) * np.stack([places - 0.5, places + 1.5])[:, None] / pixels

@@ -13,17 +13,12 @@ from packaging.specifiers import SpecifierSet
 
 from qkit.keeping import data_home
 
-MEMORY_NEEDED = 2
-"""Gigabytes, for one notebook that trains a network beside JupyterLab."""
-DISK_NEEDED = 0.5
-"""Gigabytes in the data folder: MNIST or the stand-in digits, and the trained networks."""
+# Gigabytes: for one notebook that trains a network beside JupyterLab; for MNIST or the stand-in, and trained networks.
+MEMORY_NEEDED, DISK_NEEDED = 2, 0.5
 
 
 def check_environment() -> pd.DataFrame:
-    """Return a table: one row for each thing the course needs, what is here, and whether that is enough.
-
-    Taught in notebook 00, section 1.
-    """
+    """Return a table: what the course needs, what is here, whether it is enough. Taught in notebook 00, section 1."""
     wanted, python = SpecifierSet(metadata("qkit")["Requires-Python"]), platform.python_version()
     rows = [("Python", str(wanted), python, "yes" if wanted.contains(python) else "NO")]
     for requirement in map(Requirement, requires("qkit") or []):
@@ -35,16 +30,11 @@ def check_environment() -> pd.DataFrame:
                 here, enough = "not installed", "NO: run make lab"
             rows.append((requirement.name, str(requirement.specifier), here, enough))
     there = next(folder for folder in (data_home(), *data_home().parents) if os.path.exists(folder))
-    rooms = ("memory", MEMORY_NEEDED, _memory()), ("free disk", DISK_NEEDED, shutil.disk_usage(there).free)
+    memory, limit = psutil.virtual_memory().total, Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (given := limit.read_text().strip()) != "max":  # a container that a hub gives a learner
+        memory = min(memory, int(given))
+    rooms = ("memory", MEMORY_NEEDED, memory), ("free disk", DISK_NEEDED, shutil.disk_usage(there).free)
     for name, needed, size in rooms:
         here = f"{size / 1e9:.1f} GB" if size < 1e10 else "more than 10 GB"
         rows.append((name, f"{needed} GB", here, "yes" if size >= needed * 1e9 else "NO"))
     return pd.DataFrame(rows, columns=["what", "needed", "here", "enough"]).set_index("what")
-
-
-def _memory() -> int:
-    """Return the bytes that this machine, or the container that a hub gives a learner, may use."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    contained = limit.read_text().strip() if limit.exists() else "max"
-    total = psutil.virtual_memory().total
-    return total if contained == "max" else min(total, int(contained))

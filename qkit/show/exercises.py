@@ -20,16 +20,14 @@ import numpy as np
 from qkit.show.picture import ERROR, FLOAT, GOOD
 from qkit.show.questions import QUESTIONS, Question
 
-SECONDS = 5.0
-"""How long an answer may take."""
+SECONDS = 5.0  # how long an answer may take
 _LOOKS = {
     "right": ("✓ Right. ", f"border-left: 5px solid {GOOD}; padding: 4px 12px"),
     "wrong": ("✗ Not yet. ", f"border-left: 5px solid {ERROR}; padding: 4px 12px"),
     "measured": ("→ ", f"border-left: 5px solid {FLOAT}; padding: 4px 12px"),
     "unanswered": ("", "font-size: small; opacity: 0.7"),
 }
-_wrong_before: set[str] = set()
-"""Exercises that have been answered wrongly: the next hint is the strong one."""
+_wrong_before: set[str] = set()  # exercises that have been answered wrongly: the next hint is the strong one
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,9 @@ class Feedback:
 def check(number: str, answer: object = ...) -> Feedback:
     """Check the answer to an exercise, ``"1.2"``: why it is right, or else a hint, a stronger one the second time.
 
-    ``answer`` is a number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet". Whatever it
-    is, this never raises. A function is called with several cases, and stopped after 5 seconds; the first 20 lines that
-    it prints are shown; the states of ``random`` and ``np.random`` are afterwards what they were. Taught in notebook
-    00, section 2.
+    ``answer`` is a number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet". This never
+    raises. A function is called with several cases, and stopped after 5 seconds; the first 20 lines that it prints are
+    shown; ``random`` and ``np.random`` are afterwards in their states from before. Taught in notebook 00, section 2.
 
     Examples
     --------
@@ -76,27 +73,23 @@ def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
     → You guessed 3; measured: 27. Off by a factor of 9: worth asking why.
     """
     try:
-        return _revealed(guess, measured, unit)
+        value, guessed = _plain(measured), _plain(guess)
+        said = measured if isinstance(measured, str) else _short(measured)
+        if isinstance(value, float):
+            said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
+        said = _cut(f"{said} {unit}".strip())
+        if guess is ... or guess is None:
+            return Feedback("unanswered", f"Measured: {said}.")
+        if np.array_equal(value, guessed):
+            gap = "Spot on."
+        elif not (isinstance(value, float) and isinstance(guessed, float)) or np.sign(value) != np.sign(guessed):
+            gap = "A different answer."
+        else:
+            factor = max(guessed / value, value / guessed)
+            gap = "Close." if factor < 1.25 else f"Off by a factor of {factor:,.2g}: worth asking why."
+        return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
     except Exception as error:
         return Feedback("measured", f"This cannot be compared ({type(error).__name__}).")
-
-
-def _revealed(guess: object, measured: object, unit: str) -> Feedback:
-    value, guessed = _plain(measured), _plain(guess)
-    said = measured if isinstance(measured, str) else _short(measured)
-    if isinstance(value, float):
-        said = f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
-    said = _cut(f"{said} {unit}".strip())
-    if guess is ... or guess is None:
-        return Feedback("unanswered", f"Measured: {said}.")
-    if np.array_equal(value, guessed):
-        gap = "Spot on."
-    elif not (isinstance(value, float) and isinstance(guessed, float)) or np.sign(value) != np.sign(guessed):
-        gap = "A different answer."
-    else:
-        factor = max(guessed / value, value / guessed)
-        gap = "Close." if factor < 1.25 else f"Off by a factor of {factor:,.2g}: worth asking why."
-    return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
 
 
 def _checked(number: str, answer: object) -> Feedback:
@@ -122,8 +115,7 @@ def _problem(question: Question, answer: object) -> str | Feedback:
     if callable(question.expected):
         if callable(answer):
             return _tried(question, answer)
-        wanted = "A function is wanted here: write its name without brackets."
-        return Feedback("wrong", f"{wanted} Got {_short(answer)}.")
+        return Feedback("wrong", f"A function is wanted here: write its name without brackets. Got {_short(answer)}.")
     if isinstance(question.expected, str):
         letter = str(answer).strip().lower()
         if letter in tuple(question.letters):
@@ -142,11 +134,15 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
     names = inspect.signature(question.expected).parameters
     for case in question.cases:
         said = ", ".join(f"{name} = {_short(argument)}" for name, argument in zip(names, case, strict=True))
+        arguments, before = copy.deepcopy(case), sys.gettrace()
         try:
-            result = _called(function, copy.deepcopy(case))
+            sys.settrace(lambda frame, *event: frame.f_trace)  # only then can _stop be put on a frame
+            result = function(*arguments)
         except BaseException as error:
             reason = f" ({_cut(str(error), 200)})" if str(error) else ""
             return Feedback("wrong", f"For {said} your function stopped with {type(error).__name__}{reason}.")
+        finally:
+            sys.settrace(before)
         if case is question.cases[0] and (result is ... or result is None):
             message = "Your function returns nothing yet: put its result in place of the dots after return."
             return Feedback("unanswered", message)
@@ -157,16 +153,6 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
         if abs(value - question.expected(*case)) > question.tolerance:
             return f"{told}."
     return ""
-
-
-def _called(function: Callable, case: tuple) -> object:
-    """Call a function where tracing is on: only then can :func:`_stop` be put on a frame of it."""
-    before = sys.gettrace()
-    sys.settrace(lambda frame, *event: frame.f_trace)
-    try:
-        return function(*case)
-    finally:
-        sys.settrace(before)
 
 
 def _stop(*event) -> None:

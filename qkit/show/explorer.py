@@ -16,9 +16,6 @@ import numpy as np
 
 from qkit.show.picture import ERROR
 
-Update = Callable[..., tuple[bytes, str]]
-"""Takes the values of all controls by name; gives the bytes of a PNG file and the words that describe it."""
-
 _NAME_HANDLES = """
 this.closest('.widget-vbox').querySelectorAll('.widget-slider').forEach(slider =>
     slider.querySelectorAll('[role=slider]').forEach((handle, i, handles) => handle.setAttribute('aria-label',
@@ -31,9 +28,10 @@ class Explorer:
     """Controls above a picture above the words that say what the picture shows.
 
     Controls are widgets by name, made with :func:`slider`, :func:`span`, :func:`stops`, :func:`switch` and
-    :func:`choice`; ``start`` are values to start with. For a picture of ``size``, width and height in pixels, and some
-    ``lines`` of words room is kept, so nothing jumps. ``words`` are what the picture shows, and ``error`` what went
-    wrong at the last move, if anything did: the picture and the words before it stay.
+    :func:`choice`; ``update`` takes their values by name and gives the bytes of a PNG file and the ``words`` that
+    describe it. ``start`` are values to start with. For a picture of ``size``, width and height in pixels, and some
+    ``lines`` of words room is kept, so nothing jumps. ``error`` is what went wrong at the last move, if anything did:
+    the picture and the words before it stay.
 
     Examples
     --------
@@ -46,7 +44,7 @@ class Explorer:
     def __init__(
         self,
         controls: dict[str, widgets.ValueWidget],
-        update: Update,
+        update: Callable[..., tuple[bytes, str]],
         size: tuple[int, int],
         start: dict[str, Any] | None = None,
         lines: int = 2,
@@ -134,21 +132,20 @@ class Explorer:
 
 def slider(label: str, tooltip: str, value: float, low: float, high: float, step: float | None = None):
     """Return a slider over the integers from ``low`` to ``high``, or over reals when a ``step`` is given."""
-    between = {"value": value, "min": low, "max": high, **_named(label, tooltip)}
     if step is None:
-        return widgets.IntSlider(**between)
-    return widgets.FloatSlider(**between, step=step, readout_format=".3g")
+        return _control(widgets.IntSlider, label, tooltip, value, min=low, max=high)
+    return _control(widgets.FloatSlider, label, tooltip, value, min=low, max=high, step=step, readout_format=".3g")
 
 
 def span(label: str, tooltip: str, value: tuple[float, float], low: float, high: float, step: float):
     """Return a slider with two handles, the ends of a range of reals."""
-    between = {"value": value, "min": low, "max": high, **_named(label, tooltip, width="340px")}
-    return widgets.FloatRangeSlider(**between, step=step, readout_format=".3g")
+    between = {"min": low, "max": high, "step": step, "readout_format": ".3g"}
+    return _control(widgets.FloatRangeSlider, label, tooltip, value, width="340px", **between)
 
 
 def stops(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a slider that stops at a few values; ``options`` gives the name that is shown for each."""
-    return widgets.SelectionSlider(**_offered(label, tooltip, value, options))
+    return _control(widgets.SelectionSlider, label, tooltip, value, **_offered(options))
 
 
 def switch(label: str, tooltip: str, value: bool):
@@ -163,16 +160,16 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     """Return a list to choose one value from; ``options`` gives the name that is shown for each value."""
     # A list with a label shows no tooltip in JupyterLab; the label itself can.
     label = f'<span title="{html.escape(tooltip)}">{html.escape(label)}</span>'
-    return widgets.Dropdown(**_offered(label, tooltip, value, options), description_allow_html=True)
+    return _control(widgets.Dropdown, label, tooltip, value, **_offered(options), description_allow_html=True)
 
 
-def _named(label: str, tooltip: str, width: str = "270px") -> dict[str, Any]:
-    return {"description": label, "tooltip": tooltip, "layout": {"width": width}}
+def _control(kind: type, label: str, tooltip: str, value: Any, width: str = "270px", **looks):
+    return kind(description=label, tooltip=tooltip, value=value, layout={"width": width}, **looks)
 
 
-def _offered(label: str, tooltip: str, value: Any, options: dict[Any, str]) -> dict[str, Any]:
-    looks = _named(label, tooltip) | {"style": {"description_width": "initial"}}  # the whole label
-    return looks | {"value": value, "options": list(zip(options.values(), options, strict=True))}
+def _offered(options: dict[Any, str]) -> dict[str, Any]:
+    whole_label = {"description_width": "initial"}
+    return {"options": list(zip(options.values(), options, strict=True)), "style": whole_label}
 
 
 def _give(name: str, control: widgets.ValueWidget, value: Any) -> None:

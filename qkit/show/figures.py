@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import offset_copy
 
 from qkit.numeric import Accuracy, Histogram, Mean, Threshold
 from qkit.numeric.affine import reals
@@ -20,8 +20,7 @@ MARKERS = "osD^vP<*h"
 STYLES = "-", "--", "-.", ":", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 2)), (0, (8, 3)), (0, (8, 2, 2, 2, 2, 2))
 """Of the curves of a figure, in their order. Nine markers for eight colours: no two of 72 curves look the same."""
 
-BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-"""Where a legend covers nothing."""
+BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}  # where a legend covers nothing
 
 
 @picture
@@ -54,7 +53,8 @@ def curves(
     x = np.arange(len(longest)) + 1 if x is None else np.asarray(x)
     axes = Figure(figsize=(9.2, 4 if accuracies else 3.6)).subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
-    said, what, form = [], ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
+    what, form = ylabel[:1].upper() + ylabel[1:], "{:.3g} at {:g}, {:.3g} at {:g}"
+    said, theory = [], {}
     for (name, value), style in zip(reference.items(), cycle(STYLES), strict=False):
         if isinstance(value, Accuracy):
             axes.axhspan(*np.subtract(1, value.interval), color=FLOAT, alpha=0.15)
@@ -62,9 +62,9 @@ def curves(
             said.append(f"{name}: {percent(value.value)} right")
         elif np.ndim(value):
             axes.plot(x, value, "--", color=GUIDE, lw=2, label=name)
+            theory[name] = list(value)
         else:
             axes.axhline(value, color=GUIDE, lw=1, ls=style, label=name)
-    theory = {name: list(value) for name, value in reference.items() if np.ndim(value)}
     if accuracies:
         what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
         worst = 1 - min(each.interval[0] for values in lines.values() for each in values)
@@ -85,16 +85,14 @@ def curves(
             said[-1] += f", {values[0] / expected[0]:.2f} and {values[-1] / expected[-1]:.2f} times {other}"
     if accuracies:
         axes.set(ylabel="wrong answers (log scale)", yscale="log")
-        axes.yaxis.set_major_formatter(lambda share, place: f"{100 * share:g} %")
-        axes.yaxis.set_minor_formatter("")
+        axes.yaxis.set(major_formatter=lambda share, place: f"{100 * share:g} %", minor_formatter="")
         if worst > 0.1:
             axes.set(ylim=(None, 1.1), yticks=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
         else:
             axes.set(ylim=(None, 1.05 * worst))
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     if len(x) <= 20 and np.all(x == np.round(x)):
-        axes.set_xticks(x)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set(ticks=x, major_formatter="{x:,.0f}")
     if x[0] > x[-1]:
         axes.invert_xaxis()
     axes.legend(**BESIDE)
@@ -113,16 +111,15 @@ def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, M
     # First the axes: once matplotlib has settled limits, another scale leaves them as they are.
     if in_bytes:
         axes.set(xlabel="bytes (log scale)", xscale="log", ylabel="wrong answers (log scale)", yscale="log")
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
-        axes.yaxis.set_minor_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
+        in_percent = PercentFormatter(1.0, decimals=1, symbol=" %")
+        axes.yaxis.set(major_formatter=in_percent, minor_formatter=in_percent)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     else:
         axes.set(xlabel="bits per weight (log scale)", xscale="log", xticks=range(2, 10))
         axes.set_ylabel("rise in bits per character\n(log scale above 0.01)")
         axes.set_yscale("symlog", linthresh=0.01)
         axes.yaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter("")
+    axes.xaxis.set(major_formatter="{x:,.0f}", minor_formatter="")
     for (name, family), colour, marker, _ in _looks(points):
         sizes, found = zip(*sorted(family, key=lambda point: point[0]), strict=True)
         lost, (low, high) = np.array([each.value for each in found]), np.transpose([each.interval for each in found])
@@ -141,8 +138,7 @@ def frontier(points: Mapping[str, Sequence[tuple[int, Accuracy] | tuple[float, M
 def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, str]:
     """Draw what a method minimises against the threshold, a curve for each of ``thresholds``, minima marked.
 
-    The axis is logarithmic: what is 0 or infinite is not drawn, not even as a minimum. Taught in notebook 04, sections
-    3 and 4.
+    On the logarithmic axis 0 and infinity are not drawn, not even as minima. Taught in notebook 04, sections 3 and 4.
     """
     axes = Figure(figsize=(9.2, 3.6)).subplots()
     for (name, threshold), colour, _, style in _looks(thresholds):
@@ -156,8 +152,7 @@ def criterion(thresholds: Mapping[str, Threshold], label: str) -> tuple[Figure, 
     axes.set(yscale="log", xlabel="threshold", ylabel=label)
     low, high = axes.get_ylim()
     if high < 10 * low:
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set(major_formatter="{x:g}", minor_formatter="{x:g}")
     axes.legend(**BESIDE)
     said = "; ".join(f"{name}: minimum at {threshold.value:.3g}" for name, threshold in thresholds.items())
     return axes.figure, f"{label} against the threshold. {said}."
@@ -245,8 +240,7 @@ def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
 def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     """Draw how often each digit is called each name; the right answers on the diagonal are greyed.
 
-    ``labels`` and ``predicted`` are digits from 0 to 9, of shape (n,); all else is refused with a ValueError. Taught in
-    notebook 01, section 5.
+    ``labels`` and ``predicted``, (n,), are digits from 0 to 9; a ValueError, if not. Taught in notebook 01, section 5.
     """
     one_each = "9, one for each image, as .argmax(axis=1) of probabilities is"
     labels = _whole(labels, "labels", (len(labels),), 9, one_each)
@@ -259,7 +253,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     _write_cells(axes, wrong, np.where(wrong > 0.6 * wrong.max(), "white", np.where(wrong, "black", "")))
     axes.set(xlabel="the network says", ylabel="label", xticks=range(10), yticks=range(10))
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
-    most = f" The most frequent mistake: a {row} called {column}, {wrong[row, column]} times." if wrong.any() else ""
+    most = f" The most frequent mistake: a {row} called {column}, {wrong.max()} times." if wrong.any() else ""
     return axes.figure, (
         f"Confusion matrix of {len(labels):,} images: {np.trace(counts):,} on the diagonal are right, {wrong.sum():,} "
         f"are wrong.{most}"
@@ -300,8 +294,7 @@ def digit_grid(images: np.ndarray, labels: Sequence, name: str) -> tuple[Figure,
 def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     """Draw an image with the grey level of every pixel written into it.
 
-    ``image`` holds whole numbers from 0, paper, to 255, ink; (rows, columns). A ValueError, if not. Taught in notebook
-    00, section 3.
+    Whole numbers (rows, columns) from 0, paper, to 255, ink; a ValueError, if not. Taught in notebook 00, section 3.
     """
     image = _whole(image, "image", np.shape(image)[:2], 255, "255 (rows, columns)")
     rows, columns = image.shape
@@ -319,8 +312,7 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
 def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
     """Draw each value above a ruler with marks ``scale`` apart, and an arrow to the mark nearest to it.
 
-    ``values`` are finite numbers; a ValueError, if the ruler would have more than 100 marks. Taught in notebook 00,
-    section 2.
+    ``values`` are finite; a ValueError, if not, or if there would be over 100 marks. Taught in notebook 00, section 2.
     """
     values = reals(values, "values").ravel()
     if not (scale > 0 and np.ptp(np.round(values / scale)) < 100):
@@ -379,7 +371,7 @@ def _looks(lines: Mapping) -> Iterator[tuple]:
 def _set_aside(line: Line2D, accuracies: Sequence[Accuracy], place: int, count: int) -> None:
     """Move a line of wrong answers a little, so that the intervals of ``count`` lines do not hide one another."""
     axes, points = line.axes, min(9, 42 / max(1, count - 1)) * (place - (count - 1) / 2)
-    aside = axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+    aside = offset_copy(axes.transData, axes.figure, points, units="points")
     line.set_transform(aside)
     axes.margins(x=0.08)
     ends = 1 - np.array([each.interval for each in accuracies]).T

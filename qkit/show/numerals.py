@@ -7,8 +7,7 @@ def number(x: float) -> str:
     """Write a number with a true minus: integers up to six digits in full, others with three digits."""
     if not abs(x) < float("inf"):
         return "–" if x != x else "∞" if x > 0 else "−∞"
-    whole = x == int(x) and abs(x) < 10**6
-    return (f"{int(x)}" if whole else f"{x:.3g}").replace("-", "−")
+    return (f"{int(x)}" if x == int(x) and abs(x) < 10**6 else f"{x:.3g}").replace("-", "−")
 
 
 def exact(x: float, decimals: int = 7) -> str:

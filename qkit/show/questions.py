@@ -5,7 +5,7 @@ They stand in ``questions.json``; the functions that some of them ask for stand 
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ class Question:
     """
 
     expected: float | str | Callable
-    cases: Sequence[tuple]
+    cases: Sequence[tuple] = ()
+    _: KW_ONLY
     right: str
     gentle: str
     strong: str
@@ -30,8 +31,7 @@ class Question:
     letters: str = "abc"
 
 
-_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]
-"""Low end, high end, bits."""
+_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]  # low end, high end, bits
 
 FUNCTIONS = {
     "1.2": (
@@ -114,7 +114,5 @@ FUNCTIONS = {
 }
 """The right function where one is asked for, and what it and a learner's are called with."""
 
-QUESTIONS = {}
-for _number, _entry in json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")).items():
-    _expected, _cases = FUNCTIONS.get(_number) or (_entry.pop("expected"), ())
-    QUESTIONS[_number] = Question(_expected, _cases, **_entry)
+_entries = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+QUESTIONS = {number: Question(*FUNCTIONS.get(number, ()), **entry) for number, entry in _entries.items()}

@@ -1,6 +1,6 @@
 """A self-test over the whole course: two questions of every notebook, drawn anew each time and with other numbers.
 
-They stand in ``self_test.json``. Each has the ``page``, the number of the notebook that teaches it; the ``text``; and
+They stand in ``self_test.json`` in the course's order. Each has a ``page``, its notebook's number; a ``text``; and
 ``why``, a sentence for those who were wrong. One that asks for a number has ``numbers`` to draw from, whose names stand
 in the text, and ``right``, a formula of them; one that offers sentences has the ``right`` and the ``wrong`` ones.
 """
@@ -20,9 +20,6 @@ import pandas as pd
 from qkit.show.exercises import Feedback
 
 POOL: list[dict] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-"""All questions, in the order of the course."""
-TOLERANCE = 0.02
-"""As a share of the right number, which may be rounded; a whole one is to be met."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Asked:
         if re.fullmatch(r"\d{1,3}(,\d{3})+", given.strip()):  # 1,234 is either
             readings.append(given.replace(",", ""))
         found = [value for value in map(_value, readings) if value is not None]
-        slack = 0 if self.answer % 1 == 0 else TOLERANCE * abs(self.answer)
+        slack = 0 if self.answer % 1 == 0 else 0.02 * abs(self.answer)  # may be rounded; a whole number is to be met
         return any(abs(value - self.answer) <= slack + 1e-9 for value in found) if found else None
 
     @property

@@ -65,7 +65,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
         usable.set_data(bars(np.log2(found)))
         limit.set_ydata([bits, bits])
         for frame in frames:
-            frame.set(x=channel - 0.5, width=1)
+            frame.set_x(channel - 0.5)
 
         layout = f"a scale for every channel: each spreads its own {params.spec.levels} levels."
         if not per_channel:

@@ -6,7 +6,7 @@ import numpy as np
 
 from qkit.numeric import mse, sqnr_db
 from qkit.numeric.codebook import Codebook, entropy, kmeans, powers_of_two
-from qkit.show.canvas import Stage, as_drawable, named_numbers, plain_ticks, write
+from qkit.show.canvas import Stage, as_drawable, plain_ticks, write
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import ERROR, FLOAT, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -41,8 +41,7 @@ def codes(weights: np.ndarray, **start) -> Explorer:
 
     stage = Stage(9, 4.6)
     names = "values", "SQNR", "error / k-means'", "bits an index", "its entropy", "with the codebook"
-    colours = QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT
-    numbers = named_numbers(stage, 0.08, 0.89, names, colours)
+    numbers = stage.numbers(0.08, 0.89, names, [QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR, *3 * [QUANTIZED_TEXT]])
 
     top = stage.axes(0.085, 0.4, 0.895, 0.42, xlim=(-end, end), xticks=[], yticks=[], ylabel="weights")
     density = np.histogram(x, edges)[0] / np.diff(edges)
@@ -102,10 +101,7 @@ def make_code(x: np.ndarray, name: str, count: int) -> Codebook:
 
 
 def with_moved(book: Codebook, place: int, moved: float) -> Codebook:
-    """Return a code with one value moved by a share of the way to its neighbour; outwards by as much as inwards.
-
-    Where float32 has no such number, the code stays as it is.
-    """
+    """Return a code with one value moved by a share of the way to its neighbour, if float32 has such a number."""
     values = book.values.astype(np.float64)
     if len(values) > 1:
         gaps = np.pad(np.diff(values), 1, mode="edge")  # beyond an end as wide as before it

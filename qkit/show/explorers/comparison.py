@@ -5,20 +5,15 @@ from typing import Any
 import numpy as np
 
 from qkit.numeric import Accuracy, Paired
-from qkit.show.canvas import Pixels, Stage, framed, named_numbers, write
+from qkit.show.canvas import Pixels, Stage, framed, write
 from qkit.show.explorer import Explorer, choice, stops
 from qkit.show.explorers.network import wrong_answers
 from qkit.show.numerals import p_value, percent, points
 from qkit.show.picture import GOOD, GUIDE, in_style
 
-UNQUANTIZED = 32, 32
-"""The bits that a float network is recorded with; it is compared at all bits."""
-
-FIRST, SECOND = "black", GOOD
-"""The colours of the two methods, everywhere in the picture."""
-
-SHOWN, TILE, GAP = 8, 0.82, 0.07
-"""How many images the strip has; in inches, how large each is, and the gap after it."""
+UNQUANTIZED = 32, 32  # the bits that a float network is recorded with; it is compared at all bits
+FIRST, SECOND = "black", GOOD  # the colours of the two methods, everywhere in the picture
+SHOWN, TILE, GAP = 8, 0.82, 0.07  # how many images the strip has; in inches, how large each is, and the gap after it
 
 
 @in_style
@@ -55,10 +50,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     height, pitch = 5.2, TILE + GAP
     stage = Stage(9, height)
     tiles = "right, first", "right, second", "gain, points", "p, McNemar's test", "a difference is"
-    numbers = named_numbers(stage, 0.1, 0.9, tiles, (FIRST, SECOND, GUIDE, GUIDE, GUIDE))
-
-    def text(axes, x, y, colour=GUIDE, **looks):
-        return stage.label(axes, x, y, color=colour, **looks)
+    numbers = stage.numbers(0.1, 0.9, tiles, (FIRST, SECOND, GUIDE, GUIDE, GUIDE))
 
     table = stage.axes(0.17, 0.49, 0.24, 0.23, xlim=(0, 2), ylim=(2, 0))
     table.set_axis_off()
@@ -68,15 +60,15 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     for place, word in ((0.5, "right"), (1.5, "wrong")):
         table.text(place, -0.25, word, ha="center", va="center", color=SECOND)
         table.text(-0.1, place, word, ha="right", va="center", color=FIRST)
-    heads = [text(table, -0.1, -0.25, FIRST, ha="right"), text(table, 1, -0.7, SECOND)]
-    looks = {"fontsize": 14, "weight": "bold"}
-    counts = [text(table, 0.5 + i % 2, 0.5 + i // 2, c, **looks) for i, c in enumerate((GUIDE, FIRST, SECOND, GUIDE))]
+    heads = [stage.label(table, -0.1, -0.25, color=FIRST, ha="right"), stage.label(table, 1, -0.7, color=SECOND)]
+    looks, inks = {"fontsize": 14, "weight": "bold"}, (GUIDE, FIRST, SECOND, GUIDE)
+    counts = [stage.label(table, 0.5 + i % 2, 0.5 + i // 2, color=ink, **looks) for i, ink in enumerate(inks)]
 
     looks = ("o-", {"color": FIRST, "mfc": "white", "mew": 2}), ("s-", {"color": SECOND, "mfc": "white", "mew": 2})
     rows, show = wrong_answers(stage, (0.58, 0.49, 0.39, 0.27), looks)
     rows.set_yticklabels([])
     beside = {"transform": rows.get_yaxis_transform(), "ha": "right"}
-    heads += [text(rows, -0.03, y, colour, **beside) for y, colour in enumerate((FIRST, SECOND))]
+    heads += [stage.label(rows, -0.03, y, color=colour, **beside) for y, colour in enumerate((FIRST, SECOND))]
 
     # Inches, as are all numbers on the strip.
     strip = stage.axes(0.2, 0.8 / height, SHOWN * pitch / 9, pitch / height, xlim=(0, SHOWN * pitch), ylim=(0, pitch))
@@ -85,8 +77,8 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     pixels = stage.moving(Pixels(strip))
     answers = []
     for y, colour in ((-0.09, GUIDE), (-0.33, FIRST), (-0.57, SECOND)):
-        answers.append([text(strip, -0.15, y, colour, ha="right", fontsize=10)])
-        answers[-1] += [text(strip, TILE / 2 + pitch * i, y, colour) for i in range(SHOWN)]
+        answers.append([stage.label(strip, -0.15, y, color=colour, ha="right", fontsize=10)])
+        answers[-1] += [stage.label(strip, TILE / 2 + pitch * i, y, color=colour) for i in range(SHOWN)]
 
     def update(first, second, network=networks[0], bits=pairs[0], seed=seeds[0]):
         keys = {each: [(network, method, bits, each) for method in (first, second)] for each in seeds}

@@ -6,12 +6,12 @@ from functools import cache, lru_cache
 import numpy as np
 
 from qkit.numeric.histogram import channel_ranges, channel_shares
-from qkit.show.canvas import Stage, named_numbers, write
+from qkit.show.canvas import Stage, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
+from qkit.show.explorers.network import evenly_chosen
 from qkit.show.numerals import decibels, number, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-SUBSET = 1_000
 BITS = {bits: str(bits) for bits in range(2, 9)}
 SCALES = {"minmax": "MinMax", "mse": "MSE", "eq": "EQ (100 images)"}
 ROUNDINGS = {"nearest": "to nearest", "gptq": "by GPTQ"}
@@ -28,14 +28,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
 
     ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8; ``per_channel``;
     ``scales``, ``"minmax"``, ``"mse"`` or ``"eq"``; ``equalized``; ``rounding``, ``"nearest"`` or ``"gptq"``;
-    ``corrected``; ``layer``, the name of one whose weights have other bits, and ``layer_bits``. Taught in notebook 09,
-    sections 3 to 5.
+    ``corrected``; ``layer``, the name of one with other ``layer_bits``. Taught in notebook 09, sections 3 to 5.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    if len(images) == 0 or len(images) != len(labels):
-        raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
-    part = slice(None, None, -(-len(images) // SUBSET))
-    images, labels = images[part], labels[part]
+    images, labels = evenly_chosen(images, labels, 1_000)
     layers = tuple(treated(None, None).weights)
     rows = "image", *layers
 
@@ -43,7 +38,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     bottom, share = 0.6 / height, (height - 1.55) / height
     stage = Stage(9, height)
     names = "right, quantized", "right, float", "changed answers", "parameters"
-    tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
+    tiles = stage.numbers(0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
     place = {"ylim": (len(rows) - 0.4, -0.6), "yticks": range(len(rows))}
     wide = stage.axes(0.2, bottom, 0.37, share, xscale="log", xlim=(LEAST, 1.15), **place, yticklabels=rows)
     wide.set(xlabel="range of each channel, largest in the layer = 1")
@@ -53,7 +48,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     exact.set_xlabel("SQNR in dB, after each layer")
     wide.set_title("| weights", color=FLOAT, fontsize=11, loc="left")
     wide.set_title("| numbers handed on", color=GUIDE, fontsize=11, loc="right")
-    lost = stage.line(wide, ":", color=QUANTIZED_TEXT, linewidth=2)
+    lost = stage.line(wide, ":", [1, 1], [-0.6, len(rows) - 0.4], color=QUANTIZED_TEXT, linewidth=2)
     below = stage.label(wide, LEAST, 0, ha="right", color=QUANTIZED_TEXT, fontsize=10)
     marks = [stage.line(wide, "|", color=colour, markersize=8, markeredgewidth=1.2) for colour in (FLOAT, GUIDE)]
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, color=QUANTIZED, edgecolor="black")]
@@ -80,9 +75,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
             rows_of = [np.full(len(each), row + beside) for row, each in enumerate(channels, first)]
             mark.set_data(np.maximum(np.concatenate(channels), LEAST), np.concatenate(rows_of))
         # Half a step, where the largest weight is 1: a channel that is smaller becomes all 0.
-        half = [] if settings["per_channel"] else 2 * [0.5 / (2 ** (settings["weight_bits"] - 1) - 1)]
-        lost.set_data(half, [-0.6, len(rows) - 0.4][: len(half)])
-        below.set(x=0.9 * half[0] if half else LEAST, text="left of it: 0" if half else "")
+        half = 0.5 / (2 ** (settings["weight_bits"] - 1) - 1)
+        lost.set(xdata=[half, half], visible=not settings["per_channel"])
+        below.set(x=0.9 * half, text="" if settings["per_channel"] else "left of it: 0")
         ratio = list(found.sqnr.values())
         for row, (bar, text) in enumerate(zip(bars, ratios, strict=True)):
             bar.set_width(np.clip(ratio[row], 0, MOST_DB))
@@ -90,13 +85,12 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
         changed = f"{found.changed:,} of {found.accuracy.total:,}"
         write(tiles, [percent(found.accuracy.value), percent(found.float_accuracy.value), changed, size(count)])
 
-        name, _ = found.weakest
-        worst = rows.index(name)
+        worst = rows.index(found.weakest[0])
         in_float_right, right = map(with_interval, (found.float_accuracy, found.accuracy))
         apart = [number(1 / np.median(x[worst - 1])) for x in (kernels, by_input, handed_on)]
         return stage.png(), (
             f"{describe(**settings)}. {found.accuracy.total:,} images: {right} right, in float {in_float_right}. "
-            f"Answers that differ from float: {found.changed:,}. Most harmful is {name}, which takes "
+            f"Answers that differ from float: {found.changed:,}. Most harmful is {rows[worst]}, which takes "
             f"{decibels(ratio[worst - 1])} and hands on {decibels(ratio[worst])}; at the end: {decibels(ratio[-1])}. "
             f"Its largest channel is {apart[0]} times the median one in weights by output, {apart[1]} times by input, "
             f"{apart[2]} times in what it takes. Parameters: {size(count)}, in float {size(original)}."
@@ -117,9 +111,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     return Explorer(controls, update, stage.size, start, lines=4)
 
 
-def describe(
-    weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits
-) -> str:
+def describe(weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits):
     """Say what is done to the network, in the order in which it is done."""
     grids = f"{'a scale per channel' if per_channel else 'one scale per layer'} by {SCALES[scales]}"
     other = f", {layer}'s in {layer_bits}" if layer else ""

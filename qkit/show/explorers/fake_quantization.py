@@ -3,29 +3,23 @@
 import numpy as np
 
 from qkit.numeric import QuantSpec, fake_quantize, params_from_range, straight_through
-from qkit.show.canvas import Stage, clipped_patch, named_numbers, plain_ticks, write
+from qkit.show.canvas import Stage, plain_ticks, write
 from qkit.show.explorer import BITS, Explorer, slider
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-VIEW, FAR, FLOOR = 1.55, 3.1, -1.22 * 1.55
-"""The end of the axes, a place beyond it, and the height at which the update is drawn."""
-
-DOT = {"marker": "o", "color": FLOAT, "markersize": 9}
-SQUARE = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
+VIEW, FAR, FLOOR = 1.55, 3.1, -1.22 * 1.55  # the end of the axes, a place beyond it, and how high the update is drawn
 
 
 @in_style
 def fake_quantization(**start) -> Explorer:
     """Show the fake quantizer of a weight over the identity, its true and its straight-through slope, and an update.
 
-    ``start`` are values of the controls: ``bits`` (2 to 8), ``clip``, ``w`` and ``push``. Taught in notebook 07,
-    section 1.
+    ``start`` are values of the controls ``bits`` (2 to 8), ``clip``, ``w``, ``push``. Taught in notebook 07, section 1.
     """
     stage = Stage(9, 4.9)
     names = "w", "quantized ŵ", "step S", "gradient ×", "w after", "ŵ after"
-    colours = FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT
-    numbers = named_numbers(stage, 0.1, 0.92, names, colours)
+    numbers = stage.numbers(0.1, 0.92, names, [FLOAT, QUANTIZED_TEXT, GUIDE, "black", FLOAT, QUANTIZED_TEXT])
     above = stage.axes(0.09, 0.41, 0.89, 0.41, xlim=(-VIEW, VIEW), ylim=(-1.35 * VIEW, 1.1 * VIEW))
     below = stage.axes(0.09, 0.12, 0.89, 0.185, xlim=(-VIEW, VIEW), ylim=(-0.2, 1.5), yticks=[0, 1])
     above.set_ylabel("quantized ŵ")
@@ -34,16 +28,17 @@ def fake_quantization(**start) -> Explorer:
     plain_ticks(above.yaxis, 4)
     above.plot([-VIEW, VIEW], [-VIEW, VIEW], "--", color=FLOAT, linewidth=1.2, label="identity")
     (stairs,) = above.plot([], [], color=QUANTIZED, linewidth=2.5, label="quantizer")
-    hatches = [stage.moving(clipped_patch(axes)) for axes in (above, above, below, below)]
+    hatches = [stage.clipped(axes) for axes in (above, above, below, below)]
     hatches[0].set_label("clipped")
     stage.moving(stairs)
     drops = stage.line(above, ":", color="black", linewidth=1.5)
     move = stage.line(above, color=FLOAT, linewidth=2)
-    looks = DOT, DOT, SQUARE | {"color": "white"}, SQUARE
-    head, *marks = (stage.line(above, "", **each) for each in looks)
+    dot = {"marker": "o", "color": FLOAT, "markersize": 9}
+    square = {"marker": "s", "color": QUANTIZED, "markersize": 10, "markeredgecolor": "black"}
+    head, *marks = (stage.line(above, "", **looks) for looks in (dot, dot, square | {"color": "white"}, square))
     true = stage.line(below, color=ERROR, linewidth=1.2, label="true slope")
     through = stage.line(below, color="black", linewidth=2.5, label="straight-through")
-    marks += [head, stage.line(below, "", **DOT)]
+    marks += [head, stage.line(below, "", **dot)]
     for axes in (above, below):
         plain_ticks(axes.xaxis, 7)
         key = {"borderaxespad": 0, "fontsize": 10, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}

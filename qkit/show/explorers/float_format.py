@@ -4,17 +4,14 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from qkit.numeric.formats import FLOATS, FloatFormat
-from qkit.show.canvas import Stage, named_numbers, write
+from qkit.show.canvas import Stage, write
 from qkit.show.explorer import Explorer, choice, slider, switch
 from qkit.show.numerals import exact, number, raised
 from qkit.show.picture import FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-MOST_BITS, START = 8, 0b01110101
-"""Bits of the widest format, and what they are at the start: 208 in E4M3."""
-EDGE, BEYOND = 1.03, 1.012
-"""Where the line ends, and where a number beyond it is marked, if the largest value that it shows is 1."""
-SIGN, EXPONENT, MANTISSA = GUIDE, GOOD, FLOAT
-"""Colours of the fields."""
+MOST_BITS, START = 8, 0b01110101  # bits of the widest format, and what they are at the start: 208 in E4M3
+EDGE, BEYOND = 1.03, 1.012  # where the line ends, and where a number beyond it is marked; its largest value is at 1
+SIGN, EXPONENT, MANTISSA = GUIDE, GOOD, FLOAT  # the colours of the fields
 
 
 @in_style
@@ -32,7 +29,7 @@ def float_format(**start) -> Explorer:
     """
     stage = Stage(9, 4.9)
     names = "the number", "gap to the next", "gap of the integers", "smallest above 0", "largest"
-    numbers = named_numbers(stage, 0.1, 0.91, names, [QUANTIZED_TEXT, QUANTIZED_TEXT, GUIDE, *2 * [QUANTIZED_TEXT]])
+    numbers = stage.numbers(0.1, 0.91, names, [QUANTIZED_TEXT, QUANTIZED_TEXT, GUIDE, *2 * [QUANTIZED_TEXT]])
 
     field = stage.axes(0.11, 0.57, 0.78, 0.27, xlim=(-MOST_BITS, 0), ylim=(0, 1))
     field.set_axis_off()

@@ -6,15 +6,13 @@ import numpy as np
 
 from qkit.numeric import sqnr_db
 from qkit.numeric.formats import FORMATS, integers
-from qkit.show.canvas import Stage, as_drawable, named_numbers, round_up, write
+from qkit.show.canvas import Stage, as_drawable, round_up, write
 from qkit.show.explorer import Explorer, choice, slider, stops
 from qkit.show.numerals import decibels, number
 from qkit.show.picture import CLIPPED_TEXT, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 INTEGERS, GROUPS = {f"int{bits}": bits for bits in range(2, 9)}, (16, 32, 64, 128, 256)
-MOST_DB, MOST_DRAWN = 60, 256
-"""Where the axis of the SQNR ends; weights of a block that are drawn, and of more every second, every third, …"""
-
+MOST_DB = 60  # where the axis of the SQNR ends
 FAMILIES = {
     "int": ("s-", GUIDE, "integers"),
     "q": ("^", CLIPPED_TEXT, "GGML's"),
@@ -62,8 +60,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
 
     stage = Stage(9, 5.4)
     stations = "weight w", "scale S", "", "nearest level", "its code", "", "error ŵ − w"
-    colours = FLOAT, GUIDE, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
-    steps = named_numbers(stage, 0.06, 0.93, stations, colours)
+    steps = stage.numbers(0.06, 0.93, stations, [FLOAT, GUIDE, GUIDE, *3 * [QUANTIZED_TEXT], ERROR])
     columns = np.linspace(0.06, 0.93, len(stations))
     formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[[2, 5]]]
 
@@ -85,7 +82,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
 
     right = stage.axes(0.69, 0.14, 0.295, 0.56, xlim=(1.5, 10.5), ylim=(-6, 1.05 * MOST_DB), xlabel="bits per weight")
     right.set_ylabel("SQNR in dB", labelpad=1)
-    tiles = named_numbers(stage, 0.75, 0.925, ["SQNR", "bits per weight"], [QUANTIZED_TEXT] * 2, top=0.84)
+    tiles = stage.numbers(0.75, 0.925, ["SQNR", "bits per weight"], [QUANTIZED_TEXT] * 2, top=0.84)
     curves = []
     for begin, (style, colour, family) in FAMILIES.items():
         members = [place for place, name in enumerate(names) if name.startswith(begin)]
@@ -111,8 +108,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         grid.set(data=(np.repeat(values / end, 3), np.tile([0, 1.12, np.nan], values.size)))
         grid.set_linewidth(1.8 if values.size <= 16 else 0.6)
         write(written, [number(end * tick) for tick in ticks])
-        part = slice(None, None, -(-w.size // MOST_DRAWN))
-        drawn = np.stack([w, w_hat, w_hat], 1)[part] / end
+        drawn = np.stack([w, w_hat, w_hat], 1)[:: -(-w.size // 256)] / end  # of many every second, every third, …
         moves.set_data(drawn.ravel(), np.tile([1, 0, np.nan], len(drawn)))
         path.set_data([one / end, one_hat / end], [1, 0])
         for mark, places, height in zip(marks, (*drawn.T[:2], one / end, one_hat / end), (1, 0, 1, 0), strict=True):

@@ -9,7 +9,6 @@ from qkit.show.explorer import BITS, Explorer, slider, switch
 from qkit.show.numerals import decibels
 from qkit.show.picture import ERROR, FLOAT, QUANTIZED_TEXT, in_style
 
-MOST_MAPS = 6
 # In inches: the side of a tile, the gap after it, and the room around all tiles.
 TILE, GAP, LEFT, TOP, BOTTOM = 1.1, 0.08, 0.7, 0.35, 0.35
 BLACK, WHITE, FULL = np.zeros(3), np.full(3, 255.0), 255 * np.array(to_rgb(ERROR))
@@ -20,13 +19,12 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     """Show an image and what a convolution makes of it, in float, quantized, and their difference.
 
     A column for the image and for each of the first six feature maps, from black to white over its own float range; an
-    error is full-coloured from a sixth of that range, the largest that two bits can make. Taught in notebook 02,
-    section 8.
+    error is full-coloured from a sixth of that range, the largest that two bits can make.
 
     ``image`` has shape (height, width) or (height, width, 1). ``kernel``, (rows, columns, 1, maps), and ``bias``,
     (maps,), are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another
     shape, or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8), ``per_map``,
-    ``quantize_kernel``.
+    ``quantize_kernel``. Taught in notebook 02, section 8.
     """
     image, kernel, bias = as_drawable(image, "image"), as_drawable(kernel, "kernel"), as_drawable(bias, "bias")
     image = image[..., 0] if image.shape[2:] == (1,) else image
@@ -39,7 +37,7 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     maps = relu_convolution(image, kernel, bias)
 
     floats = [image, *np.moveaxis(maps, -1, 0)]
-    shown = floats[: 1 + MOST_MAPS]
+    shown = floats[:7]
     lows = [min(x.min(), 0.0) for x in shown]
     spans = [max(x.max(), 0.0) - low or 1.0 for x, low in zip(shown, lows, strict=True)]
     pitch = TILE + GAP
@@ -67,8 +65,7 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     beneath = []
     for column in range(len(shown)):
         middle = (LEFT + column * pitch + TILE / 2) / width
-        title = f"map {column - 1}" if column else "image"
-        stage.figure.text(middle, 1 - 0.1 / height, title, ha="center", va="top")
+        stage.figure.text(middle, 1 - 0.1 / height, f"map {column - 1}" if column else "image", ha="center", va="top")
         beneath.append(stage.label(stage.figure, middle, 0.1 / height, va="bottom", color=QUANTIZED_TEXT))
 
     def update(bits, quantize_kernel, per_map):
@@ -82,8 +79,8 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
         sqnr = [sqnr_db(*pair) for pair in zip(floats, seen, strict=True)]
 
         quantized.rgba = grey(seen)
-        errors = (np.abs(x_hat - x) for x, x_hat in zip(shown, seen, strict=False))
-        error.rgba = strip([6 * x / span for x, span in zip(errors, spans, strict=True)], WHITE, FULL)
+        errors = [6 * np.abs(x_hat - x) / span for x, x_hat, span in zip(shown, seen, spans, strict=False)]
+        error.rgba = strip(errors, WHITE, FULL)
         names[1].set_text(f"{bits} bits")
         said, found = [decibels(ratio) for ratio in sqnr], np.unique(seen_image).size
         write(beneath, said[: len(beneath)])

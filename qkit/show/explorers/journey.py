@@ -9,15 +9,14 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from qkit.numeric import Dense
-from qkit.show.canvas import Pixels, Stage, named_numbers, write
+from qkit.show.canvas import Pixels, Stage, write
 from qkit.show.explorer import Explorer, choice, slider
 from qkit.show.numerals import exact, number, raised
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 NAMES = {"xnnpack": "XNNPACK", "builtin": "built-in", "reference": "reference", "single": "rounded once"}
 """What the runtimes are called in the picture and in the list to choose from."""
-MOST_WRITTEN = 16
-"""Numbers of a window that are written out; of more, only their grey is shown."""
+MOST_WRITTEN = 16  # numbers of a window that are written out; of more, only their grey is shown
 
 
 @in_style
@@ -69,7 +68,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
 
     names = "Σ q_x · q_w", "+ folded bias", "= acc, int32", "acc · M", "rounded", "+ Z", "q, int8"
     colours = [*2 * [GUIDE], *2 * ["black"], *3 * [QUANTIZED_TEXT]]
-    steps = named_numbers(stage, 0.75 / wide, 1 - 0.75 / wide, names, colours, top=3.275 / high)
+    steps = stage.numbers(0.75 / wide, 1 - 0.75 / wide, names, colours, top=3.275 / high)
     clipped = moving(wide - 0.75, 2.69, color=CLIPPED)
     folded = moving(0.3, 2.42, ha="left", color=GUIDE, fontsize=10)
     real = moving(0.3, 2.14, ha="left", color=FLOAT, fontsize=10)

@@ -6,14 +6,12 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.axes import Axes
 
-from qkit.numeric import Accuracy
-from qkit.show.canvas import Stage, named_numbers, write
+from qkit.show.canvas import Stage, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
 from qkit.show.numerals import decibels, percent, size, with_interval
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-SUBSET = 2_000
 BITS = {bits: str(bits) for bits in range(2, 9)} | {"float": "float"}
 ACTIVATION_METHODS = NAMES | {"percentile": "percentile 99.9"}
 # KL without its remedies is a lesson about the zeros that ReLU makes, and kernels have few.
@@ -31,13 +29,10 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     ``weight_method`` and ``activation_method``, such as ``"mse"``; and for each layer by its name, whether it is
     quantized. Taught in notebook 05, section 8.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    if len(images) == 0 or len(images) != len(labels):
-        raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
-    part = slice(None, None, -(-len(images) // SUBSET))
-    some, labels = images[part], labels[part]
-    which = f"{len(some):,} of the {len(images):,} images, evenly chosen"
-    which = which if len(some) < len(images) else f"All {len(some):,} images"
+    some, labels = evenly_chosen(images, labels, 2_000)
+    which = f"All {len(some):,} images"
+    if len(some) < len(images):
+        which = f"{len(some):,} of the {len(images):,} images, evenly chosen"
     layers, rows = simulation.layers, ("image", *simulation.layers)
     original = simulation.quantized(None, None)
     in_float = list(original.outputs(some))
@@ -54,36 +49,34 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     ratios = [stage.label(exact, MOST_DB + 2, row, ha="left", fontsize=10) for row in range(len(rows))]
     stage.label(stage.figure, 0.11, 1 - 0.95 / height, which, ha="left", va="bottom", color=GUIDE)
     names = "right, quantized", "right, float", "changed answers", "parameters"
-    tiles = named_numbers(stage, 0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
-
-    def quantized(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
-        bits = (None if each == "float" else each for each in (weight_bits, activation_bits))
-        methods = {"weight_method": METHODS[weight_method], "activation_method": METHODS[activation_method]}
-        off = tuple(layer for layer in layers if not on[layer])
-        return simulation.quantized(*bits, per_channel=per_channel, in_float=off, **methods)
+    tiles = stage.numbers(0.12, 0.88, names, (QUANTIZED_TEXT, FLOAT, "black", QUANTIZED_TEXT))
 
     # A learner goes to and fro between settings, and a result takes no room.
     @lru_cache(maxsize=1024)
-    def measured(**settings):
-        return quantized(**settings).measure(some, labels, in_float)
+    def measured(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
+        bits = (None if each == "float" else each for each in (weight_bits, activation_bits))
+        methods = {"weight_method": METHODS[weight_method], "activation_method": METHODS[activation_method]}
+        off = tuple(layer for layer in layers if not on[layer])
+        now = simulation.quantized(*bits, per_channel=per_channel, in_float=off, **methods)
+        return now.measure(some, labels, in_float), {*now.kernels, *now.activations}, now.bytes
 
     def update(**settings):
-        now, found = quantized(**settings), measured(**settings)
+        found, quantized, count = measured(**settings)
         both = found.float_accuracy, found.accuracy
         show(both)
         for name, bar, text in zip(rows, bars, ratios, strict=True):
-            on, ratio = name in now.kernels or name in now.activations, found.sqnr[name]
+            on, ratio = name in quantized, found.sqnr[name]
             bar.set(width=np.clip(ratio, 0, MOST_DB), hatch="///" if on else "")
             bar.set(facecolor=QUANTIZED if on else "white", edgecolor="black" if on else FLOAT)
             text.set(text=decibels(ratio) + ("" if on else ", float"), color=QUANTIZED_TEXT if on else FLOAT)
         changed = f"{found.changed:,} of {len(some):,}"
-        write(tiles, [*(percent(each.value) for each in reversed(both)), changed, size(now.bytes)])
+        write(tiles, [*(percent(each.value) for each in reversed(both)), changed, size(count)])
         in_float_right, right = map(with_interval, both)
         return stage.png(), (
             f"{describe(**settings)}. {which}: {right} right, in float {in_float_right}. "
             f"Answers that differ from float: {found.changed:,}. "
             f"SQNR: {', '.join(f'{name} {decibels(ratio)}' for name, ratio in found.sqnr.items())}. "
-            f"Parameters: {size(now.bytes)}, in float {size(original.bytes)}."
+            f"Parameters: {size(count)}, in float {size(original.bytes)}."
         )
 
     of_weights = "How many bits each weight has; float leaves all of them as they are"
@@ -101,9 +94,15 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     return Explorer(controls, update, stage.size, start)
 
 
-def wrong_answers(
-    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]]
-) -> tuple[Axes, Callable[[Iterable[Accuracy]], None]]:
+def evenly_chosen(images: np.ndarray, labels: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most so many of the images with their labels; a ValueError, if these are not as many, or none."""
+    if len(images) == 0 or len(images) != len(labels):
+        raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
+    step = -(-len(images) // most)
+    return np.asarray(images)[::step], np.asarray(labels)[::step]
+
+
+def wrong_answers(stage: Stage, place: tuple, looks: Iterable[tuple[str, dict]]) -> tuple[Axes, Callable]:
     """Return axes with a row for each of two accuracies, and what shows two: wrong answers with their intervals."""
     ticks = 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
     axes = stage.axes(*place, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
@@ -124,7 +123,7 @@ def wrong_answers(
     return axes, show
 
 
-def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:
+def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
     """Say how the network is quantized; ``on`` has the layers, and whether each is."""
     weights = activations = "float"
     if weight_bits != "float":

@@ -8,27 +8,24 @@ from collections import namedtuple
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
-from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, plain_ticks, round_up, write
+from qkit.show.canvas import Stage, as_drawable, plain_ticks, round_up, write
 from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
 from qkit.show.numerals import decibels, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
-REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16
-"""How high the two lines lie, as shares of their axes; how many integers have a number each."""
+REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16  # how high the two lines lie; how many integers have a number each
 
-Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")
-"""The stations of one real number on its way through the integers and back."""
+Trip = namedtuple("Trip", "x steps rounded shifted q x_hat error")  # the stations of a number on its way and back
 
 
 @in_style
 def number_line(values: np.ndarray = (), **start) -> Explorer:
     """Show the real axis, the levels on it, and the journey of one number to the integers and back.
 
-    Below, the error over the whole axis. Taught in notebook 02, section 3.
-
-    ``values``, of any shape, are marked on the axis, and the range starts as theirs, or at −1 to 1; a ValueError, if
-    one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``, ``range``, for which the
-    axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``.
+    Below, the error over the whole axis. ``values``, of any shape, are marked on it, and the range starts as theirs, or
+    at −1 to 1; a ValueError, if one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``,
+    ``range``, for which the axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``. Taught in
+    notebook 02, section 3.
     """
     values = as_drawable(values, "values").ravel() if np.size(values) else np.zeros(0)
     ends = (values.min(initial=0), values.max(initial=0)) if values.any() else (-1.0, 1.0)
@@ -38,8 +35,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
 
     stage = Stage(9, 4.4)
     stations = "x", "", "round", "", "clip", "S · (q − Z) = x̂", "error"
-    colours = FLOAT, GUIDE, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, QUANTIZED_TEXT, ERROR
-    numbers = named_numbers(stage, 0.09, 0.93, stations, colours)
+    numbers = stage.numbers(0.09, 0.93, stations, [FLOAT, GUIDE, *4 * [QUANTIZED_TEXT], ERROR])
     columns = np.linspace(0.09, 0.93, len(stations))
     formulas = [stage.label(stage.figure, x, 0.985, va="top", color=GUIDE) for x in columns[[1, 3]]]
     for middle in (columns[:-2] + columns[1:-1]) / 2:
@@ -60,7 +56,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     plain_ticks(below.yaxis, 3)
     below.axhline(0, color=GUIDE, linewidth=0.8)
 
-    hatches = [stage.moving(clipped_patch(axes)) for axes in (lines, lines, below, below)]
+    hatches = [stage.clipped(axes) for axes in (lines, lines, below, below)]
     grid = stage.line(lines, color=QUANTIZED, linewidth=1, alpha=0.7)
     stage.line(lines, "--", [0, 0], [INTEGER, REAL], color="black", linewidth=1.2)
     levels = stage.line(lines, "s", color=QUANTIZED)

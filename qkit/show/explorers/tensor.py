@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_data, quantize, sqnr_db
-from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, named_numbers, plain_ticks, write
+from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks, write
 from qkit.show.explorer import BITS, PER_CHANNEL, SYMMETRIC, Explorer, slider, switch
 from qkit.show.numerals import decibels, number, share, size
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -17,12 +17,10 @@ ALL_BITS = range(2, 17)
 def tensor(weights: np.ndarray, **start) -> Explorer:
     """Show the histogram of ``weights`` with the levels on it, and SQNR over bits, with one scale and one a channel.
 
-    The levels have a row of pixels for each channel, the widest on top. Taught in notebook 02, section 6, and notebook
-    03, section 2.
-
     ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
-    none. The last axis counts the output channels, as in a Keras kernel. ``start`` are values of the controls: ``bits``
-    (2 to 16), ``per_channel``, ``symmetric``.
+    none. The last axis counts the output channels, as in a Keras kernel; the levels have a row of pixels for each, the
+    widest on top. ``start`` are values of the controls: ``bits`` (2 to 16), ``per_channel``, ``symmetric``. Taught in
+    notebook 02, section 6, and notebook 03, section 2.
     """
     rows = as_channels(weights, "weights")
     # The fan of levels reads best from the widest channel to the narrowest.
@@ -31,7 +29,7 @@ def tensor(weights: np.ndarray, **start) -> Explorer:
     edges, fine = np.linspace(-end, end, 121), np.linspace(-end, end, 721)
 
     stage = Stage(9, 4.6)
-    numbers = named_numbers(stage, 0.1, 0.61, ["SQNR", "exactly zero", "levels used", "size"], [QUANTIZED_TEXT] * 4)
+    numbers = stage.numbers(0.1, 0.61, ["SQNR", "exactly zero", "levels used", "size"], [QUANTIZED_TEXT] * 4)
 
     density = np.histogram(rows, edges)[0] / np.diff(edges)
     top = stage.axes(0.055, 0.41, 0.6, 0.38, xlim=(-end, end), ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
@@ -121,8 +119,7 @@ def _spec(bits: int, symmetric: bool, per_channel: bool) -> QuantSpec:
 
 def packed_bytes(count: int, params: QuantParams) -> int:
     """Return the bytes of ``count`` integers packed tightly, with scales (float32) and zero-points (int32) if any."""
-    each = 4 if params.spec.symmetric else 8
-    return -(-count * params.spec.bits // 8) + each * np.size(params.scale)
+    return -(-count * params.spec.bits // 8) + (4 if params.spec.symmetric else 8) * np.size(params.scale)
 
 
 def spread(levels: np.ndarray, counts: np.ndarray, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from qkit.numeric import Histogram, histogram_of
 from qkit.numeric.curves import clipping_errors, reference_and_merged, squared_errors
 from qkit.numeric.histogram import magnitudes_of
 from qkit.numeric.thresholds import Threshold, aciq_gauss, aciq_laplace, admm, kl, minmax, mse, percentile
-from qkit.show.canvas import Stage, as_drawable, clipped_patch, named_numbers, write
+from qkit.show.canvas import Stage, as_drawable, write
 from qkit.show.explorer import BITS, Explorer, choice, slider, stops
 from qkit.show.numerals import number, share
 from qkit.show.picture import CLIPPED, CLIPPED_TEXT, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -79,7 +79,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     above.hlines([*places, last], 0, 100, **faint)
     looks = {"fill": True, "color": FLOAT, "alpha": 0.5}
     counts = stage.moving(above.stairs(np.zeros(CELLS), np.linspace(0, 100, CELLS + 1), **looks))
-    hatch = stage.moving(clipped_patch(above))
+    hatch = stage.clipped(above)
     hatch.set_height(1 / above.get_ylim()[1])
     stem = partial(stage.line, above, markevery=[1], clip_on=False)  # a line with a mark on its upper end
     rows = [(stem("s", [0, 0], [0, y]), text(above, -2, y, ha="right"), text(above, 103, y)) for y in places]
@@ -87,11 +87,10 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     hand_percent = text(above, 103, last, weight="bold")
 
     below = stage.axes(left, 0.095, width, 0.25, xlim=(0, 101), yscale="log", ylim=(LEAST, MOST))
-    below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude")
+    below.set(xticks=range(0, 101, 20), xlabel="threshold in % of the largest magnitude", axisbelow=True)
     below.set_yticks([1, 3, 10, 30], ["1×", "3×", "10×", "30×"], fontsize=10)
     below.minorticks_off()
     below.grid(axis="y", **faint)
-    below.set_axisbelow(True)
     unit, curves = text(stage.figure, left, 0.375, fontsize=11), []
     for name, (style, color, thickness, marks, y, key) in CURVES.items():
         line = stage.line(below, style, color=color, linewidth=thickness, markersize=marks, markeredgewidth=0)
@@ -112,8 +111,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     at = (0.83, FLOAT), (0.785, QUANTIZED_TEXT), (0.14, "black"), (0.095, "black"), (0.05, "black")
     facts = [text(stage.figure, 0.98, y, ha="right", fontsize=11, color=colour) for y, colour in at]
     headings = "your threshold", "clipped", "clipping error", "rounding error", "their sum, MSE"
-    colours = "black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR
-    tiles = named_numbers(stage, 0.1, 0.9, headings, colours, top=0.99)
+    tiles = stage.numbers(0.1, 0.9, headings, ["black", CLIPPED_TEXT, CLIPPED_TEXT, QUANTIZED_TEXT, ERROR], top=0.99)
 
     def update(bits, method, percentile, end, images=first, layer=layers[0]):
         histogram, (reach, heights), is_kl = sets[images][layer], bars[layer], method.startswith("kl")

@@ -1,7 +1,6 @@
 """Two accuracies with their intervals: what it takes to say that they differ."""
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
 
 from qkit.numeric import Accuracy
 from qkit.show.canvas import Stage
@@ -17,10 +16,9 @@ def two_accuracies(**start) -> Explorer:
     ``start`` are values of the controls: ``images``, ``a`` and ``b`` in per cent. Taught in notebook 01, section 4.
     """
     stage = Stage(8, 2.4)
-    places = {"yticks": [0, 1], "yticklabels": ["A", "B"], "xticks": np.arange(92, 101) / 100}
-    axes = stage.axes(0.06, 0.28, 0.92, 0.68, xlim=(0.915, 1.003), ylim=(1.6, -0.6), **places)
-    axes.set_xlabel("accuracy, with 95 % interval")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axes = stage.axes(0.06, 0.28, 0.92, 0.68, xlim=(0.915, 1.003), ylim=(1.6, -0.6))
+    axes.set(yticks=[0, 1], yticklabels=["A", "B"], xlabel="accuracy, with 95 % interval")
+    axes.set_xticks(np.arange(92, 101) / 100, [f"{each} %" for each in range(92, 101)])
     axes.grid(axis="x", color="#dddddd")
     looks = {"lw": 4, "mfc": "white", "mew": 2, "ms": 10, "markevery": [1]}
     lines = [stage.line(axes, style, color=c, **looks) for style, c in (("o-", FLOAT), ("s-", CLIPPED))]
