@@ -1,8 +1,8 @@
-"""The three digit classifiers of the course: built, trained once and kept, asked for answers."""
+"""The digit classifiers of the course: built, trained once and kept, asked for answers."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -156,18 +156,14 @@ def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray])
     Typically they are ``fake_quantize(kernel, params)``. Where one does not fit, Keras says so, and nothing is changed.
     Taught in notebook 03, section 5.
     """
-    before = {}
-    for name in kernels:
-        if kernel_of(model.get_layer(name)) is None:
-            raise ValueError(f"{name} has no kernel to replace; give those of convolutions and dense layers")
-        before[name] = kernel_of(model.get_layer(name)).numpy()
-    try:
+    with ExitStack() as undo:
         for name, kernel in kernels.items():
-            kernel_of(model.get_layer(name)).assign(kernel)
+            variable = kernel_of(model.get_layer(name))
+            if variable is None:
+                raise ValueError(f"{name} has no kernel to replace; give those of convolutions and dense layers")
+            undo.callback(variable.assign, variable.numpy())
+            variable.assign(kernel)
         yield model
-    finally:
-        for name, kernel in before.items():
-            kernel_of(model.get_layer(name)).assign(kernel)
 
 
 def kept_model(
