@@ -160,7 +160,11 @@ def hand_in(brief: Brief, file: LiteModel | bytes | str | Path, seed: int = 0) -
     accuracy, paired = Accuracy.of(answers, labels), Paired.of(in_float, answers, labels)
     conditions.append(_accuracy(accuracy, paired, brief.points))
     if brief.integers:
-        conditions.append(_numbers(model))
+        dtypes = model.tensors()["dtype"]
+        floats = [f"{dtype} in {' '.join(place)}" for place, dtype in dtypes.items() if dtype.startswith("float")]
+        found = ", ".join(floats[:2]) + f" and {len(floats) - 2} more" * (len(floats) > 2)
+        found = found or f"none of {len(dtypes)} tensors is float"
+        conditions.append(Condition("numbers", not floats, found, KINDS))
     return Report(title, conditions, size, accuracy, paired)
 
 
@@ -170,10 +174,3 @@ def _accuracy(accuracy: Accuracy, paired: Paired, points: float) -> Condition:
     found = f"{accuracy}\n{'':12}float → file: {gain:+.2f} points {interval}"
     look = BROKEN if gain < -5 else LOST if gain <= -points else UNSURE
     return Condition("accuracy", 100 * paired.interval[0] > -points, found, look)
-
-
-def _numbers(model: LiteModel) -> Condition:
-    dtypes = model.tensors()["dtype"]
-    floats = [f"{dtype} in {' '.join(place)}" for place, dtype in dtypes.items() if dtype.startswith("float")]
-    found = ", ".join(floats[:2]) + f" and {len(floats) - 2} more" * (len(floats) > 2)
-    return Condition("numbers", not floats, found or f"none of {len(dtypes)} tensors is float", KINDS)
