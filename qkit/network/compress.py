@@ -1,7 +1,6 @@
 """Smaller networks: most weights pruned to 0, few values that weights share, and a small network that imitates.
 
-Each is trained from the trained networks of the course, and kept like them. What it is worth is measured against a
-control: the same training without pruning, few values without training, the small network taught by labels.
+Each is trained from the trained networks of the course, kept like them, and measured against a control.
 """
 
 from collections.abc import Callable
