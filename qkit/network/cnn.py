@@ -212,14 +212,11 @@ def validation_images(digits: Digits) -> int:
 def batches(
     images: np.ndarray, labels: np.ndarray, shape: Shape, rng: np.random.Generator | None = None
 ) -> tf.data.Dataset:
-    """Return images as floats, with their labels, a batch at a time; with an ``rng`` in another order every time.
-
-    All at once they would take 190 MB, twice.
-    """
+    """Return images as floats, with their labels, a batch at a time; with an ``rng`` in another order every time."""
     images, order = check_images(images, shape), np.arange(len(images))
     starts = range(0, len(images), recipe.BATCH_SIZE)
 
-    def epoch() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def epoch() -> Iterator[tuple[np.ndarray, np.ndarray]]:  # because all images as floats take 190 MB, twice
         if rng:
             rng.shuffle(order)
         for start in starts:

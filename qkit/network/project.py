@@ -103,10 +103,7 @@ class Report:
 
 
 def brief(number: int, digits: Digits) -> Brief:
-    """Return a brief, from 1 to 3, the hardest; its network is trained if it has not been. Taught in notebook 14.
-
-    A ValueError, if there is none of this ``number``.
-    """
+    """Return brief 1, 2 or 3, the hardest, else a ValueError; networks are trained if needed. Taught in notebook 14."""
     images = digits.x_train
     if whole(number, "number", 1, 3) == 2:
         network = repair.rescaled(trained("separable", digits, say=False), spread=1_000)

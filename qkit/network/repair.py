@@ -341,7 +341,6 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
     :func:`equalize`; ``scales`` are by ``"minmax"``, ``"mse"`` or ``"eq"``, :func:`easyquant` of the first 100 images;
     ``rounding`` is to ``"nearest"`` or by ``"gptq"``; ``corrected`` is that of :func:`correct_bias`. The weights of
     ``layer``, if any, have bits of their own. With ``None`` for both, weights and activations, the network is in float.
-
     ``images`` are training images. Grids that were found once are kept. Taught in notebook 09, section 3.
 
     >>> keras.utils.set_random_seed(0)
