@@ -14,13 +14,12 @@ import numpy as np
 from qkit.network.backend import keras, tf
 from qkit.network.recipe import Shape, Weights
 
-POOL = "pool_size", "strides", "padding"
 PLAIN = {
     "Conv2D": ("filters", "kernel_size", "strides", "padding"),
     "DepthwiseConv2D": ("depth_multiplier", "kernel_size", "strides", "padding"),
     "Dense": ("units",),
-    "MaxPooling2D": POOL,
-    "AveragePooling2D": POOL,
+    "MaxPooling2D": ("pool_size", "strides", "padding"),
+    "AveragePooling2D": ("pool_size", "strides", "padding"),
     "GlobalAveragePooling2D": ("keepdims",),
     "Flatten": (),
     "Reshape": ("target_shape",),
@@ -136,10 +135,9 @@ def plan_of(plain: keras.Sequential) -> tuple[LayerPlan, ...]:
 def weights_of(plain: keras.Sequential) -> dict[str, Weights]:
     """Return the weights of a network in plain form, by layer."""
     return {
-        layer.name: Weights(outputs_last(layer, kernel), bias)
+        layer.name: Weights(outputs_last(layer, kernel_of(layer).numpy()), layer.bias.numpy())
         for layer in plain.layers
         if layer.weights
-        for kernel, bias in [layer.get_weights()]
     }
 
 

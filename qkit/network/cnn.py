@@ -1,8 +1,8 @@
-"""The three digit classifiers of the course: built, trained once and kept, asked for answers."""
+"""The digit classifiers of the course: built, trained once and kept, asked for answers."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras, tf
-from qkit.network.chain import ends_in_softmax, image_shape, kernel_of, outputs_last
+from qkit.network.chain import ends_in_softmax, image_shape, kernel_of
 from qkit.network.recipe import CURVES, EPOCHS, LEARNING_RATE, Shape, as_input, check_images, input_batches, to_keep
 
 PREDICT_BATCH = 500
@@ -68,7 +68,7 @@ def layer_costs(model: keras.Sequential) -> pd.DataFrame:
         # Each output number is a dot product with all weights of its channel; or a factor and a shift make it.
         products = 1 if isinstance(layer, keras.layers.BatchNormalization) else 0
         if kernel is not None:
-            products = math.prod(outputs_last(layer, kernel.numpy()).shape[:-1])
+            products = math.prod(kernel.shape) // output[-1]
         rows[layer.name] = {
             "output": " × ".join(f"{side:,}" for side in output),
             "parameters": layer.count_params(),
@@ -156,18 +156,14 @@ def kernels_replaced(model: keras.Sequential, kernels: Mapping[str, np.ndarray])
     Typically they are ``fake_quantize(kernel, params)``. Where one does not fit, Keras says so, and nothing is changed.
     Taught in notebook 03, section 5.
     """
-    before = {}
-    for name in kernels:
-        if kernel_of(model.get_layer(name)) is None:
-            raise ValueError(f"{name} has no kernel to replace; give those of convolutions and dense layers")
-        before[name] = kernel_of(model.get_layer(name)).numpy()
-    try:
+    with ExitStack() as undo:
         for name, kernel in kernels.items():
-            kernel_of(model.get_layer(name)).assign(kernel)
+            variable = kernel_of(model.get_layer(name))
+            if variable is None:
+                raise ValueError(f"{name} has no kernel to replace; give those of convolutions and dense layers")
+            undo.callback(variable.assign, variable.numpy())
+            variable.assign(kernel)
         yield model
-    finally:
-        for name, kernel in before.items():
-            kernel_of(model.get_layer(name)).assign(kernel)
 
 
 def kept_model(
@@ -216,14 +212,11 @@ def validation_images(digits: Digits) -> int:
 def batches(
     images: np.ndarray, labels: np.ndarray, shape: Shape, rng: np.random.Generator | None = None
 ) -> tf.data.Dataset:
-    """Return images as floats, with their labels, a batch at a time; with an ``rng`` in another order every time.
-
-    All at once they would take 190 MB, twice.
-    """
+    """Return images as floats, with their labels, a batch at a time; with an ``rng`` in another order every time."""
     images, order = check_images(images, shape), np.arange(len(images))
     starts = range(0, len(images), recipe.BATCH_SIZE)
 
-    def epoch() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def epoch() -> Iterator[tuple[np.ndarray, np.ndarray]]:  # because all images as floats take 190 MB, twice
         if rng:
             rng.shuffle(order)
         for start in starts:

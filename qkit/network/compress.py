@@ -1,7 +1,6 @@
 """Smaller networks: most weights pruned to 0, few values that weights share, and a small network that imitates.
 
-Each is trained from the trained networks of the course, and kept like them. What it is worth is measured against a
-control: the same training without pruning, few values without training, the small network taught by labels.
+Each is trained from the trained networks of the course, kept like them, and measured against a control.
 """
 
 from collections.abc import Callable
@@ -66,8 +65,7 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
             schedule = sparsity.PolynomialDecay(0.0, shares[layer.name], 0, end, frequency=1)
             return sparsity.prune_low_magnitude(layer, schedule)
 
-        image = keras.layers.Input(image_shape(network))
-        network = keras.Sequential([image, *map(growing, network.layers)], name=name)
+        network = keras.models.clone_model(network, clone_function=growing)
         cnn.train(network, digits, epochs, seed, callbacks=[sparsity.UpdatePruningStep()])
         return recipe.to_keep(sparsity.strip_pruning(network).get_weights(), network.curves)
 
@@ -121,15 +119,14 @@ def distilled(
         raise ValueError(f"temperature must be from 0.1 to 100, got {temperature}")
 
     def make() -> Arrays:
-        student, held_out = cnn.build(name, seed), cnn.validation_images(digits)
-        images, labels = digits.x_train[:-held_out], digits.y_train[:-held_out]
+        student, split, measured = cnn.build(name, seed), -cnn.validation_images(digits), []
+        shape, images = image_shape(student), digits.x_train[:split]
         # softmax(z / T) from probabilities: p^(1 / T), made to add up to 1.
         soft = cnn.predict(cnn.trained(teacher, digits, seed, say=False), images) ** (1 / temperature)
         soft /= soft.sum(axis=1, keepdims=True)
-        batches = cnn.batches(images, soft, image_shape(student), np.random.default_rng(seed))
-        to_watch = {"": (images, labels), "val_": (digits.x_train[-held_out:], digits.y_train[-held_out:])}
-        watched = {part: cnn.batches(*these, image_shape(student)) for part, these in to_watch.items()}
-        curves = {curve: [] for curve in recipe.CURVES}
+        batches = cnn.batches(images, soft, shape, np.random.default_rng(seed))
+        seen = cnn.batches(images, digits.y_train[:split], shape)
+        held_out = cnn.batches(digits.x_train[split:], digits.y_train[split:], shape)
         student.layers[-1].activation = keras.activations.linear
         rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * len(batches))
         cnn.compile_for_digits(student, rates)
@@ -146,10 +143,8 @@ def distilled(
                 for batch in batches:
                     step(*batch)
                     bar.update()
-                for part, these in watched.items():
-                    for what, number in student.evaluate(these, verbose=0, return_dict=True).items():
-                        curves[part + what].append(number)
-        return recipe.to_keep(student.get_weights(), curves)
+                measured.append([*student.evaluate(seen, verbose=0), *student.evaluate(held_out, verbose=0)])
+        return recipe.to_keep(student.get_weights(), dict(zip(recipe.CURVES, np.transpose(measured), strict=True)))
 
     how = f"taught by {teacher} at temperature {temperature}".removesuffix(".0")
     return _kept(name, digits, seed, epochs, how, make, recipe.kept_path(teacher, digits, seed).name)

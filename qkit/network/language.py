@@ -28,16 +28,9 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 WIDTH, HEADS, BLOCKS, CONTEXT = 96, 4, 2, 64
 STEPS, BATCH, LEARNING_RATE = 1600, 32, 3e-3
 
-MATRICES = {
-    f"block{block}/{name}": shape
-    for block in range(1, BLOCKS + 1)
-    for name, shape in {
-        "attention": (WIDTH, 3 * WIDTH),
-        "mix": (WIDTH, WIDTH),
-        "up": (WIDTH, 4 * WIDTH),
-        "down": (4 * WIDTH, WIDTH),
-    }.items()
-} | {"head": (WIDTH, len(CHARACTERS))}
+BLOCK = {"attention": (WIDTH, 3 * WIDTH), "mix": (WIDTH, WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, WIDTH)}
+MATRICES = {f"block{place}/{name}": BLOCK[name] for place in range(1, BLOCKS + 1) for name in BLOCK}
+MATRICES["head"] = WIDTH, len(CHARACTERS)
 """The matrices that characters are multiplied with, (inputs, outputs): 230,400 of the model's 247,200 weights."""
 
 Multiply = Callable[[str, np.ndarray, np.ndarray], np.ndarray]
@@ -50,8 +43,7 @@ def text() -> tuple[str, str]:
     ``pydoc_data.topics`` differs a little between versions of Python. Of its paragraphs those are taken that 3.10.13,
     3.11.2, 3.11.7, 3.12.1 and 3.13.0 share (``paragraphs.json`` has their checksums), each once, though many stand
     under several topics: else the model would be tested on what it was trained on. Every twelfth is for the test. How
-    many another Python lacks is printed.
-    Taught in notebook 11, section 1.
+    many another Python lacks is printed. Taught in notebook 11, section 1.
     """
     from pydoc_data.topics import topics
 
@@ -292,10 +284,9 @@ def train(weights: Arrays, ids: np.ndarray, seed: int, steps: int) -> Arrays:
         optimizer.minimize(loss, list(variables.values()), tape=tape)
 
     rng, windows = np.random.default_rng(seed), np.lib.stride_tricks.sliding_window_view(ids, CONTEXT + 1)
-    with progress(total=steps, desc="training a language model", unit=" steps") as bar:
+    with progress(range(steps), desc="training a language model", unit=" steps") as bar:
         if bar.disable:
             print("Training a language model.", flush=True)
-        for _ in range(steps):
+        for _ in bar:
             step(windows[rng.integers(0, len(windows), BATCH)])
-            bar.update()
     return {name: variable.numpy() for name, variable in variables.items()}

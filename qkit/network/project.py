@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import affine_transform
 
 from qkit.digits import Digits
 from qkit.network import repair
@@ -102,10 +103,7 @@ class Report:
 
 
 def brief(number: int, digits: Digits) -> Brief:
-    """Return a brief, from 1 to 3, the hardest; its network is trained if it has not been. Taught in notebook 14.
-
-    A ValueError, if there is none of this ``number``.
-    """
+    """Return brief 1, 2 or 3, the hardest, else a ValueError; networks are trained if needed. Taught in notebook 14."""
     images = digits.x_train
     if whole(number, "number", 1, 3) == 2:
         network = repair.rescaled(trained("separable", digits, say=False), spread=1_000)
@@ -123,8 +121,6 @@ def hidden(digits: Digits, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     linear interpolation, and dimmed by up to a fifth, all drawn evenly. A ValueError, if the seed is not an integer
     from 0 to 2³². Taught in notebook 14, section 1.
     """
-    from scipy.ndimage import affine_transform
-
     rng, centre = np.random.default_rng(whole(seed, "seed", 0, 2**32)), np.full(2, 13.5)
     chosen = rng.permutation(len(digits.x_test))[:IMAGES]
     images = digits.x_test[chosen].astype(np.float32)
@@ -160,7 +156,11 @@ def hand_in(brief: Brief, file: LiteModel | bytes | str | Path, seed: int = 0) -
     accuracy, paired = Accuracy.of(answers, labels), Paired.of(in_float, answers, labels)
     conditions.append(_accuracy(accuracy, paired, brief.points))
     if brief.integers:
-        conditions.append(_numbers(model))
+        dtypes = model.tensors()["dtype"]
+        floats = [f"{dtype} in {' '.join(place)}" for place, dtype in dtypes.items() if dtype.startswith("float")]
+        found = ", ".join(floats[:2]) + f" and {len(floats) - 2} more" * (len(floats) > 2)
+        found = found or f"none of {len(dtypes)} tensors is float"
+        conditions.append(Condition("numbers", not floats, found, KINDS))
     return Report(title, conditions, size, accuracy, paired)
 
 
@@ -170,10 +170,3 @@ def _accuracy(accuracy: Accuracy, paired: Paired, points: float) -> Condition:
     found = f"{accuracy}\n{'':12}float → file: {gain:+.2f} points {interval}"
     look = BROKEN if gain < -5 else LOST if gain <= -points else UNSURE
     return Condition("accuracy", 100 * paired.interval[0] > -points, found, look)
-
-
-def _numbers(model: LiteModel) -> Condition:
-    dtypes = model.tensors()["dtype"]
-    floats = [f"{dtype} in {' '.join(place)}" for place, dtype in dtypes.items() if dtype.startswith("float")]
-    found = ", ".join(floats[:2]) + f" and {len(floats) - 2} more" * (len(floats) > 2)
-    return Condition("numbers", not floats, found or f"none of {len(dtypes)} tensors is float", KINDS)

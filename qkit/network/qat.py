@@ -190,20 +190,20 @@ def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
     return QatNetwork(model, settings, WeightPath(arrays["path/latent"], arrays["path/scale"]))
 
 
-def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES, epochs: int = 1) -> "keras.Sequential":
+def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES) -> "keras.Sequential":
     """Return the control: the trained network, trained further in float on the same images as by :func:`trained`."""
     model = cnn.build(name, seed)
 
     def make() -> Arrays:
         network = cnn.trained(name, digits, seed, say=False)
         start = perf_counter()
-        cnn.train(network, digits, epochs, seed, images, LEARNING_RATE)
+        cnn.train(network, digits, 1, seed, images, LEARNING_RATE)
         network.seconds = perf_counter() - start
         return _to_keep(network)
 
-    path = _kept_path(name, digits, Settings(seed=seed, images=images, epochs=epochs), training="float")
+    path = _kept_path(name, digits, Settings(seed=seed, images=images), training="float")
     what, also = f"{name}, trained further in float", {"seconds": np.empty(())}
-    model.seconds = float(cnn.kept_model(model, path, make, what, digits, epochs, also)["seconds"])
+    model.seconds = float(cnn.kept_model(model, path, make, what, digits, 1, also)["seconds"])
     return model
 
 

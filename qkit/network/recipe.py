@@ -85,10 +85,9 @@ def layers_of(name: str) -> tuple[tuple[str, int], ...]:
 def trained_weights(name: str, digits: Digits, seed: int = 0) -> dict[str, Weights]:
     """Return the weights of a trained network by layer. Taught in notebook 03, section 2.
 
-    (Those of ``"separable"`` are in ``fold(trained("separable", digits))``: its BatchNormalization changes them.)
-
     Where it has been trained before they are only read, without TensorFlow: that saves its seconds and its 500 MB. Else
-    :func:`qkit.network.trained` trains it.
+    :func:`qkit.network.trained` trains it. Those of ``"separable"`` are a ValueError: its BatchNormalization changes
+    them, and ``fold(trained("separable", digits))`` has them.
     """
     layers_of(name)
     if name not in KERNELS:
@@ -117,19 +116,13 @@ def kept_path(name: str, digits: Digits, seed: int = 0, epochs: int | None = Non
 
 
 def to_keep(weights: Sequence[np.ndarray], curves: Mapping[str, Sequence[float]]) -> Arrays:
-    """Return the arrays that are kept of a network.
-
-    Weights are named by place: the names that Keras and tfmot give count the models made before.
-    """
+    """Return what is kept of a network, weights by place: the names of Keras and tfmot count the models made before."""
     kept = {f"weight/{place}": array for place, array in enumerate(weights)}
     return kept | {f"curve/{curve}": np.array(numbers) for curve, numbers in curves.items()}
 
 
 def as_input(images: np.ndarray, shape: Shape = DIGIT, grid: QuantParams | None = None) -> np.ndarray:
-    """Check images (:func:`check_images`), and turn them into what a network takes whose input has this ``shape``.
-
-    That is float32 (n, *shape), of grey levels from 0 to 1; with a ``grid``, their integers.
-    """
+    """Return checked images as networks take them: float32 (n, *shape), grey levels 0 to 1; or ``grid``'s integers."""
     images = check_images(images, shape)
     if images.dtype != np.uint8:
         return images if grid is None else quantize(images, grid)

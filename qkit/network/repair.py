@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from qkit.network.backend import keras, tf
-from qkit.network.chain import LayerPlan, fold, outputs_last, plan_of, weights_of
+from qkit.network.chain import LayerPlan, fold, plan_of, weights_of
 from qkit.network.recipe import Grids, Weights, as_input, check_names
 from qkit.network.simulate import Measured, Method, QuantizedNetwork, Simulation, apply_layer, grid_row, on_grid
 from qkit.numeric import QuantParams, fake_quantize, share_clipped, thresholds
@@ -77,7 +77,7 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
     for _ in range(whole(rounds, "rounds", 0, 1_000_000)):
         for first, second in _neighbours(model):
             channels = first.bias.shape[0]
-            r_1 = np.abs(outputs_last(first, first.get_weights()[0])).reshape(-1, channels).max(axis=0)
+            r_1 = np.abs(first.get_weights()[0]).reshape(-1, channels).max(axis=0)
             by_input = np.moveaxis(np.abs(second.get_weights()[0]), -2, 0)
             r_2 = by_input.reshape(-1, channels, by_input[0].size).max(axis=(0, 2))
             both = (r_1 > 0) & (r_2 > 0)
@@ -112,7 +112,7 @@ def rounded(
     for layer in model.layers:
         if layer.name in kernels:
             kernel, bias = layer.get_weights()
-            rows, params = outputs_last(layer, kernel).reshape(-1, len(bias)), kernels[layer.name]
+            rows, params = kernel.reshape(-1, len(bias)), kernels[layer.name]
             rows = _for_outputs(layer, x, rows, params, rounding) if rounding else fake_quantize(rows, params)
             layer.set_weights([rows.reshape(kernel.shape), bias])
         x = layer(x) if rounding else None
@@ -341,7 +341,6 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
     :func:`equalize`; ``scales`` are by ``"minmax"``, ``"mse"`` or ``"eq"``, :func:`easyquant` of the first 100 images;
     ``rounding`` is to ``"nearest"`` or by ``"gptq"``; ``corrected`` is that of :func:`correct_bias`. The weights of
     ``layer``, if any, have bits of their own. With ``None`` for both, weights and activations, the network is in float.
-
     ``images`` are training images. Grids that were found once are kept. Taught in notebook 09, section 3.
 
     >>> keras.utils.set_random_seed(0)
@@ -409,7 +408,7 @@ def _neighbours(model: keras.Sequential) -> Iterator[tuple[keras.layers.Layer, k
 def _divide(first: keras.layers.Layer, second: keras.layers.Layer, by: np.ndarray) -> None:
     """Divide each output of ``first``, and multiply the weights that it meets in ``second``."""
     (kernel, bias), (next_kernel, next_bias) = first.get_weights(), second.get_weights()
-    first.set_weights([(outputs_last(first, kernel) / by).reshape(kernel.shape), bias / by])
+    first.set_weights([(kernel.reshape(-1, len(by)) / by).reshape(kernel.shape), bias / by])
     second.set_weights([next_kernel * np.resize(by, next_kernel.shape[-2])[:, None], next_bias])
 
 

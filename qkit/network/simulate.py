@@ -77,15 +77,13 @@ class Simulation:
             name = layer.name
             if name in self.layers or name == "image":
                 stays_in_float = name in in_float
-            if stays_in_float or name in in_float:
+            if stays_in_float or layer.grid_of in in_float:
                 continue
             if weight_bits is not None and name in self.layers:
                 kernels[name] = self._kernel_params(name, weight_bits, weight_method, per_channel)
-            if activation_bits is not None and name in self.histograms:
-                how = (8, thresholds.minmax) if name in ends else (activation_bits, activation_method)
-                activations[name] = self._activation_params(name, *how)
-            elif layer.kind == "AveragePooling2D" and layer.grid_of in activations:
-                activations[name] = activations[layer.grid_of]
+            if activation_bits is not None and (name in self.histograms or layer.kind == "AveragePooling2D"):
+                how = (8, thresholds.minmax) if layer.grid_of in ends else (activation_bits, activation_method)
+                activations[name] = self._activation_params(layer.grid_of, *how)
         return QuantizedNetwork(self._plan, self._weights, kernels, activations)
 
     def _kernel_params(self, name: str, bits: int, method: Method, per_channel: bool) -> QuantParams:
@@ -287,10 +285,7 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 
 @cache
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
-    """Return the pass through these layers, compiled; it returns what :meth:`QuantizedNetwork.outputs` has of a batch.
-
-    It takes images as floats, the weights by layer, and the :func:`grid_row` of every layer.
-    """
+    """Return the pass through these layers, compiled: it makes of a batch what :meth:`QuantizedNetwork.outputs` has."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:
