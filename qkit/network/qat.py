@@ -113,10 +113,9 @@ class QatNetwork:
     def to_litert(self) -> LiteModel:
         """Convert to a file that takes and returns int8, if LiteRT can run it. Taught in notebook 07, section 4."""
         if not self.settings.runs_in_litert:
-            raise ValueError(
-                f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only "
-                "be simulated; train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
-            )
+            why = f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only"
+            way_out = "train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
+            raise ValueError(f"{why} be simulated; {way_out}")
         return convert(self.model, "int8")
 
 
@@ -150,10 +149,11 @@ def _train(quantized: "keras.Sequential", model: "keras.Sequential", digits: Dig
         write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
     layer, (kernel, _) = next(iter(latent_weights(quantized).items()))
     first, latent, scale = quantized.get_layer(f"quant_{layer}").layer, [], []
+    spec, values = _quantizers(quantized)[f"{layer}/kernel"]
 
     def follow(*_) -> None:
         latent.append(outputs_last(first, kernel.numpy()))
-        scale.append(read_ranges(quantized)[f"{layer}/kernel"].scale)
+        scale.append(_grid(spec, **values).scale)
 
     follow()
     if settings.epochs > 0:
@@ -371,14 +371,7 @@ def _calibrated(model: "keras.Sequential", images: np.ndarray, settings: Setting
 
 def read_ranges(model: "keras.Sequential") -> dict[str, QuantParams]:
     """Return the grids by tensor, those of an evaluation now."""
-
-    def grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
-        if "log" not in values:
-            return params_from_range(values["min"].numpy(), values["max"].numpy(), spec)
-        step = np.exp(RATE * values["log"].numpy())
-        return QuantParams(step, np.zeros(step.shape, int), spec)
-
-    return {tensor: grid(spec, **variables) for tensor, (spec, variables) in _quantizers(model).items()}
+    return {tensor: _grid(spec, **values) for tensor, (spec, values) in _quantizers(model).items()}
 
 
 def write_ranges(model: "keras.Sequential", ranges: Grids) -> None:
@@ -406,6 +399,13 @@ def _quantizers(model: "keras.Sequential") -> dict[str, tuple[QuantSpec, dict[st
                 tensor, spec = tensors[part]
                 found.setdefault(tensor, (spec, {}))[1][what] = variable
     return found
+
+
+def _grid(spec: QuantSpec, **values: tf.Variable) -> QuantParams:
+    if "log" not in values:
+        return params_from_range(values["min"].numpy(), values["max"].numpy(), spec)
+    step = np.exp(RATE * values["log"].numpy())
+    return QuantParams(step, np.zeros(step.shape, int), spec)
 
 
 def _kernel_spec(layer, settings: Settings) -> QuantSpec:

@@ -238,9 +238,7 @@ def predict_quantized(model: keras.Model, images: np.ndarray, activations: Grids
     return QuantizedNetwork(plan_of(model), weights_of(model), {}, activations).predict(images)
 
 
-def activation_histograms(
-    model: keras.Model, images: np.ndarray, bins: int = 2048, magnitude: bool = False
-) -> dict[str, Histogram]:
+def activation_histograms(model: keras.Model, images: np.ndarray, magnitude: bool = False) -> dict[str, Histogram]:
     """Count the activations of every layer over ``images``. Taught in notebook 03, section 3.
 
     Layers go from ``"image"``, the input, to the output; those that change no number are left out, and so is what
@@ -252,7 +250,7 @@ def activation_histograms(
     def count(name: str, values: np.ndarray) -> Histogram:
         within = ranges[name]
         # Sums added up in another order the second time may end a last digit beyond the range.
-        return histogram_of(values.clip(within.low, within.high), bins, magnitude, within)
+        return histogram_of(values.clip(within.low, within.high), magnitude=magnitude, within=within)
 
     return _observed(model, images, "histograms", count, Histogram.merge)
 

@@ -67,7 +67,8 @@ def curves(
             axes.axhline(value, color=GUIDE, lw=1, ls=style, label=name)
     if accuracies:
         what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
-        worst = 1 - min(each.interval[0] for values in lines.values() for each in values)
+        ends = np.array([np.subtract(1, each.interval) for values in lines.values() for each in values])
+        worst, best = ends.max(), ends[ends > 1e-9].min()  # where all are right an interval ends at 0
         if worst > 0.1:
             axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
     for place, ((name, values), colour, marker, style) in enumerate(_looks(lines)):
@@ -91,6 +92,7 @@ def curves(
         else:
             axes.set(ylim=(None, 1.05 * worst))
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.set_ylim(bottom=min(axes.get_ylim()[0], 0.9 * best))
     if len(x) <= 20 and np.all(x == np.round(x)):
         axes.xaxis.set(ticks=x, major_formatter="{x:,.0f}")
     if x[0] > x[-1]:

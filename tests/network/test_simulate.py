@@ -94,7 +94,7 @@ def test_histograms_are_those_of_all_activations(large, few_digits):
     with_logits.set_weights(large.get_weights())
     with_logits.layers[-1].activation = keras.activations.linear  # logits are negative, too
     for model, magnitude in ((large, False), (with_logits, True)):
-        found = activation_histograms(model, images, bins=64, magnitude=magnitude)
+        found = activation_histograms(model, images, magnitude=magnitude)
         expected = all_at_once(model, images)
         assert list(found) == list(expected) == ["image", "conv1", "pool1", "conv2", "pool2", "dense1", "dense2"]
         for name, values in expected.items():
@@ -104,7 +104,7 @@ def test_histograms_are_those_of_all_activations(large, few_digits):
             assert ends == pytest.approx((values.min(), values.max()), rel=1e-5)
             counted = np.abs(values) if magnitude else values
             assert found[name].stop == pytest.approx(counted.max(), rel=1e-5)
-            counts, _ = np.histogram(counted, 64, (found[name].start, found[name].stop))
+            counts, _ = np.histogram(counted, 2048, (found[name].start, found[name].stop))
             # Keras and the stream may differ in a last digit, which moves a value on an edge to the next bin.
             assert np.abs(counts - found[name].counts).sum() <= 2e-4 * values.size + 2
     assert found["dense2"].range.low < 0

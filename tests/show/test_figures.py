@@ -135,11 +135,12 @@ def test_curves_of_numbers_are_drawn_where_they_are():
     assert set(lines(picture)["best"].get_ydata()) == {1}
 
 
-def test_accuracies_reach_up_to_guessing_only_where_one_is_low():
+def test_accuracies_reach_as_far_as_intervals_do_and_up_to_guessing_only_where_one_is_low():
     for right, top in ((9_800, 0.05), (5_000, 1.1)):
         picture = figures.curves([8, 2], {"a": [Accuracy(9_900, 10_000), Accuracy(right, 10_000)]}, xlabel="bits")
-        lowest = 1 - Accuracy(right, 10_000).interval[0]
-        assert lowest < picture.figure.axes[0].get_ylim()[1] <= top
+        best, worst = 1 - Accuracy(9_900, 10_000).interval[1], 1 - Accuracy(right, 10_000).interval[0]
+        bottom, end = picture.figure.axes[0].get_ylim()
+        assert bottom < best < worst < end <= top
         assert ("guessing" in lines(picture)) == (right == 5_000)
 
 
