@@ -7,7 +7,6 @@ the network (never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for th
 import hashlib
 import os
 import warnings
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +43,18 @@ class Digits:
         self.y_train, self.x_test, self.y_test = y_train, x_test, y_test
         self.name, self.source = name, source
         self.fingerprint = _sha256(x_train, y_train, x_test, y_test)[:8]
-        self.file = file
-        if file is None:
-            self.x_train = x_train
+        self._file = file
+        self._x_train = x_train if file is None else None
 
-    @cached_property
+    @property
     def x_train(self) -> np.ndarray:
-        return read_arrays(self.file)["x_train"]
+        if self._x_train is None:
+            self._x_train = _parts(read_arrays(self._file))["x_train"]
+        return self._x_train
 
     def __getstate__(self) -> dict:
         """Leave out the training images where they can be read again: 9 MB to other processes instead of 56."""
-        return {name: value for name, value in vars(self).items() if name != "x_train" or self.file is None}
+        return vars(self) | ({} if self._file is None else {"_x_train": None})
 
     def __repr__(self) -> str:
         images = f"{len(self.y_train):,} training and {len(self.y_test):,} test images, 28 × 28 pixels, uint8"
@@ -77,8 +77,8 @@ def load_digits() -> Digits:
         except FileNotFoundError:
             raise ValueError(f"{path} does not exist. Name an mnist.npz, or leave QKIT_MNIST empty.") from None
     home = data_home()
-    keras = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "datasets" / "mnist.npz"
-    for path, source in ((home / "mnist.npz", f"{home.name}/mnist.npz"), (keras, "Keras's cache")):
+    cache = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "datasets" / "mnist.npz"
+    for path, source in ((home / "mnist.npz", f"{home.name}/mnist.npz"), (cache, "Keras's cache")):
         try:
             return read_digits(path, source)
         except FileNotFoundError:
@@ -86,14 +86,16 @@ def load_digits() -> Digits:
         except ValueError as problem:
             warnings.warn(f"{problem} Looking elsewhere.", stacklevel=2)
     if os.environ.get("QKIT_OFFLINE") == "1":
-        return _stand_in("drawn by qkit: no MNIST on this machine, and QKIT_OFFLINE=1 forbids the network")
+        return _stand_in(
+            "drawn by qkit: no MNIST in the data folder or Keras's cache, and QKIT_OFFLINE=1 forbids the network"
+        )
     try:
         return read_digits(download_mnist(home), f"downloaded to {home.name}/mnist.npz")
     except (OSError, ValueError, NotImplementedError) as problem:
         short = f"{type(problem).__name__}: {problem}"[:120]
-        used = "You are working with STAND-IN digits, drawn by qkit; every result will say so."
+        instead = "You are working with STAND-IN digits, drawn by qkit; every result will say so."
         way_out = "To use MNIST, put mnist.npz into data/; QKIT_OFFLINE=1 skips this."
-        warnings.warn(f"MNIST could not be downloaded to {home} ({short}). {used} {way_out}", stacklevel=2)
+        warnings.warn(f"MNIST could not be downloaded to {home} ({short}). {instead} {way_out}", stacklevel=2)
         return _stand_in("drawn by qkit: MNIST could not be downloaded")
 
 

@@ -13,7 +13,7 @@ from qkit.digits import Digits
 from qkit.keeping import Arrays, check_like, kept, progress
 from qkit.network import recipe
 from qkit.network.backend import keras, tf
-from qkit.network.chain import ends_in_softmax, image_shape, kernel_of
+from qkit.network.chain import ends_in_softmax, image_shape, kernel_of, outputs_last
 from qkit.network.recipe import CURVES, EPOCHS, LEARNING_RATE, Shape, as_input, check_images, input_batches, to_keep
 
 PREDICT_BATCH = 500
@@ -68,7 +68,7 @@ def layer_costs(model: keras.Sequential) -> pd.DataFrame:
         # Each output number is a dot product with all weights of its channel; or a factor and a shift make it.
         products = 1 if isinstance(layer, keras.layers.BatchNormalization) else 0
         if kernel is not None:
-            products = math.prod(kernel.shape) // output[-1]
+            products = math.prod(outputs_last(layer, kernel.numpy()).shape[:-1])
         rows[layer.name] = {
             "output": " × ".join(f"{side:,}" for side in output),
             "parameters": layer.count_params(),

@@ -119,16 +119,17 @@ def distilled(
         raise ValueError(f"temperature must be from 0.1 to 100, got {temperature}")
 
     def make() -> Arrays:
-        student, split, measured = cnn.build(name, seed), -cnn.validation_images(digits), []
-        shape, images = image_shape(student), digits.x_train[:split]
+        student, held_out = cnn.build(name, seed), cnn.validation_images(digits)
+        images, shape = digits.x_train[:-held_out], image_shape(student)
         # softmax(z / T) from probabilities: p^(1 / T), made to add up to 1.
         soft = cnn.predict(cnn.trained(teacher, digits, seed, say=False), images) ** (1 / temperature)
         soft /= soft.sum(axis=1, keepdims=True)
-        batches = cnn.batches(images, soft, shape, np.random.default_rng(seed))
-        seen = cnn.batches(images, digits.y_train[:split], shape)
-        held_out = cnn.batches(digits.x_train[split:], digits.y_train[split:], shape)
+        to_learn = cnn.batches(images, soft, shape, np.random.default_rng(seed))
+        seen = cnn.batches(images, digits.y_train[:-held_out], shape)
+        unseen = cnn.batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape)
+        measured = []
         student.layers[-1].activation = keras.activations.linear
-        rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * len(batches))
+        rates = keras.optimizers.schedules.CosineDecay(recipe.LEARNING_RATE, epochs * len(to_learn))
         cnn.compile_for_digits(student, rates)
 
         @tf.function
@@ -138,12 +139,12 @@ def distilled(
                 loss = tf.reduce_mean(temperature**2 * tf.nn.softmax_cross_entropy_with_logits(p, z / temperature))
             student.optimizer.minimize(loss, student.trainable_variables, tape=tape)
 
-        with progress(total=epochs * len(batches), desc=f"teaching {name}", unit=" batches") as bar:
+        with progress(total=epochs * len(to_learn), desc=f"teaching {name}", unit=" batches") as bar:
             for _ in range(epochs):
-                for batch in batches:
+                for batch in to_learn:
                     step(*batch)
                     bar.update()
-                measured.append([*student.evaluate(seen, verbose=0), *student.evaluate(held_out, verbose=0)])
+                measured.append([*student.evaluate(seen, verbose=0), *student.evaluate(unseen, verbose=0)])
         return recipe.to_keep(student.get_weights(), dict(zip(recipe.CURVES, np.transpose(measured), strict=True)))
 
     how = f"taught by {teacher} at temperature {temperature}".removesuffix(".0")

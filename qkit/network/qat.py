@@ -113,9 +113,9 @@ class QatNetwork:
     def to_litert(self) -> LiteModel:
         """Convert to a file that takes and returns int8, if LiteRT can run it. Taught in notebook 07, section 4."""
         if not self.settings.runs_in_litert:
-            why = f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so this network ({self.settings}) can only"
+            why = f"this network ({self.settings}) can only be simulated"
             way_out = "train it with weight_bits=4 or 8 and activation_bits=8 to convert it"
-            raise ValueError(f"{why} be simulated; {way_out}")
+            raise ValueError(f"LiteRT runs 4- and 8-bit weights with 8-bit activations, so {why}; {way_out}")
         return convert(self.model, "int8")
 
 
@@ -191,19 +191,19 @@ def trained(name: str, digits: Digits, *settings, **named) -> QatNetwork:
 
 
 def fine_tuned(name: str, digits: Digits, seed: int = 0, images: int = IMAGES) -> "keras.Sequential":
-    """Return the control: the trained network, trained further in float on the same images as by :func:`trained`."""
-    model = cnn.build(name, seed)
+    """Return the control: the trained network, trained once more in float on the same images as by :func:`trained`."""
+    model, settings = cnn.build(name, seed), Settings(seed=seed, images=images)
 
     def make() -> Arrays:
         network = cnn.trained(name, digits, seed, say=False)
         start = perf_counter()
-        cnn.train(network, digits, 1, seed, images, LEARNING_RATE)
+        cnn.train(network, digits, settings.epochs, seed, images, LEARNING_RATE)
         network.seconds = perf_counter() - start
         return _to_keep(network)
 
-    path = _kept_path(name, digits, Settings(seed=seed, images=images), training="float")
+    path = _kept_path(name, digits, settings, training="float")
     what, also = f"{name}, trained further in float", {"seconds": np.empty(())}
-    model.seconds = float(cnn.kept_model(model, path, make, what, digits, 1, also)["seconds"])
+    model.seconds = float(cnn.kept_model(model, path, make, what, digits, settings.epochs, also)["seconds"])
     return model
 
 

@@ -8,7 +8,7 @@ All that quantization changes is an input of one pass through the network: kerne
 quantized at all. So TensorFlow compiles it once, and no slider makes it compile again.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
@@ -135,8 +135,13 @@ class QuantizedNetwork:
         last = np.concatenate([batch[-1] for batch in self.outputs(images)])
         return tf.nn.softmax(last).numpy() if self.plan[-1].activation == "softmax" else last
 
-    def measure(self, images: np.ndarray, labels: np.ndarray, in_float: list | None = None) -> "Measured":
-        """Compare with the float network; to give its :meth:`outputs` for these ``images`` saves half of the time."""
+    def measure(
+        self, images: np.ndarray, labels: np.ndarray, in_float: Iterable[list[tf.Tensor]] | None = None
+    ) -> "Measured":
+        """Compare with the float network: with these weights in float, or with its :meth:`outputs` for ``images``.
+
+        To give those saves half of the time; where weights were rounded or biases corrected, nothing else will do.
+        """
 
         def compared(floats: list[tf.Tensor], quantized: list[tf.Tensor]) -> tuple[np.ndarray, list[np.ndarray], float]:
             pairs = zip(floats, quantized, strict=True)
@@ -283,7 +288,10 @@ def on_grid(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 
 @cache
 def compiled(plan: tuple[LayerPlan, ...]) -> Callable:
-    """Return the pass through these layers, compiled: it makes of a batch what :meth:`QuantizedNetwork.outputs` has."""
+    """Return the pass through these layers, compiled; it returns what :meth:`QuantizedNetwork.outputs` has of a batch.
+
+    It takes images as floats, the weights by layer, and the :func:`grid_row` of every layer.
+    """
 
     @tf.function(reduce_retracing=True, autograph=False)
     def forward(images: tf.Tensor, weights: dict[str, Weights], grids: tf.Tensor) -> list[tf.Tensor]:

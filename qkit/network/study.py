@@ -174,7 +174,7 @@ def measure(cell: Cell, digits: Digits, images: int = qat.IMAGES) -> Arrays:
 
 def network_of(cell: Cell, digits: Digits, images: int) -> tuple[keras.Sequential, float]:
     """Return the network that answers for a cell, and the seconds that training took after the float network's own."""
-    # They may have been trained before: notebook 07 keeps some of the same networks.
+    # The network may have been trained before: notebook 07 keeps some of the same networks.
     settings = {"seed": cell.seed, "images": int(images)}
     if cell.method == "float, tuned":
         model = qat.fine_tuned(cell.network, digits, **settings)

@@ -146,10 +146,11 @@ def _level_terms(mass: np.ndarray, filled: np.ndarray, levels: int, kept: np.nda
     if (widest + 1) * (bins + 1) <= len(kept) * levels <= REMEMBERED:
         table = _times_log(_windows(mass, widest), _windows(filled, widest))
         return table.take(_cells(bins, levels, kept[0])).sum(axis=1)
-    # So few levels that the table would be the larger.
-    blocks = (_borders(kept[rows], levels) for rows in _blocks(len(kept), levels))
-    terms = (_times_log(np.diff(mass[borders]), np.diff(filled[borders])) for borders in blocks)
-    return np.concatenate([each.sum(axis=1) for each in terms])
+    sums = np.empty(len(kept))
+    for rows in _blocks(len(kept), levels):  # so few levels that the table would be the larger
+        borders = _borders(kept[rows], levels)
+        sums[rows] = _times_log(np.diff(mass[borders]), np.diff(filled[borders])).sum(axis=1)
+    return sums
 
 
 @lru_cache(maxsize=8)

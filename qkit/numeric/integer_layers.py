@@ -30,9 +30,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from qkit.numeric import fixed_point
 from qkit.numeric.affine import QuantParams, dequantize, half_away
-from qkit.numeric.fixed_point import Activation, Requantized, Requantizer, Runtime, check_runtime, integer_range
+from qkit.numeric.fixed_point import (
+    Activation,
+    FixedPointMultiplier,
+    Requantized,
+    Requantizer,
+    Runtime,
+    check_runtime,
+    integer_range,
+    quantize_multiplier,
+    rescale,
+)
 from qkit.numeric.softmax import softmax_by_table, softmax_in_integers
 
 
@@ -266,12 +275,11 @@ class Mean(Layer):
             bias = np.float32(zero_point) - np.float32(count * self.x.zero_point) * scale
             q = np.rint(total.astype(np.float32) * scale + bias)
         else:
-            ratio = fixed_point.quantize_multiplier(self.x.scale / self.y.scale)
+            ratio = quantize_multiplier(self.x.scale / self.y.scale)
             bits = min(count.bit_length() - 1, 31 + ratio.shift)  # so that m0 keeps its 31
-            multiplier = fixed_point.FixedPointMultiplier((ratio.m0 << bits) // count, ratio.shift - bits)
+            multiplier = FixedPointMultiplier((ratio.m0 << bits) // count, ratio.shift - bits)
             acc = total - count * self.x.zero_point
-            rounding = "single" if runtime == "single" else "double"
-            q = fixed_point.rescale(acc, multiplier, rounding) + zero_point
+            q = rescale(acc, multiplier, "single" if runtime == "single" else "double") + zero_point
         return np.clip(q, self.y.spec.qmin, self.y.spec.qmax).astype(np.int8)
 
 

@@ -264,7 +264,7 @@ def aciq_laplace(x: Values, bits: int = 8, signed: bool | None = None) -> Thresh
 
         b² (2 exp(-u) + u² / (3 * 4**M))
 
-    Its least is at u = 2.83, 3.89 and 5.03 for 2, 3 and 4 bits: Lambert's W(3 * 4**M). A grid with 0 in its middle has
+    Its least is at u = 2.83, 3.90 and 5.03 for 2, 3 and 4 bits: Lambert's W(3 * 4**M). A grid with 0 in its middle has
     two steps fewer than ``2**M``, and its best threshold at 2.00 b for 2 bits, where ACIQ's costs 18 % more error.
     Unsigned values (``signed`` is False, by default if none is negative) are taken as the right half of a distribution
     around 0, as ACIQ does after ReLU: they have M = ``bits + 1``. Exact zeros are left out, since ReLU, or pruning,
@@ -284,7 +284,7 @@ def aciq_gauss(x: Values, bits: int = 8, signed: bool | None = None) -> Threshol
 
         sigma² ((1 + u²) erfc(u / sqrt(2)) - sqrt(2 / pi) u exp(-u² / 2) + u² / (3 * 4**M))
 
-    whose least is at u = 1.71, 2.15 and 2.55 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
+    whose least is at u = 1.71, 2.15 and 2.56 for 2, 3 and 4 bits. A grid with 0 in its middle has its best threshold
     at 1.22 sigma for 2 bits, where ACIQ's costs 34 % more error. What :func:`aciq_laplace` says of exact zeros and of
     ``signed`` holds here, too. Source: Banner et al. 2019, arXiv:1810.05723. Taught in notebook 04, section 6.
 

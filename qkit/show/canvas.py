@@ -77,7 +77,9 @@ class Stage:
         looks = {"facecolor": "none", "edgecolor": CLIPPED, "hatch": "//", "linewidth": 0, "alpha": 0.8}
         return self.moving(axes.axvspan(0, 1, **looks))
 
-    def numbers(self, left: float, right: float, names: Sequence, colours: Sequence, top: float = 0.985) -> list[Text]:
+    def numbers(
+        self, left: float, right: float, names: Sequence[str], colours: Sequence[str], top: float = 0.985
+    ) -> list["Label"]:
         """Write ``names`` side by side with room for a number under each; return the numbers, which move."""
         below, numbers = top - 0.325 / self.figure.get_figheight(), []
         for x, name, colour in zip(np.linspace(left, right, len(names)), names, colours, strict=True):

@@ -17,6 +17,7 @@ from threading import Thread
 
 import numpy as np
 
+from qkit.show import numerals
 from qkit.show.picture import ERROR, FLOAT, GOOD
 from qkit.show.questions import QUESTIONS, Question
 
@@ -51,7 +52,7 @@ def check(number: str, answer: object = ...) -> Feedback:
 
     ``answer`` is a number, a letter in quotes or a function, as the exercise asks; ``...`` is "not yet". This never
     raises. A function is called with several cases, and stopped after 5 seconds; the first 20 lines that it prints are
-    shown; ``random`` and ``np.random`` are afterwards in their states from before. Taught in notebook 00, section 2.
+    shown; the states of ``random`` and ``np.random`` are what they were. Taught in notebook 00, section 2.
 
     Examples
     --------
@@ -86,7 +87,8 @@ def reveal(guess: object, measured: object, unit: str = "") -> Feedback:
             gap = "A different answer."
         else:
             factor = max(guessed / value, value / guessed)
-            gap = "Close." if factor < 1.25 else f"Off by a factor of {factor:,.2g}: worth asking why."
+            times = numerals.number(float(f"{factor:.2g}"))
+            gap = "Close." if factor < 1.25 else f"Off by a factor of {times}: worth asking why."
         return Feedback("measured", f"You guessed {_short(guess)}; measured: {said}. {gap}")
     except Exception as error:
         return Feedback("measured", f"This cannot be compared ({type(error).__name__}).")
@@ -144,12 +146,12 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
         finally:
             sys.settrace(before)
         if case is question.cases[0] and (result is ... or result is None):
-            message = "Your function returns nothing yet: put its result in place of the dots after return."
-            return Feedback("unanswered", message)
+            way_out = "put its result in place of the dots after return" if result is ... else "end it with return"
+            return Feedback("unanswered", f"Your function returns nothing yet: {way_out}.")
         value = _as_float(result)
         told = f"For {said} your function returns {_short(result)}"
         if value is None:
-            return Feedback("wrong", f"{told}; a number is wanted.")
+            return f"{told}; a number is wanted."
         if abs(value - question.expected(*case)) > question.tolerance:
             return f"{told}."
     return ""

@@ -163,7 +163,7 @@ def choice(label: str, tooltip: str, value: Any, options: dict[Any, str]):
     return _control(widgets.Dropdown, label, tooltip, value, **_offered(options), description_allow_html=True)
 
 
-def _control(kind: type, label: str, tooltip: str, value: Any, width: str = "270px", **looks):
+def _control(kind: type[widgets.ValueWidget], label: str, tooltip: str, value: Any, width: str = "270px", **looks):
     return kind(description=label, tooltip=tooltip, value=value, layout={"width": width}, **looks)
 
 

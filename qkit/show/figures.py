@@ -1,7 +1,7 @@
 """Figures: arrays in, a :class:`qkit.show.Picture` out, with words for it. The lesson's numbers come from outside."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle
+from itertools import chain, cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def curves(
     """Draw a line for each of ``lines`` against ``x``: numbers, or accuracies with their 95 % intervals.
 
     Of accuracies the wrong answers are drawn, on a logarithmic axis: one per cent and fifty are both to be seen. It
-    reaches up to guessing where more than a tenth is wrong anywhere, else as far as the lines do. Where ``x`` falls, as
+    reaches up to guessing where more than a tenth is wrong anywhere, else as far as intervals do. Where ``x`` falls, as
     bits often do, its axis does too; ``None`` counts the values of each line: 1, 2, 3… ``log`` names the logarithmic
     axes, ``"xy"`` both. A number of ``reference`` is a thin line, an accuracy has a band; an array is a dashed curve,
     with ``lines`` as points beside it. Taught in notebook 02, sections 5 and 6; 03, 5 and 6; 04, 5 and 8; 07, 5 and
@@ -67,8 +67,9 @@ def curves(
             axes.axhline(value, color=GUIDE, lw=1, ls=style, label=name)
     if accuracies:
         what, form = "Wrong answers", "{} right at {:g}, {} at {:g}"
-        ends = np.array([np.subtract(1, each.interval) for values in lines.values() for each in values])
-        worst, best = ends.max(), ends[ends > 1e-9].min()  # where all are right an interval ends at 0
+        drawn = [each for each in chain(reference.values(), *lines.values()) if isinstance(each, Accuracy)]
+        ends = 1 - np.array([each.interval for each in drawn])
+        worst, best = ends.max(), ends[ends > 0].min()
         if worst > 0.1:
             axes.axhline(0.9, color=GUIDE, lw=1.5, ls=":", label="guessing")
     for place, ((name, values), colour, marker, style) in enumerate(_looks(lines)):
@@ -296,7 +297,8 @@ def digit_grid(images: np.ndarray, labels: Sequence, name: str) -> tuple[Figure,
 def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     """Draw an image with the grey level of every pixel written into it.
 
-    Whole numbers (rows, columns) from 0, paper, to 255, ink; a ValueError, if not. Taught in notebook 00, section 3.
+    ``image``, (rows, columns), holds whole numbers from 0, paper, to 255, ink; a ValueError, if not. Taught in notebook
+    00, section 3.
     """
     image = _whole(image, "image", np.shape(image)[:2], 255, "255 (rows, columns)")
     rows, columns = image.shape

@@ -63,7 +63,7 @@ def test_without_network_the_stand_in_is_drawn_once_and_named(drawn, data_home):
             (20, 28, 28),
             (21, 28, 28),
         )
-        assert repr(digits).startswith("stand-in digits (drawn by qkit: no MNIST on this machine")
+        assert repr(digits).startswith("stand-in digits (drawn by qkit: no MNIST in the data folder")
     assert drawn == [(20_000, 0), (10_000, 1)]
     (path,) = data_home.glob("standin-*.npz")
     np.savez(path, **dict(np.load(path)) | {"more": np.zeros(3)})
@@ -260,3 +260,8 @@ def test_training_images_in_a_file_do_not_travel(tmp_path, mnist_like):
     sent = pickle.dumps(digits)
     assert len(sent) < 60 * 28 * 28
     assert np.array_equal(pickle.loads(sent).x_train, mnist_like["x_train"])
+    with pytest.raises(AttributeError):  # else it would be lost on the way to another process
+        digits.x_train = digits.x_train[:5]
+    save(tmp_path / "digits.npz", {"other": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"These are not digits: there is no array named 'x_train'"):
+        pickle.loads(sent).x_train  # noqa: B018

@@ -103,6 +103,9 @@ def test_costs_agree_with_keras_and_with_tensorflows_profiler():
         # The profiler counts a multiplication and an addition, and the additions of biases and the like.
         twice = 2 * costs["multiply-accumulates"].sum()
         assert twice <= per_node.total_float_ops <= 1.15 * twice
+    channels_first = keras.layers.Conv2D(8, 3, data_format="channels_first", name="conv")
+    costs = layer_costs(keras.Sequential([keras.layers.Input((1, 28, 28)), channels_first]))
+    assert costs.loc["conv", "multiply-accumulates"] == 9 * 8 * 26 * 26
     costs = layer_costs(build("separable"))
     assert costs.loc["depthwise3", ["output", "multiply-accumulates"]].tolist() == ["7 × 7 × 32", 9 * 7 * 7 * 32]
     assert costs.loc["depthwise3_norm", ["parameters", "multiply-accumulates"]].tolist() == [4 * 32, 7 * 7 * 32]

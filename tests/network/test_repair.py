@@ -436,6 +436,19 @@ def test_a_loss_of_many_layers_and_the_explorer_says_the_same():
             )
 
 
+@pytest.mark.parametrize("equalized", [False, True])
+def test_the_explorer_compares_with_the_network_before_all_repairs(equalized):
+    images, model = RNG.random((50, 10, 10, 1), np.float32), broken(2)
+    treated, labels = treatments(model, images), predict(model, images).argmax(axis=1)
+    explorer = explorers.doctor(treated, images, labels, weight_bits=2, equalized=equalized)
+    for settings in ({}, {"corrected": True}, {"corrected": False, "rounding": "gptq"}):
+        explorer.set(**settings)
+        changed = np.sum(treated(**explorer.values).predict(images).argmax(axis=1) != labels)
+        assert changed > 0 and "in float 100.00 %" in explorer.words
+        assert f"{100 - 2 * changed:.2f} % (" in explorer.words
+        assert f"Answers that differ from float: {changed}." in explorer.words
+
+
 def test_answers_that_change_where_there_is_hardly_noise():
     """Two outputs that are nearly the same large number: 40 dB, and which is larger is often another one."""
     rng, model = np.random.default_rng(0), sequential((2,), L.Dense(2, name="say"))

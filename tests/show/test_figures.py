@@ -136,12 +136,15 @@ def test_curves_of_numbers_are_drawn_where_they_are():
 
 
 def test_accuracies_reach_as_far_as_intervals_do_and_up_to_guessing_only_where_one_is_low():
-    for right, top in ((9_800, 0.05), (5_000, 1.1)):
-        picture = figures.curves([8, 2], {"a": [Accuracy(9_900, 10_000), Accuracy(right, 10_000)]}, xlabel="bits")
-        best, worst = 1 - Accuracy(9_900, 10_000).interval[1], 1 - Accuracy(right, 10_000).interval[0]
+    for right, reference, top in ((9_800, 9_900, 0.05), (5_000, 9_900, 1.1), (9_800, 9_500, 0.06)):
+        drawn = {"a": [Accuracy(9_900, 10_000), Accuracy(right, 10_000)]}
+        picture = figures.curves([8, 2], drawn, xlabel="bits", reference={"float": Accuracy(reference, 10_000)})
+        best, worst = 1 - Accuracy(9_900, 10_000).interval[1], 1 - Accuracy(min(right, reference), 10_000).interval[0]
         bottom, end = picture.figure.axes[0].get_ylim()
         assert bottom < best < worst < end <= top
         assert ("guessing" in lines(picture)) == (right == 5_000)
+        bottom, _ = figures.curves([8, 2], drawn, xlabel="bits").figure.axes[0].get_ylim()
+        assert bottom < best
 
 
 def test_no_two_curves_look_the_same():

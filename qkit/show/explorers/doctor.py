@@ -65,8 +65,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
 
     @lru_cache(maxsize=1024)
     def measured(**settings):
-        network = treated(**settings)
-        return network.measure(images, labels), network.bytes
+        # Rounding and correcting change weights: the network itself does not know any more what they were in float.
+        network, original = treated(**settings), treated(None, None, equalized=settings["equalized"])
+        return network.measure(images, labels, original.outputs(images)), network.bytes
 
     def update(**settings):
         found, count = measured(**settings)
@@ -111,7 +112,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     return Explorer(controls, update, stage.size, start, lines=4)
 
 
-def describe(weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits):
+def describe(
+    weight_bits, activation_bits, per_channel, equalized, corrected, scales, rounding, layer, layer_bits
+) -> str:
     """Say what is done to the network, in the order in which it is done."""
     grids = f"{'a scale per channel' if per_channel else 'one scale per layer'} by {SCALES[scales]}"
     other = f", {layer}'s in {layer_bits}" if layer else ""

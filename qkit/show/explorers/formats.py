@@ -12,7 +12,7 @@ from qkit.show.numerals import decibels, number
 from qkit.show.picture import CLIPPED_TEXT, ERROR, FLOAT, GOOD, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 INTEGERS, GROUPS = {f"int{bits}": bits for bits in range(2, 9)}, (16, 32, 64, 128, 256)
-MOST_DB = 60  # where the axis of the SQNR ends
+MOST_DB, MOST_DRAWN = 60, 256  # where the axis of the SQNR ends; of more weights every second, third, … is drawn
 FAMILIES = {
     "int": ("s-", GUIDE, "integers"),
     "q": ("^", CLIPPED_TEXT, "GGML's"),
@@ -108,7 +108,8 @@ def formats(weights: np.ndarray, **start) -> Explorer:
         grid.set(data=(np.repeat(values / end, 3), np.tile([0, 1.12, np.nan], values.size)))
         grid.set_linewidth(1.8 if values.size <= 16 else 0.6)
         write(written, [number(end * tick) for tick in ticks])
-        drawn = np.stack([w, w_hat, w_hat], 1)[:: -(-w.size // 256)] / end  # of many every second, every third, …
+        step = -(-w.size // MOST_DRAWN)
+        drawn = np.stack([w, w_hat, w_hat], 1)[::step] / end
         moves.set_data(drawn.ravel(), np.tile([1, 0, np.nan], len(drawn)))
         path.set_data([one / end, one_hat / end], [1, 0])
         for mark, places, height in zip(marks, (*drawn.T[:2], one / end, one_hat / end), (1, 0, 1, 0), strict=True):

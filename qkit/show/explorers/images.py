@@ -9,6 +9,7 @@ from qkit.show.explorer import BITS, Explorer, slider, switch
 from qkit.show.numerals import decibels
 from qkit.show.picture import ERROR, FLOAT, QUANTIZED_TEXT, in_style
 
+MOST_MAPS = 6
 # In inches: the side of a tile, the gap after it, and the room around all tiles.
 TILE, GAP, LEFT, TOP, BOTTOM = 1.1, 0.08, 0.7, 0.35, 0.35
 BLACK, WHITE, FULL = np.zeros(3), np.full(3, 255.0), 255 * np.array(to_rgb(ERROR))
@@ -37,7 +38,7 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     maps = relu_convolution(image, kernel, bias)
 
     floats = [image, *np.moveaxis(maps, -1, 0)]
-    shown = floats[:7]
+    shown = floats[: 1 + MOST_MAPS]
     lows = [min(x.min(), 0.0) for x in shown]
     spans = [max(x.max(), 0.0) - low or 1.0 for x, low in zip(shown, lows, strict=True)]
     pitch = TILE + GAP

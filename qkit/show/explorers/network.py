@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.axes import Axes
 
+from qkit.numeric import Accuracy
 from qkit.show.canvas import Stage, write
 from qkit.show.explorer import PER_CHANNEL, Explorer, choice, stops, switch
 from qkit.show.explorers.threshold import METHODS, NAMES
@@ -102,7 +103,9 @@ def evenly_chosen(images: np.ndarray, labels: np.ndarray, most: int) -> tuple[np
     return np.asarray(images)[::step], np.asarray(labels)[::step]
 
 
-def wrong_answers(stage: Stage, place: tuple, looks: Iterable[tuple[str, dict]]) -> tuple[Axes, Callable]:
+def wrong_answers(
+    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]]
+) -> tuple[Axes, Callable[[Iterable[Accuracy]], None]]:
     """Return axes with a row for each of two accuracies, and what shows two: wrong answers with their intervals."""
     ticks = 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
     axes = stage.axes(*place, xscale="log", xlim=(LEAST_WRONG, 1), ylim=(1.6, -0.6), yticks=[0, 1])
@@ -123,7 +126,7 @@ def wrong_answers(stage: Stage, place: tuple, looks: Iterable[tuple[str, dict]])
     return axes, show
 
 
-def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on):
+def describe(weight_bits, activation_bits, per_channel, weight_method, activation_method, **on) -> str:
     """Say how the network is quantized; ``on`` has the layers, and whether each is."""
     weights = activations = "float"
     if weight_bits != "float":
