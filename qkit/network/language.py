@@ -28,8 +28,8 @@ CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 WIDTH, HEADS, BLOCKS, CONTEXT = 96, 4, 2, 64
 STEPS, BATCH, LEARNING_RATE = 1600, 32, 3e-3
 
-BLOCK = {"attention": (WIDTH, 3 * WIDTH), "mix": (WIDTH, WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, WIDTH)}
-MATRICES = {f"block{place}/{name}": BLOCK[name] for place in range(1, BLOCKS + 1) for name in BLOCK}
+SHAPES = {"attention": (WIDTH, 3 * WIDTH), "mix": (WIDTH, WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, WIDTH)}
+MATRICES = {f"block{place}/{name}": SHAPES[name] for place in range(1, BLOCKS + 1) for name in SHAPES}
 MATRICES["head"] = WIDTH, len(CHARACTERS)
 """The matrices that characters are multiplied with, (inputs, outputs): 230,400 of the model's 247,200 weights."""
 

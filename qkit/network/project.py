@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import affine_transform
 
 from qkit.digits import Digits
 from qkit.network import repair
@@ -121,6 +120,8 @@ def hidden(digits: Digits, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     linear interpolation, and dimmed by up to a fifth, all drawn evenly. A ValueError, if the seed is not an integer
     from 0 to 2³². Taught in notebook 14, section 1.
     """
+    from scipy.ndimage import affine_transform  # here, because only these images need it
+
     rng, centre = np.random.default_rng(whole(seed, "seed", 0, 2**32)), np.full(2, 13.5)
     chosen = rng.permutation(len(digits.x_test))[:IMAGES]
     images = digits.x_test[chosen].astype(np.float32)

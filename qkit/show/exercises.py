@@ -146,7 +146,9 @@ def _tried(question: Question, function: Callable) -> str | Feedback:
         finally:
             sys.settrace(before)
         if case is question.cases[0] and (result is ... or result is None):
-            way_out = "put its result in place of the dots after return" if result is ... else "end it with return"
+            way_out = "end it with return and the result"
+            if result is ...:
+                way_out = "put its result in place of the dots after return"
             return Feedback("unanswered", f"Your function returns nothing yet: {way_out}.")
         value = _as_float(result)
         told = f"For {said} your function returns {_short(result)}"

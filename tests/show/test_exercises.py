@@ -173,7 +173,7 @@ def test_a_function_is_told_the_case_that_fails():
     assert check("1.3", lambda *args: 1 / 0).message.endswith("stopped with ZeroDivisionError (division by zero).")
     assert check("1.3", lambda one: one).message.endswith("argument but 2 were given).")
     assert check("1.3", lambda *args: ...).message.endswith("in place of the dots after return.")
-    assert check("1.3", lambda *args: None).message.endswith("returns nothing yet: end it with return.")
+    assert check("1.3", lambda *args: None).message.endswith("returns nothing yet: end it with return and the result.")
 
 
 def test_a_function_may_change_its_arguments():
