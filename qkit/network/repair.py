@@ -265,10 +265,13 @@ def diagnose(
     found = measured(network.kernels, network.activations)
     sqnr, (worst, how) = pd.Series(found.sqnr), found.weakest
     ranges, clipped = {name: [] for name in sqnr.index}, dict.fromkeys(sqnr.index, 0.0)
+    handed_on = {}
+    for layer in network.plan:  # what stands behind a layer with weights belongs to it: means have a grid of their own
+        handed_on[layer.name if layer.name in ranges else list(handed_on)[-1]] = network.activations[layer.grid_of]
     for batch in replace(network, kernels={}, activations={}).outputs(images):
         for name, x in zip(sqnr.index, batch, strict=True):
             ranges[name].append(channel_ranges(x))
-            clipped[name] += share_clipped(x, network.activations[name]) * len(x) / len(images)
+            clipped[name] += share_clipped(x, handed_on[name]) * len(x) / len(images)
     kernels = pd.Series({name: kernel for name, (kernel, _) in network.weights.items()})
     table = pd.DataFrame(index=sqnr.index.rename("layer"))
     table["weights by output"] = kernels.map(_ratio)

@@ -208,7 +208,7 @@ class Measured:
                 raise ValueError(f"layer {name!r} hands on numbers whose squares overflow float32; {way_out}")
         with np.errstate(divide="ignore"):
             return {
-                name: np.inf if noise <= signal * 2.0**-46 else float(10 * np.log10(signal / noise))
+                name: np.inf if noise <= signal * 2.0**-44 else float(10 * np.log10(signal / noise))
                 for name, (signal, noise) in self.energies.items()
             }
 

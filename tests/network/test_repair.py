@@ -519,3 +519,13 @@ def test_what_is_clipped_is_counted(network, images):
     assert table.loc[["image", "dense2"], "clipped"].max() < 1e-6  # both keep all that was seen
     five_times = diagnose(network, np.tile(images, (5, 1, 1, 1)), activation_method=cut)  # 300 are two batches
     pd.testing.assert_frame_equal(five_times.iloc[:, :-1], table.iloc[:, :-1], rtol=1e-4)
+
+
+def test_means_are_clipped_by_a_grid_of_their_own():
+    """They are what the layer before hands on; its own grid reaches further than any of them."""
+    layers = conv(4, 3, activation="relu", name="a"), L.GlobalAveragePooling2D(name="mean"), L.Dense(3, name="b")
+    model = randomized(sequential((10, 10, 1), *layers), 1)
+    images = np.random.default_rng(1).random((200, 10, 10, 1), np.float32)
+    table = diagnose(model, images, activation_method=lambda x, bits=8: thresholds.percentile(x, bits, share=90))
+    means = keras.Model(model.inputs, model.get_layer("mean").output)(images).numpy()
+    assert table.loc["a", "clipped"] == pytest.approx(np.mean(means > np.quantile(means, 0.9)), abs=0.02)

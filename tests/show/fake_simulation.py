@@ -73,7 +73,10 @@ class FakeTreatments:
         other = FakeSimulation.layers.index(more["layer"]) + 9 - more["layer_bits"] if more["layer"] else 0
         chosen = (more["scales"] == "minmax") + 2 * (more["rounding"] == "nearest")
         missing = 18 - weight_bits - activation_bits + other + chosen - more["corrected"] - more["per_channel"]
-        return FakeTreated(missing, weight_bits, equalized)
+        bits = {name: more["layer_bits"] if name == more["layer"] else weight_bits for name in FakeSimulation.layers}
+        width = 1.0 if more["scales"] == "minmax" else 0.5
+        grids = {name: SimpleNamespace(scale=width / (2 ** (each - 1) - 1)) for name, each in bits.items()}
+        return FakeTreated(missing, weight_bits, equalized, grids)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class FakeTreated:
     missing: int
     bits: int
     equalized: bool
+    kernels: dict[str, SimpleNamespace] | None = None
 
     @property
     def bytes(self):

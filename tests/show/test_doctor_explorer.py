@@ -1,9 +1,14 @@
 """The explorer of repairs: what it asks for, and what it says and draws of the answers."""
 
+import sys
+
+import numpy as np
 import pytest
 from fake_simulation import FakeTreatments, fake_digits
 
 from qkit.show import explorers
+
+doctor_module = sys.modules["qkit.show.explorers.doctor"]
 
 
 def doctor(count=900, **start):
@@ -40,6 +45,29 @@ def test_words():
     )
     assert "Its largest channel is 1 times the median one in weights by output, 1 times by input" in explorer.words
     assert "Most harmful is conv1, which takes " in doctor(weight_bits=2, activation_bits=2)[1].words
+
+
+def test_half_a_step_is_that_of_each_layer(monkeypatch):
+    stages, make = [], doctor_module.Stage
+    monkeypatch.setattr(doctor_module, "Stage", lambda *size: stages.append(make(*size)) or stages[-1])
+    _, explorer = doctor(weight_bits=4)
+    wide = stages[0].figure.axes[0]
+    (line,) = (line for line in wide.lines if line.get_linestyle() == ":")
+    label = next(text for text in wide.texts if text.get_text() == "left of it: 0")
+
+    def halves():
+        x, y = line.get_data()
+        return [x[np.nonzero(y == row + 0.5)].tolist() for row in (1, 2)]  # below each layer's row
+
+    assert halves()[1] == pytest.approx([0.5 / 7]) and line.get_visible()
+    explorer.set(scales="mse")
+    assert halves()[1] == pytest.approx([0.25 / 7])
+    explorer.set(scales="minmax", layer="dense1", layer_bits=8)
+    assert halves()[0] == pytest.approx([0.5 / 7, 0.5 / 127]) and halves()[1] == pytest.approx([0.5 / 127])
+    explorer.set(rounding="gptq")  # which may round a small weight up
+    assert label.get_text() == "half a step"
+    explorer.set(per_channel=True)
+    assert label.get_text() == "" and not line.get_visible()
 
 
 def test_at_most_a_thousand_images_evenly_chosen():

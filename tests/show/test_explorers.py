@@ -368,6 +368,24 @@ def test_channels_with_a_shared_scale_keep_few_levels():
     assert "levels used: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
 
 
+def test_channels_that_set_an_asymmetric_grid():
+    """It reaches from the lowest weight of all to the highest, and to 0: the two can be of different channels."""
+    explorer = explorers.channels(np.array([[0.1, -2.0, 3.0], [-0.1, 0.5, -1.0]]), symmetric=False)
+    assert "channels 1 and 2 set it, and" in explorer.words
+    assert "channel 2 sets it, and" in explorer.set(symmetric=True).words
+    one = np.array([[0.1, -2.0, 1.0], [-0.1, 3.0, -1.0]])
+    for weights, channel in ((one, 1), (np.abs(one), 1), (0 * one, 0)):
+        assert f"channel {channel} sets it, and" in explorers.channels(weights, symmetric=False).words
+
+
+def test_a_number_at_the_end_of_the_range_is_off_by_half_a_step():
+    """Halfway to a level that is not there it is rounded up, and clipped; but no more than rounding it down costs."""
+    for bits in (2, 3, 8, 16):
+        explorer = explorers.number_line(range=(-1.0, 1.0), bits=bits, value=1.0)
+        assert "beyond the last integer: clipped to" in explorer.words and "at most half a step" in explorer.words
+    assert "more than half a step" in explorer.set(value=1.02).words
+
+
 def test_relu_convolution_is_the_one_of_keras():
     bias = RNG.normal(size=9)
     maps = relu_convolution(IMAGE, KERNEL, bias)
@@ -418,7 +436,9 @@ def test_numbers_are_written_for_readers():
     assert [number(x) for x in (-0.03123, 3.0, -32768, 1234567.0, 0)] == ["−0.0312", "3", "−32768", "1.23e+06", "0"]
     shares = ["0 %", "< 0.1 %", "0.4 %", "31 %", "99.9 %", "100 %"]
     assert [share(x) for x in (0, 1e-6, 0.004, 0.314, 0.9999, 1)] == shares
-    assert [decibels(x) for x in (-3.21, -0.04, 320.0, np.inf)] == ["−3.2 dB", "0.0 dB", "∞ dB", "∞ dB"]
+    assert [decibels(x) for x in (-3.21, -0.04, 320.0, np.inf, -np.inf)] == [
+        *("−3.2 dB", "0.0 dB", "∞ dB", "∞ dB", "−∞ dB")
+    ]
     assert [size(x) for x in (12, 4608, 1_605_632, 2e9)] == ["12 B", "4.61 kB", "1.61 MB", "2 GB"]
 
 

@@ -57,6 +57,14 @@ def test_an_update_by_hand_is_descent_on_the_straight_through_gradient():
         assert explorer.words.startswith(grid)
 
 
+def test_a_weight_at_the_end_of_the_range_is_inside():
+    """Where the end is a last digit off in float64 too, as three steps of 0.45 / 3 are."""
+    explorer = explorers.fake_quantization()
+    for bits, clip in ((3, 0.45), (3, 0.9), (5, 0.95), (2, 1.0)):
+        for w in (-clip, clip):
+            assert "straight-through takes 1" in explorer.set(bits=bits, clip=clip, w=w).words
+
+
 def test_words_tell_what_the_update_does():
     explorer = explorers.fake_quantization(bits=3, clip=1, w=0.55, push=0.1)
     assert "w = 0.55 becomes ŵ = 0.667." in explorer.words

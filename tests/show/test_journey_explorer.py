@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qkit.numeric import RUNTIMES, Dense, QuantParams, QuantSpec
+from qkit.numeric.integer_layers import Depthwise
 from qkit.show import explorers
 from qkit.show.explorers.journey import NAMES, as_grey, as_table
 from qkit.show.numerals import exact, number
@@ -71,6 +72,28 @@ def test_runtimes_that_differ_are_named():
     assert "XNNPACK 118, reference 118, rounded once 118" in explorer.words
     explorer = explorers.journey(layer, np.full((1, 2), 100, np.int8))
     assert "All four runtimes give 119." in explorer.words
+
+
+def test_channels_that_a_runtime_leaves_to_another():
+    """Of a depthwise layer the built-in runtime takes eight channels at a time, and rounds what is left otherwise."""
+    layer = Depthwise(
+        name="depthwise",
+        source="image",
+        shape=(1, 1, 1),
+        x=QuantParams(1.0, 0, QuantSpec()),
+        y=QuantParams(1.0, 0, QuantSpec()),
+        w=QuantParams([0.25], [0], QuantSpec(symmetric=True, axis=0)),
+        activation="NONE",
+        q_weights=np.ones((1, 1, 1, 1), np.int8),
+        q_bias=np.array([-2], np.int32),
+        size=(1, 1),
+        strides=(1, 1),
+        same=False,
+    )
+    assert layer.run(np.zeros((1, 1, 1, 1), np.int8), "builtin").item() == -1
+    explorer = explorers.journey(layer, np.zeros((1, 1, 1, 1), np.int8), runtime="builtin")
+    assert explorer.words.endswith("q = −1, which stands for −1. Others differ: XNNPACK 0, rounded once 0.")
+    assert "Others differ: built-in −1, reference −1." in explorer.set(runtime="xnnpack").words
 
 
 def test_a_dense_layer_has_no_rows():

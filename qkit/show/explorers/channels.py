@@ -26,6 +26,8 @@ def channels(weights: np.ndarray, **start) -> Explorer:
     rows = as_channels(weights, "weights")
     count, low, high = len(rows), rows.min(axis=1), rows.max(axis=1)
     widest = np.argmax(np.max(np.abs(rows), axis=1))
+    lowest, highest = np.argmin(low), np.argmax(high)
+    ends = dict.fromkeys(end for end, counts in ((lowest, low.min() < 0), (highest, high.max() > 0)) if counts)
     reach = 1.06 * (np.max(np.abs(rows)) or 1.0)
     edges = (np.arange(count)[:, None] + [-0.4, 0.4]).ravel()
 
@@ -70,7 +72,10 @@ def channels(weights: np.ndarray, **start) -> Explorer:
         layout = f"a scale for every channel: each spreads its own {params.spec.levels} levels."
         if not per_channel:
             left = f"{found.min()} of {params.spec.levels} levels are left for channel {found.argmin()}"
-            layout = f"one scale for all channels: channel {widest} sets it, and {left}."
+            setting = f"channel {widest} sets it"
+            if not symmetric and len(ends) == 2:  # from the lowest weight of all to the highest
+                setting = f"channels {' and '.join(map(str, ends))} set it"
+            layout = f"one scale for all channels: {setting}, and {left}."
         return stage.png(), (
             f"{bits} bits, {layout} Channel {channel} spans {number(low[channel])} to {number(high[channel])}; "
             f"levels used: {found[channel]}; SQNR {decibels(sqnr[channel])}, "

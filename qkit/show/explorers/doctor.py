@@ -48,7 +48,9 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     exact.set_xlabel("SQNR in dB, after each layer")
     wide.set_title("| weights", color=FLOAT, fontsize=11, loc="left")
     wide.set_title("| numbers handed on", color=GUIDE, fontsize=11, loc="right")
-    lost = stage.line(wide, ":", [1, 1], [-0.6, len(rows) - 0.4], color=QUANTIZED_TEXT, linewidth=2)
+    borders = np.arange(len(layers))[:, None] + [0.5, 1.5, np.nan]
+    borders[0, 0] = -0.6  # beside the label
+    lost = stage.line(wide, ":", 0 * borders.ravel(), borders.ravel(), color=QUANTIZED_TEXT, linewidth=2)
     below = stage.label(wide, LEAST, 0, ha="right", color=QUANTIZED_TEXT, fontsize=10)
     marks = [stage.line(wide, "|", color=colour, markersize=8, markeredgewidth=1.2) for colour in (FLOAT, GUIDE)]
     bars = [stage.moving(bar) for bar in exact.barh(range(len(rows)), 1, 0.7, color=QUANTIZED, edgecolor="black")]
@@ -67,18 +69,20 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     def measured(**settings):
         # Rounding and correcting change weights: the network itself does not know any more what they were in float.
         network, original = treated(**settings), treated(None, None, equalized=settings["equalized"])
-        return network.measure(images, labels, original.outputs(images)), network.bytes
+        largest = [np.max(np.abs(original.weights[layer].kernel)) or 1.0 for layer in layers]
+        half = [np.max(network.kernels[layer].scale) / 2 for layer in layers]
+        return network.measure(images, labels, original.outputs(images)), network.bytes, np.divide(half, largest)
 
     def update(**settings):
-        found, count = measured(**settings)
+        found, count, half = measured(**settings)
         original, kernels, by_input, handed_on = in_float(settings["equalized"])
         for mark, channels, first, beside in zip(marks, (kernels, handed_on), (1, 0), (-0.18, 0.18), strict=True):
             rows_of = [np.full(len(each), row + beside) for row, each in enumerate(channels, first)]
             mark.set_data(np.maximum(np.concatenate(channels), LEAST), np.concatenate(rows_of))
-        # Half a step, where the largest weight is 1: a channel that is smaller becomes all 0.
-        half = 0.5 / (2 ** (settings["weight_bits"] - 1) - 1)
-        lost.set(xdata=[half, half], visible=not settings["per_channel"])
-        below.set(x=0.9 * half, text="" if settings["per_channel"] else "left of it: 0")
+        # Half a step, where a layer's largest weight is 1: to the nearest, a channel that is smaller becomes all 0.
+        lost.set(xdata=np.repeat(half, 3), visible=not settings["per_channel"])
+        name = "left of it: 0" if settings["rounding"] == "nearest" else "half a step"
+        below.set(x=0.9 * half[0], text="" if settings["per_channel"] else name)
         ratio = list(found.sqnr.values())
         for row, (bar, text) in enumerate(zip(bars, ratios, strict=True)):
             bar.set_width(np.clip(ratio[row], 0, MOST_DB))

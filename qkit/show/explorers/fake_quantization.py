@@ -47,7 +47,8 @@ def fake_quantization(**start) -> Explorer:
     def update(bits, clip, w, push):
         params = params_from_range(-clip, clip, QuantSpec(bits, symmetric=True, narrow_range=True))
         spec, low, high = params.spec, params.low, params.high
-        passes = int(straight_through(w, params))
+        # As float32, like weights: in float64 the end of the range may lie a last digit below the number that set it.
+        passes = int(straight_through(np.float32(w), params))
         after = w - push * passes
         w_hat, after_hat = fake_quantize(np.array([w, after]), params).tolist()
         write(numbers, map(number, (w, w_hat, params.scale, passes, after, after_hat)))

@@ -87,7 +87,8 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
         position = (*place.values(), channel)
         step = layer.trace(q_inputs[image], position, runtime)
         now = step.requantized
-        answers = {name: layer.requantizer.steps(step.acc, channel, name) for name in NAMES}
+        # Not of its requantizer: a depthwise layer does not requantize all channels by the same rule.
+        answers = {name: layer.trace(q_inputs[image], position, name).requantized for name in NAMES}
         products = step.q_patch.astype(np.int64) * step.q_weights
 
         outputs = output(image, runtime)[..., channel] if place else output(image, runtime)
@@ -122,12 +123,12 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
         folded.set_text(f"folded bias:  b − Z_x · Σ q_w  =  {bias}")
         real.set_text(f"acc stands for {number(step.real)},  q for {number(step.real_hat)}")
 
-        for row, answer in zip(rows, answers.values(), strict=True):
+        for row, (name, answer) in zip(rows, answers.items(), strict=True):
             held = f"{answer.multiplier:.8g}, float{32 if answer.runtime == 'xnnpack' else 64}"
             if answer.fixed:
                 held = f"{answer.fixed.m0} · 2{raised(number(answer.fixed.shift - 31))}"
             halfway = "" if answer.halfway is None else exact(answer.halfway)
-            chosen, differs = answer.runtime == runtime, "" if answer.q == now.q else "≠"
+            chosen, differs = name == runtime, "" if answer.q == now.q else "≠"
             values = held, exact(answer.product), halfway, exact(answer.rounded), exact(answer.q)
             write(row, ["▶" if chosen else "", *values, differs])
             for text in row:

@@ -97,9 +97,9 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
         write(formulas, [f"÷ S = {scale}", f"+ Z = {zero_point}"])
         numbers[4].set_color(CLIPPED if trip.shifted != trip.q else QUANTIZED_TEXT)
 
-        route, size = "and", "at most"
-        if trip.shifted != trip.q:
-            route, size = f"beyond the last integer: clipped to {stops.q}, it", "more than"
+        route = f"beyond the last integer: clipped to {stops.q}, it" if trip.shifted != trip.q else "and"
+        # A number half a step beyond the last level may be rounded up, and clipped: it is off by no more than others.
+        size = "more than" if abs(trip.error) > half * (1 + 1e-9) else "at most"
         words = (
             f"{bits} bits: {spec.levels} integers, {number(spec.qmin)} to {number(spec.qmax)}. Step S = {scale}, "
             f"zero-point Z = {zero_point}. x = {stops.x} is {stops.steps} steps, rounded {stops.rounded}; with Z that "
