@@ -265,13 +265,18 @@ def diagnose(
     found = measured(network.kernels, network.activations)
     sqnr, (worst, how) = pd.Series(found.sqnr), found.weakest
     ranges, clipped = {name: [] for name in sqnr.index}, dict.fromkeys(sqnr.index, 0.0)
-    handed_on = {}
+    owner, owners = "image", {}
     for layer in network.plan:  # what stands behind a layer with weights belongs to it: means have a grid of their own
-        handed_on[layer.name if layer.name in ranges else list(handed_on)[-1]] = network.activations[layer.grid_of]
+        owner = layer.name if layer.name in ranges else owner
+        owners[layer.name] = owner
+
+    def handed_on(name: str) -> Grids:
+        return {layer: grid for layer, grid in network.activations.items() if owners[layer] == name}
+
     for batch in replace(network, kernels={}, activations={}).outputs(images):
         for name, x in zip(sqnr.index, batch, strict=True):
             ranges[name].append(channel_ranges(x))
-            clipped[name] += share_clipped(x, handed_on[name]) * len(x) / len(images)
+            clipped[name] += share_clipped(x, list(handed_on(name).values())[-1]) * len(x) / len(images)
     kernels = pd.Series({name: kernel for name, (kernel, _) in network.weights.items()})
     table = pd.DataFrame(index=sqnr.index.rename("layer"))
     table["weights by output"] = kernels.map(_ratio)
@@ -282,14 +287,12 @@ def diagnose(
     if how == "holds":
         table.iloc[-1, -1] = f"the network holds: {found}"
         return table
-    before, places = sqnr.index[sqnr.index.get_loc(worst) - 1], [layer.name for layer in network.plan]
-    between = places[places.index(before) : places.index(worst)]
-    taken = {name: grid for name, grid in network.activations.items() if name in between}
+    before = sqnr.index[sqnr.index.get_loc(worst) - 1]
     by = "weights by input" if per_channel else table.loc[worst, "weights by output":"weights by input"].idxmax()
     causes = {
         f"its {by}": (table.loc[worst, by], {worst: network.kernels[worst]}, {}),
-        "what it takes": (table.loc[before, "handed on"], {}, taken),
-        "what it hands on": (table.loc[worst, "handed on"], {}, {worst: network.activations[worst]}),
+        "what it takes": (table.loc[before, "handed on"], {}, handed_on(before)),
+        "what it hands on": (table.loc[worst, "handed on"], {}, handed_on(worst)),
     }
     cause = min(causes, key=lambda cause: measured(*causes[cause][1:]).sqnr[worst])
     table.loc[worst, "verdict"] = f"{how}, for {cause} ({causes[cause][0]:.3g} : 1): {found}"

@@ -126,7 +126,7 @@ def _problem(question: Question, answer: object) -> str | Feedback:
         return Feedback("wrong", f"One letter is wanted here, in quotes: {choices}. Got {_short(answer)}.")
     value = _as_float(answer)
     if value is None:
-        return Feedback("wrong", f"A number is wanted here, and {_short(answer)} is not one.")
+        return Feedback("wrong", f"A number is wanted here, such as 0.5, and {_short(answer)} is not one.")
     if abs(value - question.expected) <= question.tolerance:
         return ""
     return f"{_short(answer)} is too {'small' if value < question.expected else 'large'}."

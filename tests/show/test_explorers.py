@@ -382,6 +382,7 @@ def test_a_number_at_the_end_of_the_range_is_off_by_half_a_step():
     """Halfway to a level that is not there it is rounded up, and clipped; but no more than rounding it down costs."""
     for bits in (2, 3, 8, 16):
         explorer = explorers.number_line(range=(-1.0, 1.0), bits=bits, value=1.0)
+        assert f"is {(2**bits - 1) / 2} steps, rounded" in explorer.words
         assert "beyond the last integer: clipped to" in explorer.words and "at most half a step" in explorer.words
     assert "more than half a step" in explorer.set(value=1.02).words
 

@@ -10,7 +10,7 @@ import numpy as np
 from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
 from qkit.show.canvas import Stage, as_drawable, plain_ticks, round_up, write
 from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
-from qkit.show.numerals import decibels, number, share
+from qkit.show.numerals import decibels, exact, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
 REAL, INTEGER, MOST_WRITTEN = 0.74, 0.3, 16  # how high the two lines lie; how many integers have a number each
@@ -92,7 +92,8 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
         landing.set_data([trip.x_hat, trip.x_hat], [INTEGER, REAL])
         teeth.set_data(axis, fake_quantize(axis, params) - axis)
         here.set_data([trip.x], [trip.error])
-        stops, scale, zero_point = Trip(*map(number, trip)), number(params.scale), number(params.zero_point)
+        scale, zero_point = number(params.scale), number(params.zero_point)
+        stops = Trip(*map(number, trip))._replace(steps=exact(trip.steps, 2))  # of 127.5, three digits are rounded
         write(numbers, stops)
         write(formulas, [f"÷ S = {scale}", f"+ Z = {zero_point}"])
         numbers[4].set_color(CLIPPED if trip.shifted != trip.q else QUANTIZED_TEXT)
