@@ -2,6 +2,7 @@
 
 import doctest
 import re
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -358,8 +359,9 @@ def test_treatments_are_the_repairs_one_by_one(network, images, easy):
     assert plain.bytes == found.bytes - 2 * 12 * 8 // 8  # two bits more for each of conv2's weights
 
 
+@cache
 def broken(*places):
-    """Return a network of four convolutions, of which the channels of some lie far apart."""
+    """Return a network of four convolutions, of which the channels of some lie far apart; no test changes it."""
     layers = [conv(8, activation="relu", name=name) for name in "abcd"]
     model = equalize(randomized(sequential((10, 10, 1), *layers, L.GlobalAveragePooling2D())))
     weights = model.get_weights()
