@@ -42,9 +42,8 @@ def calibration(few_digits):
 
 
 @pytest.fixture(scope="module")
-def files(network, calibration):
-    """The network in every kind."""
-    return {kind: convert(network, kind, calibration) for kind in KINDS}
+def files(shallow_files):
+    return shallow_files
 
 
 @pytest.fixture(scope="module")

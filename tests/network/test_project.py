@@ -22,8 +22,8 @@ def easy(shallow, few_digits):
 
 
 @pytest.fixture(scope="module")
-def file(easy):
-    return convert(easy.network, "int8", easy.images)
+def file(shallow_files):
+    return shallow_files["int8"]
 
 
 def conditions(report):
@@ -110,9 +110,8 @@ def test_size_is_that_of_the_file_or_packed(easy, file):
         ("int16x8", ""),
     ],
 )
-def test_numbers_are_integers_from_end_to_end_or_not(easy, kind, found):
-    file = convert(easy.network, kind, easy.images)
-    numbers = conditions(hand_in(easy, file))["numbers"]
+def test_numbers_are_integers_from_end_to_end_or_not(easy, shallow_files, kind, found):
+    numbers = conditions(hand_in(easy, shallow_files[kind]))["numbers"]
     assert numbers.met is (found == "") and (found or "none of") in numbers.found
 
 
