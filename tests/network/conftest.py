@@ -2,7 +2,8 @@
 
 import pytest
 
-from qkit.network import build, train, trained
+from qkit.network import build, convert, train, trained
+from qkit.network.litert import KINDS
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,12 @@ def shallow(few_digits, kept_folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QKIT_DATA", str(kept_folder))
         return trained("shallow", few_digits)
+
+
+@pytest.fixture(scope="session")
+def shallow_files(shallow, few_digits):
+    """The shallow network in every kind of file."""
+    return {kind: convert(shallow, kind, few_digits.x_train[:100]) for kind in KINDS}
 
 
 @pytest.fixture(scope="session")

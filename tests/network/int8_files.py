@@ -48,7 +48,7 @@ def quantization_aware(model, digits, per_channel: bool = True, steps: int = 50)
     annotated.set_weights(model.get_weights())
     with quantization.quantize_scope({"Default8BitQuantizeConfig": registry.Default8BitQuantizeConfig}):
         aware = quantization.quantize_apply(annotated)
-    aware.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
+    aware.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", run_eagerly=True)
     for step in range(steps):
         these = slice(128 * step, 128 * (step + 1))
         aware.train_on_batch(as_input(digits.x_train[these]), digits.y_train[these])

@@ -71,9 +71,6 @@ MODELS = {
         L.Activation(tf.nn.softmax, name="answer"),
     ),
     "a model in a model": nested,
-    "the tutorial of LiteRT": lambda: sequential(
-        (28, 28), L.Reshape((28, 28, 1)), conv(12, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(10)
-    ),
     "five kinds of coloured images": lambda: sequential(
         (16, 16, 3), conv(8), L.BatchNormalization(), L.ReLU(), L.AveragePooling2D(), L.Flatten(), L.Dense(5)
     ),

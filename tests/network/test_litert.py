@@ -42,9 +42,8 @@ def calibration(few_digits):
 
 
 @pytest.fixture(scope="module")
-def files(network, calibration):
-    """The network in every kind."""
-    return {kind: convert(network, kind, calibration) for kind in KINDS}
+def files(shallow_files):
+    return shallow_files
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +160,6 @@ def test_the_same_again_and_nothing_is_said(files, network, calibration, images,
         again.predict(images[:2])
     assert capfd.readouterr() == ("", "")
     assert caplog.records == [] and len(recwarn) == 0
-
-
-def test_after_quantization_aware_training(network, calibration):
-    import tensorflow_model_optimization as tfmot
-
-    table = convert(tfmot.quantization.keras.quantize_model(network), "int8").tensors()
-    assert table.loc[[("image", "input"), ("conv1", "weights"), ("dense1", "output")], "dtype"].tolist() == ["int8"] * 3
 
 
 def test_bad_conversions(network, calibration):

@@ -2,6 +2,7 @@
 
 import doctest
 import re
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -322,9 +323,13 @@ def test_easyquant_is_a_plain_loop_over_shares(per_channel):
     assert np.min(of_weights) < 1 and of_inputs < 1
 
 
-def test_easyquant_keeps_what_pools_need(network, images):
-    found = easyquant(network, images, 4, 6)
-    start = Simulation(network, images).quantized(4, 6, **MINMAX)
+@pytest.fixture(scope="module")
+def easy(network, images):
+    return easyquant(network, images, 4, 6)
+
+
+def test_easyquant_keeps_what_pools_need(network, images, easy):
+    found, start = easy, Simulation(network, images).quantized(4, 6, **MINMAX)
     assert found.kernels.keys() == start.kernels.keys() and found.activations.keys() == start.activations.keys()
     for grids, before in ((found.kernels, start.kernels), (found.activations, start.activations)):
         shares = {name: grids[name].scale / before[name].scale for name in grids}
@@ -334,11 +339,11 @@ def test_easyquant_keeps_what_pools_need(network, images):
     assert {grid.spec.bits for grid in found.kernels.values()} == {4}
 
 
-def test_treatments_are_the_repairs_one_by_one(network, images):
+def test_treatments_are_the_repairs_one_by_one(network, images, easy):
     treated, even, start = treatments(network, images), equalize(network), {"per_channel": False, **MINMAX}
     plain = treated(3, 6)
     assert repr(plain) == repr(Simulation(network, images).quantized(3, 6, **start))
-    assert repr(treated(3, 6, True, scales="eq")) == repr(easyquant(network, images, 3, 6))
+    assert repr(treated(4, 6, True, scales="eq")) == repr(easy)
     np.testing.assert_allclose(treated(None, None, equalized=True).predict(images), predict(network, images), rtol=1e-3)
     by_mse = dict(start, weight_method=thresholds.mse, activation_method=thresholds.mse)
     by_bits = {bits: Simulation(even, images).quantized(bits, 6, **by_mse) for bits in (3, 5)}
@@ -354,8 +359,9 @@ def test_treatments_are_the_repairs_one_by_one(network, images):
     assert plain.bytes == found.bytes - 2 * 12 * 8 // 8  # two bits more for each of conv2's weights
 
 
+@cache
 def broken(*places):
-    """Return a network of four convolutions, of which the channels of some lie far apart."""
+    """Return a network of four convolutions, of which the channels of some lie far apart; no test changes it."""
     layers = [conv(8, activation="relu", name=name) for name in "abcd"]
     model = equalize(randomized(sequential((10, 10, 1), *layers, L.GlobalAveragePooling2D())))
     weights = model.get_weights()

@@ -1,6 +1,7 @@
 """The study: what is measured, once; interrupted, damaged, in other processes, on a cluster."""
 
 import multiprocessing
+import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -294,6 +295,8 @@ def test_processes_and_a_cluster_measure_what_a_loop_measures(digits, tmp_path, 
         f"in the module that changed), or learners keep the old answers; then store these: {found}"
     )
     # Threads of this process: that cells and digits travel to other processes is shown above.
+    # The network is not trained once more.
+    shutil.copytree(tmp_path / "here/networks", tmp_path / "cluster/networks")
     monkeypatch.setenv("QKIT_DATA", str(tmp_path / "cluster"))
     options = {"processes": False, "n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options, local_directory=str(tmp_path)) as cluster:
