@@ -200,6 +200,7 @@ def test_other_ends(name, io):
 def test_a_file_of_another_network_is_refused():
     model, *_, file = own("everything apart")
     other = OWN["everything apart"]()
-    other.set_weights([1.1 * weights for weights in model.get_weights()])
-    with pytest.raises(ValueError, match=r"not converted from this network: conv2d.* has other weights there"):
-        deploy(other, file)
+    for kernels in (True, False):
+        other.set_weights([1.1 * each if (each.ndim > 1) is kernels else each for each in model.get_weights()])
+        with pytest.raises(ValueError, match=r"not converted from this network: conv2d.* has other weights there"):
+            deploy(other, file)
