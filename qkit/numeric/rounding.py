@@ -75,7 +75,7 @@ def adaround(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, steps: i
     the grid, ``||A (W_q - W) / scale||²``, H having a mean diagonal of 1, plus ``sum(1 - |2h - 1|**beta)`` from the
     fifth part of the ``steps`` on; beta falls from 20 to 2, which drives every h to 0 or 1. No weight goes
     further than to a level beside it. Each of the ``steps`` costs a product with H: of 1,600 inputs and 128 outputs a
-    thousand take ten seconds and more, about ten times as long as :func:`gptq`.
+    thousand take tens of seconds, dozens of times as long as :func:`gptq`.
 
     Arguments, result and errors are those of :func:`gptq`. Source: Nagel et al. 2020, "Up or Down?", arXiv:2004.10568,
     which trains on batches of inputs, and weighs the sum with 0.01 beside errors in units of the outputs. Taught in

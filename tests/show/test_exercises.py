@@ -147,6 +147,8 @@ def test_any_kind_of_number_will_do():
 
 def test_numbers_that_are_rounded_will_do():
     assert check("1.5", 3.97).status == "right" and check("1.5", 3.9).status == "wrong"
+    for number, exact in (("2.4", 30 * np.log10(4)), ("10.2", 23 / 3), ("13.1", 40 / 13), ("14.4", 1_920 / 225.034)):
+        assert check(number, exact).status == check(number, round(exact, 1)).status == "right"
 
 
 def test_a_function_that_returns_no_number_is_told_so():
