@@ -9,6 +9,7 @@ import inspect
 import io
 import math
 import random
+import re
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -218,9 +219,11 @@ def _plain(value: object) -> object:
 
 
 def _as_float(value: object) -> float | None:
-    """Return a finite number, also in quotes, with a %, or alone in an array, as a float; None for anything else."""
+    """Return a finite number, also in quotes ("1,234", "0,5", "50 %") or alone in an array; None for anything else."""
     try:
-        value = value.rstrip("% ") if isinstance(value, str) else value
+        if isinstance(value, str):
+            value = value.strip("% ")
+            value = value.replace(",", "" if re.fullmatch(r"-?[1-9]\d{0,2}(,\d{3})+", value) else ".")
         number = float(value.item() if isinstance(value, np.ndarray) else value)
     except Exception:
         return None

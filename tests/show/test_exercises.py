@@ -139,6 +139,11 @@ def test_a_number_is_told_its_direction_but_not_the_answer():
 def test_any_kind_of_number_will_do():
     for nine in (9, 9.0, np.int64(9), np.array([9]), np.array([[9]]).view(np.matrix), Fraction(9), "9"):
         assert check("1.1", nine).status == "right"
+    for written in ("9,0", "9,00", " 9 %"):
+        assert check("1.1", written).status == "right"
+    assert check("5.2", "225,736").status == "right" and check("5.2", "0,225").message.startswith(
+        "'0,225' is too small"
+    )
     for not_nine in (10**400, 9.001, "nine", [9], True):
         assert check("1.1", not_nine).status == "wrong"
     assert check("3.1", True).status == check("3.1", np.True_).status == "wrong"
