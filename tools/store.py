@@ -60,11 +60,13 @@ def clean(outputs: list) -> list:
 
 if __name__ == "__main__":
     paths = [Path(word) for word in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent, "data")  # by this name a page says where its digits came from
+        folder.mkdir()
         named = os.environ.pop("QKIT_MNIST", "")
         if named:
-            shutil.copy(NOTEBOOKS.parent / named, Path(folder, "mnist.npz"))
-        os.environ["QKIT_DATA"] = folder
+            shutil.copy(NOTEBOOKS.parent / named, folder / "mnist.npz")
+        os.environ["QKIT_DATA"] = str(folder)
         for path in paths:
             print(path.name, flush=True)
             path.write_text(nbformat.writes(run(path)) + "\n", encoding="utf-8")
