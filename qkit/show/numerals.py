@@ -43,9 +43,8 @@ def with_interval(accuracy: Accuracy) -> str:
 
 def decibels(x: float) -> str:
     """Write a ratio in decibels; beyond 200 dB only the rounding of float64 itself is left of an error."""
-    if not abs(x) < 200:
-        return "∞ dB" if x > 0 else "−∞ dB"
-    return f"{round(x, 1) + 0:.1f} dB".replace("-", "−")  # + 0 makes 0 of −0
+    written = "∞ dB" if x > 200 else f"{round(x, 1) + 0:.1f} dB"  # + 0 makes 0 of −0
+    return written.replace("-", "−").replace("inf", "∞")
 
 
 def size(count: int) -> str:

@@ -35,7 +35,7 @@ def content(files):
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_every_layer_is_litert(files, file, few_digits):
-    check_against_litert(files[file], few_digits.x_test[:100])
+    check_against_litert(files[file], few_digits.x_test[:300])
 
 
 @pytest.mark.parametrize("io", [tf.float32, tf.uint8])
@@ -123,7 +123,7 @@ def check_with_noise(model, per_channel):
 def test_single_rounding_is_another_answer_to_the_same_sums(content, few_digits):
     """It differs from every runtime, but only here and there and by one."""
     network = IntegerNetwork.read(content)
-    first = {runtime: network.run(few_digits.x_test[:100], runtime)["conv1"].astype(int) for runtime in RUNTIMES}
+    first = {runtime: network.run(few_digits.x_test[:300], runtime)["conv1"].astype(int) for runtime in RUNTIMES}
     for runtime in LITERT:
         difference = np.abs(first[runtime] - first["single"])
         assert difference.max() <= 1

@@ -162,6 +162,13 @@ def test_the_same_again_and_nothing_is_said(files, network, calibration, images,
     assert caplog.records == [] and len(recwarn) == 0
 
 
+def test_after_quantization_aware_training(network, calibration):
+    import tensorflow_model_optimization as tfmot
+
+    table = convert(tfmot.quantization.keras.quantize_model(network), "int8").tensors()
+    assert table.loc[[("image", "input"), ("conv1", "weights"), ("dense1", "output")], "dtype"].tolist() == ["int8"] * 3
+
+
 def test_bad_conversions(network, calibration):
     for wrong, message in (
         ({"kind": "int4"}, "one of float32, float16, dynamic, int8, int16x8, got 'int4'"),

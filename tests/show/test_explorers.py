@@ -437,9 +437,8 @@ def test_numbers_are_written_for_readers():
     assert [number(x) for x in (-0.03123, 3.0, -32768, 1234567.0, 0)] == ["−0.0312", "3", "−32768", "1.23e+06", "0"]
     shares = ["0 %", "< 0.1 %", "0.4 %", "31 %", "99.9 %", "100 %"]
     assert [share(x) for x in (0, 1e-6, 0.004, 0.314, 0.9999, 1)] == shares
-    assert [decibels(x) for x in (-3.21, -0.04, 320.0, np.inf, -np.inf)] == [
-        *("−3.2 dB", "0.0 dB", "∞ dB", "∞ dB", "−∞ dB")
-    ]
+    ratios = ["−3.2 dB", "0.0 dB", "−250.0 dB", "∞ dB", "∞ dB", "−∞ dB", "nan dB"]
+    assert [decibels(x) for x in (-3.21, -0.04, -250, 320.0, np.inf, -np.inf, np.nan)] == ratios
     assert [size(x) for x in (12, 4608, 1_605_632, 2e9)] == ["12 B", "4.61 kB", "1.61 MB", "2 GB"]
 
 

@@ -85,10 +85,10 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
 
     def update(image, channel, runtime, **place):
         position = (*place.values(), channel)
-        step = layer.trace(q_inputs[image], position, runtime)
-        now = step.requantized
         # Not of its requantizer: a depthwise layer does not requantize all channels by the same rule.
-        answers = {name: layer.trace(q_inputs[image], position, name).requantized for name in NAMES}
+        traces = {name: layer.trace(q_inputs[image], position, name) for name in NAMES}
+        answers = {name: each.requantized for name, each in traces.items()}
+        step, now = traces[runtime], answers[runtime]
         products = step.q_patch.astype(np.int64) * step.q_weights
 
         outputs = output(image, runtime)[..., channel] if place else output(image, runtime)
