@@ -33,7 +33,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     view = round_up(1.25 * np.max(np.abs([*values, low, high])))
     axis = np.linspace(-view, view, 2001)
 
-    stage = Stage(9, 4.4)
+    stage = Stage(9, 4.6)
     stations = "x", "", "round", "", "clip", "S · (q − Z) = x̂", "error"
     numbers = stage.numbers(0.09, 0.93, stations, [FLOAT, GUIDE, *4 * [QUANTIZED_TEXT], ERROR])
     columns = np.linspace(0.09, 0.93, len(stations))
@@ -50,8 +50,8 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     marks = np.unique(np.round(values / view, 3)) * view
     lines.plot(marks, np.full(marks.shape, REAL + 0.12), "|", color=FLOAT, markersize=10, alpha=0.8)
 
-    below = stage.axes(0.09, 0.08, 0.84, 0.27, xlim=(-view, view), ylim=(-0.35 * view, 0.35 * view))
-    below.set_ylabel("error x̂ − x")
+    below = stage.axes(0.09, 0.125, 0.84, 0.24, xlim=(-view, view), ylim=(-0.35 * view, 0.35 * view))
+    below.set(xlabel="real number x", ylabel="error x̂ − x")
     plain_ticks(below.xaxis)
     plain_ticks(below.yaxis, 3)
     below.axhline(0, color=GUIDE, linewidth=0.8)
