@@ -48,7 +48,7 @@ def main(seeds: int) -> None:
                 for method in ("float", "float, tuned", "PTQ MSE"):
                     at = bits if method.startswith("PTQ") else study.FLOAT_BITS
                     other = study.Cell(network, method, at, at, seed)
-                    print(f"{network} W{bits} A{bits} seed {seed}: {method} → QAT LSQ {results.paired(other, learned)}")
+                    print(f"{network} W{bits}A{bits} seed {seed}: {method} to QAT LSQ {results.paired(other, learned)}")
     figure, both = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
     for axes, network in zip(both, ("deep", "shallow"), strict=True):
         here = table[table["network"] == network]

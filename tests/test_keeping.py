@@ -228,9 +228,8 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_made_or_entered_loses_nothing(tmp_path):
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "closed").mkdir()
-    for folder in ("file", "x" * 300, "closed"):
-        closed = folder == "closed" and os.name == "posix"
-        with nobody_may_enter(tmp_path / folder) if closed else contextlib.nullcontext():
+    for folder in ("file", "x" * 300, *["closed"] * (os.name == "posix")):
+        with nobody_may_enter(tmp_path / folder) if folder == "closed" else contextlib.nullcontext():
             with pytest.warns(UserWarning, match="it cannot be kept"):
                 arrays = kept(tmp_path / folder / "x.npz", count([]), what="it")
         np.testing.assert_array_equal(arrays["a"], np.arange(5))

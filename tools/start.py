@@ -181,9 +181,9 @@ def store(words):
 
 def book(words):
     """Run every notebook and make a site of them, book/index.html, whose explorers move without a kernel."""
-    if sys.version_info < (3, 11):
-        stop("The book needs Python 3.11 or newer: make book PYTHON=python3.12")
     install(DEVELOPER)
+    if subprocess.call([str(PYTHON), "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]) != 0:
+        stop("The book needs Python 3.11 or newer: delete .venv, then make book PYTHON=python3.12")
     hand_over([str(ROOT / "tools/book/build.py")] + words)
 
 
@@ -201,9 +201,9 @@ def check_port(port):
             probe.bind(("127.0.0.1", port))
         except OverflowError:
             stop("There is no port {}; they go from 1 to 65535. Leave it out to take 8888.", port)
-        except PermissionError:
-            stop("Port {} is not for you to open. Take one above 1024, or leave it out to take 8888.", port)
-        except OSError:
+        except OSError as problem:
+            if isinstance(problem, PermissionError) and port < 1024:
+                stop("Port {} is not for you to open. Take one above 1024, or leave it out to take 8888.", port)
             stop("Port {} is taken, perhaps by another JupyterLab. Take the next one: {}", port, another)
 
 

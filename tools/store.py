@@ -63,10 +63,11 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "data")  # by this name a page says where its digits came from
         folder.mkdir()
-        named = os.environ.pop("QKIT_MNIST", "")
-        if named:
-            shutil.copy(NOTEBOOKS.parent / named, folder / "mnist.npz")
+        named = os.environ.get("QKIT_MNIST", "")
+        if named not in ("", "stand-in"):
+            shutil.copy(NOTEBOOKS.parent / os.path.expanduser(named), folder / "mnist.npz")
+            del os.environ["QKIT_MNIST"]
         os.environ["QKIT_DATA"] = str(folder)
         for path in paths:
             print(path.name, flush=True)
-            path.write_text(nbformat.writes(run(path)) + "\n", encoding="utf-8")
+            path.write_text(nbformat.writes(run(path)) + "\n", encoding="utf-8", newline="\n")

@@ -112,17 +112,21 @@ def read_digits(path: Path, source: str) -> Digits:
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
     """Download MNIST into ``folder`` and return its path; a file is there only when it is whole and right.
 
-    After three tries: an OSError if the network does not answer, a ValueError if what arrives has another SHA-256.
+    After two tries: an OSError if the network does not answer, a ValueError if what arrives has another SHA-256.
     """
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
     hashes = {"mnist.npz": f"sha256:{sha256}"}
-    store = pooch.create(folder, base_url="", registry=hashes, urls={"mnist.npz": url}, retry_if_failed=2)
+    store = pooch.create(folder, base_url="", registry=hashes, urls={"mnist.npz": url}, retry_if_failed=1)
     folder.mkdir(parents=True, exist_ok=True)
     bar = progress(total=1, desc="MNIST", unit="B", unit_scale=True)
     with alone(folder / "mnist.npz", "the copy of MNIST"), bar:
-        return Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=5)))
+        # To connect, for each address that the name has: a silent firewall lets all of them pass by.
+        downloader = pooch.HTTPDownloader(progressbar=bar, timeout=(2, 5))
+        path = Path(store.fetch("mnist.npz", downloader=downloader))
+        path.chmod(0o644)  # pooch leaves it to its owner, and a teacher shares it
+        return path
 
 
 def _stand_in(source: str) -> Digits:

@@ -14,9 +14,9 @@ from qkit.network import activation_histograms, predict
 from qkit.numeric import Accuracy, QuantParams, QuantSpec, quantize
 from tests.conftest import ROOT
 
-pytest.importorskip("torch", reason="pip install -e .[torch]", exc_type=ImportError)
+pytest.importorskip("torch", reason='pip install -e ".[torch]"', exc_type=ImportError)
 if find_spec("torchao") is None:  # it is not imported here: that must not happen before the listing's first cell
-    pytest.skip("pip install -e .[torch]", allow_module_level=True)
+    pytest.skip('pip install -e ".[torch]"', allow_module_level=True)
 pytestmark = pytest.mark.slow
 
 

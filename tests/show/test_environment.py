@@ -17,6 +17,11 @@ def test_a_data_folder_that_is_not_there_yet_or_cannot_be(monkeypatch, tmp_path)
         assert check_environment().loc["free disk", "enough"] == "yes"
 
 
+def test_a_folder_that_a_teacher_has_filled_needs_no_room(monkeypatch):
+    monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    assert "free disk" not in check_environment().index
+
+
 def test_what_is_missing_is_said(monkeypatch):
     def version(name):
         if name == "nbval":
