@@ -107,7 +107,7 @@ def rounded(
     model = fold(model)
     check_names(kernels, [layer.name for layer in model.layers if layer.weights])
     if rounding and images is None:
-        raise ValueError("a rounding for the outputs needs images, some hundred of those the network was trained on")
+        raise ValueError("a rounding for the outputs needs images, a few hundred of those the network was trained on")
     x = tf.constant(as_input(images, model.input_shape[1:])) if rounding else None
     for layer in model.layers:
         if layer.name in kernels:

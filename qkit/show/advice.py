@@ -53,7 +53,7 @@ def advise(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = Non
     Examples
     --------
     >>> advise("unlabelled", bits=8)
-    First:  static int8, with some hundred images
+    First:  static int8, with a few hundred images
     Why:    One scale for all inputs, found beforehand: everything runs in integers, nothing is trained.
     Then:   Pair its answers with the float network's on other images; ask again with what is lost.
     Taught: 05_post_training_quantization.ipynb, section 2
