@@ -195,7 +195,7 @@ def kept_model(
 
 
 def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE, momentum: float = 0.0) -> None:
-    # Not XLA: its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
+    # Not XLA: in TensorFlow 2.21 its fake quantization can be off by a whole step (tensorflow/tensorflow issue 117962).
     optimizer = keras.optimizers.SGD(rate, momentum) if momentum else keras.optimizers.Adam(rate)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(model))
     # With the variables of metric and optimizer there, a training step is traced once; else the first trace makes them.

@@ -76,10 +76,10 @@ def clustered(name: str, digits: Digits, values: int, seed: int = 0, images: int
     """Return the trained network ``name``, trained on while the weights of each layer share so many ``values``.
 
     They start as those of :func:`qkit.numeric.codebook.kmeans`, which is the control. tfmot trains them and the weights
-    behind them: each time, a weight takes the value nearest to it, and the gradient of a value is the mean over the
-    weights that share it (Han et al. add them up). Adam, the learning rate falling from 0.0003 to 0, once on the first
-    so many ``images``. A layer of fewer weights stays as it is. A ValueError, if ``values`` are not from 2 to 256, or
-    layers are depthwise.
+    behind them: each time, a weight takes the value nearest to it, and the gradient of a value is the sum over the
+    weights that share it, as in Han et al. Adam, the learning rate falling from 0.0003 to 0, once on the first so many
+    ``images``. A layer of fewer weights stays as it is. A ValueError, if ``values`` are not from 2 to 256, or layers
+    are depthwise.
 
     Source: Han et al. 2016, "Deep Compression", arXiv:1510.00149. Taught in notebook 10, section 4.
     """

@@ -21,7 +21,8 @@ The first three are equal to LiteRT bit for bit; none that is shipped is built a
 
 Sources: Jacob et al. 2018, arXiv:1712.05877, section 2.2; gemmlowp ``fixedpoint/fixedpoint.h``; LiteRT
 ``kernels/internal/common.cc``, ``quantization_util.cc``, ``kernels/kernel_util.cc``, ``kernels/fully_connected.cc``
-and ``kernels/internal/reference/integer_ops``; ruy ``apply_multiplier.cc``; XNNPACK ``src/operators``.
+and ``kernels/internal/reference/integer_ops``; ruy ``kernel_avx2_fma.cc``, and ``apply_multiplier.cc`` (once);
+XNNPACK ``src/operators``.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 Two passes: the first finds the range of all the data (:func:`range_of`), the second counts in bins that never move
 (:func:`histogram_of`). Counts then add up to the same histogram in whatever order the batches come. A single pass
 would have to widen the range when a larger value arrives, as TensorRT's calibrator does, and then the threshold depends
-on which batch came first (https://github.com/NVIDIA/TensorRT/issues/1411).
+on the order and the size of the batches (for the size, https://github.com/NVIDIA/TensorRT/issues/1411).
 
 What methods that choose thresholds ask of magnitudes ``|x|``, :class:`Samples` answer exactly, and a
 :class:`Histogram` by the same names as if values spread evenly over their bins. Exact zeros do not: they stay 0, where
