@@ -33,7 +33,7 @@ def data_home() -> Path:
     try:
         return checkout() / Path(named).expanduser()
     except RuntimeError as problem:
-        warnings.warn(f"QKIT_DATA={named} is no folder ({problem}) data/ is used instead.", stacklevel=2)
+        warnings.warn(f"QKIT_DATA={named} is no folder ({problem}); data/ is used instead.", stacklevel=2)
         return checkout() / "data"
 
 
@@ -52,7 +52,7 @@ def kept(
     """Return the arrays kept in the ``.npz`` file ``path``; where there are none, make them once and keep them.
 
     ``accept`` raises a ValueError for arrays that are not wanted: see :func:`check_like`. A file that cannot be read or
-    is not accepted is said, and replaced; where the folder cannot be written, that is said, and nothing is kept.
+    is not accepted is replaced, with a warning; where the folder cannot be written, nothing is kept, with a warning.
     ``what`` names the thing in these messages.
     """
 
@@ -103,7 +103,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def alone(path: Path, what: str) -> AcquireReturnProxy:
-    """Let others wait with making ``path`` until the end of a ``with``; OSError, NotImplementedError: no lock here."""
+    """Return a held lock, for ``with``: others that make ``path`` wait. OSError, NotImplementedError: no locks here."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         return lock.acquire(timeout=0)
@@ -115,7 +115,7 @@ def alone(path: Path, what: str) -> AcquireReturnProxy:
 def read_arrays(path: Path) -> Arrays:
     """Read an ``.npz`` file; checksums are verified, nothing is ever unpickled.
 
-    Raises a FileNotFoundError, or a ValueError that names the file: unreadable, none, or more than 500 MB unpacked.
+    Raises a FileNotFoundError, or a ValueError that names the file: unreadable, no .npz, or more than 500 MB unpacked.
     """
     try:
         with open(path, "rb") as file:

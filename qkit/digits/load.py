@@ -1,7 +1,7 @@
 """Find the digits: real MNIST where it can be had, drawn stand-ins where it cannot, and always say which.
 
-MNIST is looked for in the file named by ``QKIT_MNIST``, in ``data/mnist.npz``, in Keras's own cache, and on
-the network (never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for the drawn digits outright.
+MNIST is looked for in the file named by ``QKIT_MNIST``, in the data folder, in Keras's own cache, and on the network
+(never with ``QKIT_OFFLINE=1``). ``QKIT_MNIST=stand-in`` asks for the drawn digits outright.
 """
 
 import hashlib
@@ -94,15 +94,15 @@ def load_digits() -> Digits:
     except (OSError, ValueError, NotImplementedError) as problem:
         short = f"{type(problem).__name__}: {problem}"[:120]
         instead = "You are working with STAND-IN digits, drawn by qkit; every result will say so."
-        way_out = "To use MNIST, put mnist.npz into data/; QKIT_OFFLINE=1 skips this."
+        way_out = "To use MNIST, put mnist.npz there; QKIT_OFFLINE=1 skips this."
         warnings.warn(f"MNIST could not be downloaded to {home} ({short}). {instead} {way_out}", stacklevel=2)
         return _stand_in("drawn by qkit: MNIST could not be downloaded")
 
 
 def read_digits(path: Path, source: str) -> Digits:
-    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``; a ValueError, if it is none.
+    """Read an ``.npz`` file in the layout of ``keras.datasets.mnist``; a ValueError if it is none.
 
-    A FileNotFoundError, if there is no file.
+    A FileNotFoundError if there is no file.
     """
     parts = _parts(read_arrays(path))
     is_mnist = _sha256(parts["x_test"], parts["y_test"], parts["y_train"]) == MNIST_SHA256_OF_PARTS
@@ -139,7 +139,7 @@ def _stand_in(source: str) -> Digits:
 
 
 def _parts(arrays: Arrays) -> Arrays:
-    """Return the four arrays of a file, uint8; a ValueError, if it holds no digits."""
+    """Return the four arrays of a file, uint8; a ValueError if it holds no digits."""
     for split in ("train", "test"):
         if missing := {f"x_{split}", f"y_{split}"} - set(arrays):
             raise ValueError(f"These are not digits: there is no array named {min(missing)!r}.")

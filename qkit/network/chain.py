@@ -251,7 +251,7 @@ def _activate(parts: list[_Part], layer: keras.layers.Layer, function: Callable)
     if before and (before[0].activation not in ("linear", name) or before[0].activation == "softmax"):
         _refuse(layer, f"comes after another activation, {before[0].activation}; leave one of them out")
     if not before or not before[0].layer.weights:
-        way_out = "must come after a layer with weights, or only MaxPooling2D, Flatten and Reshape between them"
+        way_out = "must follow a layer with weights, with only MaxPooling2D, Flatten or Reshape between"
         _refuse(layer, f"{way_out}; move it there, or leave it out")
     before[0].activation = name
 

@@ -22,7 +22,8 @@ PREDICT_BATCH = 500
 def build(name: str, seed: int = 0) -> keras.Sequential:
     """Return an untrained network: images (n, 28, 28, 1), 0 to 1, to probabilities.
 
-    ``"shallow"`` and ``"deep"`` are plain; ``"separable"`` has depthwise convolutions and BatchNormalization.
+    ``"shallow"``, ``"deep"`` and ``"small"`` are plain; ``"separable"`` has depthwise convolutions and
+    BatchNormalization.
     """
     layers = [keras.layers.Input((28, 28, 1), name="image")]
     for place, (layer, size) in enumerate(recipe.layers_of(name)):
@@ -93,8 +94,8 @@ def train(
     Adam (or SGD, where it has a ``momentum``) on the cross-entropy, batches of 128, the learning rate falling from
     ``learning_rate`` to 0 along a cosine. The ``seed`` decides the order of the images, of which only the first so many
     are used if ``images`` says so. Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and
-    ``val_accuracy``, one number an epoch: Keras's own ``model.history`` is soon empty again. A ValueError, if there are
-    fewer than ten training images, or ``images``.
+    ``val_accuracy``, one number an epoch: Keras's own ``model.history`` is soon empty again. A ValueError if there are
+    fewer than ten training images, or ``images`` is not from 1 to those that are left.
     """
     held_out = validation_images(digits)
     if held_out == 0:
@@ -140,7 +141,7 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """Return what a network answers, float32 (n, classes); ours: the probabilities of ten digits.
 
     Images are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it takes
-    itself, floats (n, 28, 28, 1). Others are a ValueError.
+    itself, floats (n, 28, 28, 1), 0 to 1. Others are a ValueError.
     """
     batches, forward = input_batches(images, image_shape(model), PREDICT_BATCH), partial(model, training=False)
     if len(images) > PREDICT_BATCH:

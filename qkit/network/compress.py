@@ -25,11 +25,11 @@ VERSION = 1
 
 
 def shares_below(model: "keras.Sequential", share: float) -> dict[str, float]:
-    """Return by layer which share of its kernel lies below one threshold for all, which a ``share`` of all lies below.
+    """Return, by layer, the share of weights whose size is below the one threshold that a ``share`` of all is below.
 
     So the smallest weights of a network are pruned, wherever they are: the same share of every layer would take from a
-    small first layer what it cannot spare. A ValueError, if the share is not from 0 to below 1.
-    Taught in notebook 10, section 5.
+    small first layer what it cannot spare. A ValueError if the share is not from 0 to below 1. Taught in notebook 10,
+    section 5.
     """
     _check_share(share)
     sizes = {layer.name: np.abs(kernel_of(layer).numpy()) for layer in model.layers if kernel_of(layer) is not None}
@@ -44,7 +44,7 @@ def pruned(name: str, digits: Digits, share: float, seed: int = 0, epochs: int =
     smallest s · (1 - (1 - t / T)³) of its weights are 0; those that remain train on in between and afterwards. All
     images are used, with Adam, the learning rate falling from 0.002 to 0. Which share a layer gets,
     :func:`shares_below` says; biases stay. A ``share`` of 0 is the control: the same training, nothing pruned. A
-    ValueError, if the share is not from 0 to below 1, or leaves a layer without weights, or layers are depthwise.
+    ValueError if the share is not from 0 to below 1, or leaves a layer without weights, or layers are depthwise.
 
     Sources: Zhu and Gupta 2017, "To prune, or not to prune", arXiv:1710.01878; Han et al. 2015, "Learning both weights
     and connections for efficient neural networks", arXiv:1506.02626. Taught in notebook 10, section 5.
@@ -78,8 +78,8 @@ def clustered(name: str, digits: Digits, values: int, seed: int = 0, images: int
     They start as those of :func:`qkit.numeric.codebook.kmeans`, which is the control. tfmot trains them and the weights
     behind them: each time, a weight takes the value nearest to it, and the gradient of a value is the sum over the
     weights that share it, as in Han et al. Adam, the learning rate falling from 0.0003 to 0, once on the first so many
-    ``images``. A layer of fewer weights stays as it is. A ValueError, if ``values`` are not from 2 to 256, or layers
-    are depthwise.
+    ``images``. A layer of fewer weights stays as it is. A ValueError if ``values`` are not from 2 to 256, or layers are
+    depthwise.
 
     Source: Han et al. 2016, "Deep Compression", arXiv:1510.00149. Taught in notebook 10, section 4.
     """
@@ -109,11 +109,11 @@ def distilled(
         -T² Σ_i p_i log q_i,     p = softmax(z_teacher / T),  q = softmax(z / T).
 
     The factor T² keeps gradients as large as at T = 1. Images, their order, weights at the start and learning rates are
-    those of :func:`qkit.network.trained`, which is the control: the same network, taught by labels.
+    those of :func:`qkit.network.trained`, which is the control: the same network, taught by labels. (But
+    ``"separable"`` is trained otherwise.)
 
-    A ValueError, if the temperature is not from 0.1 to 100, where float32 has digits enough for p.
-    Source: Hinton et al. 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531.
-    Taught in notebook 10, section 7.
+    A ValueError if the temperature is not from 0.1 to 100, where float32 has digits enough for p. Source: Hinton et al.
+    2015, "Distilling the knowledge in a neural network", arXiv:1503.02531. Taught in notebook 10, section 7.
     """
     if not 0.1 <= temperature <= 100:
         raise ValueError(f"temperature must be from 0.1 to 100, got {temperature}")

@@ -40,7 +40,7 @@ class IntegerNetwork:
 
     @classmethod
     def read(cls, file: str | Path | bytes) -> "IntegerNetwork":
-        """Read a .tflite file, by its path or by its bytes; a ValueError, if it holds what is not known here."""
+        """Read a .tflite file, by its path or by its bytes; a ValueError if it holds what is not known here."""
         content = bytes(file) if isinstance(file, bytes | bytearray) else Path(file).read_bytes()
         try:
             steps = read_operators(content)
@@ -122,7 +122,7 @@ def _layers(image: Tensor, operators: list[Operator]) -> tuple[Layer, ...]:
 def _layer(step: Operator, name: str, source: str | None) -> Layer:
     kind, (x, *constants), y = step.kind, step.inputs, step.output
     if kind not in LAYERS:
-        way_out = "leave that layer out, a BatchNormalization only where it does not come after weights"
+        way_out = "leave that layer out; BatchNormalization belongs directly after a layer with weights"
         if kind == "GATHER":  # the converter's first step of a Dense on more than one axis
             way_out = "before Dense put Flatten, or use Conv2D with 1 × 1 filters"
         raise ValueError(f"{name} is a {kind}; {way_out}. Known here are {', '.join(LAYERS)}")

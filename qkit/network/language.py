@@ -192,8 +192,8 @@ def write(
 ) -> str:
     """Let the model continue a text by ``count`` characters, each drawn by its probabilities softmax(z / temperature).
 
-    Keys and values of earlier characters come from a :class:`Cache`. At the start, and when it is full, which 64
-    characters make it, the last 32 are read into an empty one. Taught in notebook 11, section 5.
+    Keys and values of earlier characters come from a :class:`Cache`. At the start, and when it holds 64 characters, the
+    last 32 are read into an empty one. Returns ``start`` and what follows. Taught in notebook 11, section 5.
     """
     count, rng, ids = whole(count, "count", 1, 100_000), np.random.default_rng(seed), list(encode(start))
     if not ids or not temperature > 0:
@@ -239,7 +239,7 @@ def trained(seed: int = 0, steps: int = STEPS) -> Arrays:
     """Return the model's weights, trained: from ``data/networks/`` when it has been trained before, else trained now.
 
     Each step reads 32 passages from random places of the training text: Adam, the learning rate falling from 0.003 to
-    0, gradients together at most 1 long. ``seed`` decides about the weights at the start and the places. Taught in
+    0, the gradient's norm clipped to 1. ``seed`` decides about the weights at the start and the places. Taught in
     notebook 11, section 1.
     """
     seed, steps = whole(seed, "seed", 0, 2**32 - 1), whole(steps, "steps", 1, 10**6)
@@ -254,7 +254,7 @@ def trained(seed: int = 0, steps: int = STEPS) -> Arrays:
 
 
 def untrained(seed: int) -> Arrays:
-    """Return the weights at the start: uniform in the matrices as Glorot and Bengio have them, gains 1, biases 0."""
+    """Return the weights at the start: matrices uniform (Glorot and Bengio), embeddings normal, gains 1, biases 0."""
     rng, weights = np.random.default_rng(seed), {"gain": np.ones(WIDTH)}
     for name, length in (("embedding", len(CHARACTERS)), ("position", CONTEXT)):
         weights[name] = rng.normal(0, 0.05, (length, WIDTH))

@@ -59,10 +59,10 @@ def convert(
 
     Images and answers are integers too in the last two, which need ``calibration`` images, uint8 (n, 28, 28), or
     whatever else the network takes: the smallest and the largest number that each layer returns for them is its range.
-    (For int8 a network from quantization-aware training needs none: it has learned its ranges.) ``per_channel``, each
-    output of a layer has a scale, else all its weights have one.
+    (For int8 a network from quantization-aware training needs none: it has learned its ranges.) With ``per_channel``
+    each output of a layer has a scale, else all its weights share one.
 
-    The network takes one image of a fixed shape, with whatever layers LiteRT has; a ValueError, if the converter cannot
+    The network takes one image of a fixed shape, with whatever layers LiteRT has; a ValueError if the converter cannot
     take one, such as a loop: LSTM and GRU need ``unroll=True``, and do best as ``dynamic``. Taught in notebook 05,
     section 2.
 
@@ -118,7 +118,7 @@ def convert(
 class LiteModel:
     """A network in LiteRT's format; ``content`` is the whole file. Taught in notebook 05, sections 3 and 4.
 
-    A ValueError, if LiteRT cannot run it, or it does not turn one image into one answer.
+    A ValueError if LiteRT cannot run it, or it does not turn one image into one answer.
 
     >>> LiteModel.read("digits.tflite").predict(digits.x_test).argmax(axis=1)  # doctest: +SKIP
     """
@@ -151,7 +151,7 @@ class LiteModel:
         return len(self.content)
 
     def tensors(self) -> pd.DataFrame:
-        """Return a table of all that the network stores and computes, in that order, by ``layer`` and ``role``.
+        """Return a table of what the network stores and computes, in the order of running, by ``layer`` and ``role``.
 
         Columns: ``shape``, with the outputs of a kernel first; ``dtype``; ``scale``, one number, or an array with one
         for each output; ``zero_point``; ``bytes`` in the file, 0 for what is computed when the network runs.
@@ -235,7 +235,7 @@ def deploy(
     are symmetric, per tensor or along the last axis, with at most 8 bits and a narrow range: fewer bits save no byte.
 
     ``model`` is a network that :func:`qkit.network.fold` takes, and layers are called as there; the kernel of a
-    DepthwiseConv2D is (height, width, 1, outputs). A ValueError, if it is none, ``converted`` is of another network,
+    DepthwiseConv2D is (height, width, 1, outputs). A ValueError if it is none, ``converted`` is of another network,
     parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them. Taught in notebook 05,
     section 6.
 
@@ -348,7 +348,7 @@ def _lay_grids(operators: list[Operator], own: Mapping[str, str], activations: G
             raise ValueError(f"outputs need all 256 integers of 8 bits, and one scale; got for {name} {params}")
         grid = params.scale, params.zero_point - (0 if spec.signed else 128)
         if laid.setdefault(origin[names[name]], grid) != grid:
-            raise ValueError(f"{name} has the scale of the layer before it, or is the logits, and that has another")
+            raise ValueError(f"{name} shares its grid with another name given here, whose grid differs: name only one")
     for tensor, source in origin.items():
         if source in laid:
             tensor.scale[:], tensor.zero_point[:] = laid[source]

@@ -117,8 +117,8 @@ def hidden(digits: Digits, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return images that are stored nowhere, uint8 (n, 28, 28), and their labels; the same for the same ``seed``.
 
     They are test images, none twice: turned by up to 10 degrees, moved by up to 1 pixel down or up, right or left, with
-    linear interpolation, and dimmed by up to a fifth, all drawn evenly. A ValueError, if the seed is not an integer
-    from 0 to 2³². Taught in notebook 14, section 1.
+    linear interpolation, and dimmed by up to a fifth, all drawn evenly. A ValueError if the seed is not an integer from
+    0 to 2³². Taught in notebook 14, section 1.
     """
     from scipy.ndimage import affine_transform  # here, because only these images need it
 
@@ -147,7 +147,7 @@ def hand_in(brief: Brief, file: LiteModel | bytes | str | Path, seed: int = 0) -
         model = LiteModel.read(file) if isinstance(file, str | Path) else LiteModel(getattr(file, "content", file))
         said = model.predict(images)
         if said.shape != (len(labels), 10) or not np.all(np.isfinite(said)):
-            raise ValueError(f"ten finite numbers are wanted for an image, one a digit, not {said.shape[1:]}")
+            raise ValueError(f"an image wants ten finite numbers, one a digit; got shape {said.shape[1:]}, or NaN")
     except (ValueError, OSError) as problem:
         return Report(title, [Condition("runs", False, str(problem), FILES)])
     size = len(gzip.compress(model.content, mtime=0)) if brief.packed else model.size
@@ -167,7 +167,7 @@ def hand_in(brief: Brief, file: LiteModel | bytes | str | Path, seed: int = 0) -
 
 def _accuracy(accuracy: Accuracy, paired: Paired, points: float) -> Condition:
     gain, low, high = (round(100 * each, 2) + 0.0 for each in (paired.gain, *paired.interval))  # never -0
-    interval = f"(95 % interval {low:+.2f} to {high:+.2f}); must be above {-points:g}"
+    interval = f"(95 % interval {low:+.2f} to {high:+.2f}); its low end must be above {-points:g}"
     found = f"{accuracy}\n{'':12}float → file: {gain:+.2f} points {interval}"
     look = BROKEN if gain < -5 else LOST if gain <= -points else UNSURE
     return Condition("accuracy", 100 * paired.interval[0] > -points, found, look)

@@ -34,7 +34,7 @@ def rescaled(model: keras.Model, spread: float, seed: int = 0) -> keras.Sequenti
         W_1[..., i] / s_i,   b_1[i] / s_i,   W_2[..., i, :] * s_i
 
     is a network with the same answers, to the rounding of float32, whose channels lie ``spread`` times further apart.
-    Two layers between which a Reshape mixes the channels stay as they are. A ValueError, if ``spread`` is below 1, or a
+    Two layers between which a Reshape mixes the channels stay as they are. A ValueError if ``spread`` is below 1, or a
     layer ends in ReLU6, which passes no factors. Taught in notebook 09, section 2.
 
     >>> model = keras.Sequential([keras.layers.Dense(2, "relu", input_shape=(2,)), keras.layers.Dense(1)])
@@ -52,17 +52,17 @@ def rescaled(model: keras.Model, spread: float, seed: int = 0) -> keras.Sequenti
 
 
 def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
-    """Return the same function with channels of equal range: cross-layer equalization.
+    """Return the same function, each channel as large in a layer's weights as in the next's: cross-layer equalization.
 
     With r_1 the largest weight (its magnitude) that makes an output channel of a layer, and r_2 the largest that the
     next layer multiplies it with, the channel is divided by s, and those weights multiplied by it:
 
         s = √(r_1 r_2) / r_2        so that both become √(r_1 r_2)
 
-    One pair of layers after the other, ``rounds`` times, because a layer is the second of one pair and the first of
-    the next. A channel without weights on one side stays as it is, and so do two layers between which a Reshape mixes
-    the channels. No image is needed, and no answer changes by more than float32 rounds. A ValueError, if a layer ends
-    in ReLU6, which passes no factors. Taught in notebook 09, section 4.
+    One pair of layers after the other, ``rounds`` times, because a layer is the second of one pair and the first of the
+    next. A channel without weights on one side stays as it is, and so do two layers between which a Reshape mixes the
+    channels. No image is needed, and no answer changes by more than float32 rounds. A ValueError if a layer ends in
+    ReLU6, which passes no factors. Taught in notebook 09, section 4.
 
     Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
     arXiv:1906.04721, section 4.1.
@@ -90,11 +90,12 @@ def rounded(
 ) -> keras.Sequential:
     """Return the network with its weights on grids, as floats, and nothing else changed.
 
-    ``kernels`` are grids by layer, such as those of ``Simulation(model, images).quantized(3)`` or of
-    :func:`easyquant`; layers that are not named stay in float. Weights go to their nearest levels; or as ``rounding``
-    has it, :func:`~qkit.numeric.rounding.gptq` or :func:`~qkit.numeric.rounding.adaround`, for what each layer gets of
-    ``images`` through those rounded before it. A depthwise layer is rounded channel by channel. A ValueError, if a
-    layer is not there, or images are wanted. Taught in notebook 09, sections 5 and 6.
+    ``kernels`` are grids by layer, per channel along ``axis=-1``, such as those of ``Simulation(model,
+    images).quantized(3)`` or of :func:`easyquant`; layers that are not named stay in float. Weights go to their nearest
+    levels; or as ``rounding`` has it, :func:`~qkit.numeric.rounding.gptq` or :func:`~qkit.numeric.rounding.adaround`,
+    for what each layer gets of ``images`` through those rounded before it. A depthwise layer is rounded channel by
+    channel. A ValueError if a layer is not there, or ``rounding`` has no ``images``. Taught in notebook 09, sections 5
+    and 6.
 
     >>> model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,), name="only")])
     >>> model.set_weights([np.array([[0.4], [0.45]]), np.zeros(1)])
@@ -128,7 +129,7 @@ def correct_bias(model: keras.Model, quantized: keras.Model, images: np.ndarray)
 
     ``quantized`` has the layers of ``model`` and other kernels, such as :func:`rounded` makes; ``images``, a thousand
     of the training images, go through together: 0.5 GB for ``deep``. Equalize before: that moves biases, too. A
-    ValueError, if the two networks differ in more than numbers. Taught in notebook 09, section 5.
+    ValueError if the two networks differ in more than numbers. Taught in notebook 09, section 5.
 
     Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 and appendix D.
 
@@ -166,9 +167,9 @@ def easyquant(
 
         cos(y, ŷ) = sum(y ŷ) / √(sum(y²) sum(ŷ²))
 
-    over all images and positions: first for the weights, each channel by itself where it has a scale, ``per_channel``;
-    then, with these, for the inputs; then once more for both. ``images``, a hundred or two, go through together: 50 MB
-    for a hundred and ``deep``. What no other layer takes keeps MinMax. Taught in notebook 09, section 7.
+    over all images and positions: first for the weights, each channel by itself with ``per_channel``; then, with these,
+    for the inputs; then once more for both. ``images``, a hundred or two, go through together: 50 MB for a hundred and
+    ``deep``. What no other layer takes keeps MinMax. Taught in notebook 09, section 7.
 
     Source: Wu et al. 2020, "EasyQuant: Post-training Quantization via Scale Optimization", arXiv:2006.16669.
 
@@ -241,12 +242,12 @@ def diagnose(
     =================  ============================================================================================
 
     An answer that changes is expected to cost what the float network gave it, a probability, minus what it gave the new
-    one. The network holds, if that makes at most 0.3 points of accuracy, and nowhere SQNR is below 6 dB. Else, of the
-    layers up to there or of all, that is named which adds the most noise: it "breaks here", if that is half of the
-    noise there or more, or "loses most here"; and of its weights, what it takes and what it hands on that which,
-    quantized alone, does most harm. One channel far below the others shows not in ``handed on``, but in the weights
-    that multiply it back. Settings are those of :meth:`Simulation.quantized`, by default LiteRT's; ``images``, a
-    thousand of the training images, as :func:`~qkit.network.predict` takes them. Taught in notebook 09, section 3.
+    one. The network holds, if that makes at most 0.3 points of accuracy, and nowhere SQNR is below 6 dB. Else the layer
+    is named, up to there or of all, that adds most noise: it "breaks here" if that is half of the noise there or more,
+    else "loses most here"; and what does most harm when quantized alone: its weights, what it takes or what it hands
+    on. One channel far below the others does not show in ``handed on``, but in the weights that multiply it back.
+    Settings are those of :meth:`Simulation.quantized`, by default LiteRT's; ``images``, a thousand of the training
+    images, as :func:`~qkit.network.predict` takes them. Taught in notebook 09, section 3.
 
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential([keras.layers.Dense(16, "relu", input_shape=(8,)), keras.layers.Dense(3, name="last")])
@@ -310,7 +311,7 @@ def allocate_bits(losses: Mapping[str, Mapping[int, float]], sizes: Mapping[str,
     lost, or noise in the logits, when that layer alone is quantized. They are added up, as if layers did not know of
     each other. ``sizes`` are numbers of weights; n weights of b bits take ``ceil(n b / 8)`` bytes.
 
-    After each layer, a choice is dropped that another one, of no more bytes, beats. A ValueError, if the fewest bits do
+    After each layer, a choice is dropped that another one, of no more bytes, beats. A ValueError if the fewest bits do
     not fit, layers differ, or a loss is not finite. Taught in notebook 09, section 8.
 
     >>> losses = {"conv1": {2: 5.0, 4: 1.0, 8: 0.0}, "dense1": {2: 6.0, 4: 2.0, 8: 0.0}}
@@ -365,9 +366,9 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
     @cache
     def on_grids(equalized: bool, scales: str, per_channel: bool, *bits: int | None) -> QuantizedNetwork:
         model, simulation = begun(equalized)
-        if scales == "eq":
+        if scales == "eq" and bits != (None, None):
             return easyquant(model, images[:100], *bits, per_channel)
-        method = {"minmax": thresholds.minmax, "mse": thresholds.mse}[scales]
+        method = {"minmax": thresholds.minmax, "mse": thresholds.mse, "eq": thresholds.minmax}[scales]
         return simulation.quantized(*bits, per_channel=per_channel, weight_method=method, activation_method=method)
 
     def treated(

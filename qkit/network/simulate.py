@@ -67,9 +67,9 @@ class Simulation:
 
         Bits go from 2 to 16; ``None`` leaves all weights, or all activations with image and logits, in float. Else
         image and logits have 8 bits, and grids that span all that was seen: two equal logits have no larger one, so few
-        bits there would measure something else. ``per_channel``, every output channel of a kernel has a scale. Methods
-        choose thresholds: those of :mod:`qkit.numeric.thresholds`, or one of yours. ``in_float`` names layers whose
-        weights and output stay in float, with averages of it; ``"image"`` can be among them.
+        bits there would measure something else. With ``per_channel`` each output channel has a scale. Methods choose
+        thresholds: those of :mod:`qkit.numeric.thresholds`, or one of yours. ``in_float`` names layers whose weights
+        and output stay in float, with averages of it; ``"image"`` can be among them.
         """
         check_names(in_float, self.histograms)
         kernels, activations, ends = {}, {}, ("image", list(self.histograms)[-1])
@@ -138,9 +138,10 @@ class QuantizedNetwork:
     def measure(
         self, images: np.ndarray, labels: np.ndarray, in_float: Iterable[list[tf.Tensor]] | None = None
     ) -> "Measured":
-        """Compare with the float network: with these weights in float, or with its :meth:`outputs` for ``images``.
+        """Compare with the float network, whose :meth:`outputs` for ``images`` are ``in_float``.
 
-        To give those saves half of the time; where weights were rounded or biases corrected, nothing else will do.
+        By default they are those of these weights in float, which takes twice the time; where weights were rounded or
+        biases corrected, that is another network: then pass them.
         """
 
         def compared(floats: list[tf.Tensor], quantized: list[tf.Tensor]) -> tuple[np.ndarray, list[np.ndarray], float]:
@@ -184,7 +185,7 @@ class Measured:
     """A quantized network beside the float one, on the same images.
 
     ``changed`` images the two answer differently: what is now wrong and what is now right cancel in the accuracy, but
-    not here. So many right answers that costs as are ``lost``, if the float network's probabilities are true: the sum,
+    not here. That is expected to cost ``lost`` right answers, if the float network's probabilities are true: the sum,
     over images, of what it gave its own answer minus what it gave the other one. ``energies`` are, by tensor, half the
     sum of the float numbers' squares, and of the differences' squares.
     """
@@ -217,8 +218,8 @@ class Measured:
         """The layer that harms the network most, and how: ``"breaks here"``, ``"loses most here"`` or ``"holds"``.
 
         A network breaks at the first layer where the noise exceeds half of the signal, less than 6 dB. If there is
-        none, and at most 3 of 1,000 right answers are ``lost``, it holds. Of the layers up to there, or all, that one
-        is meant which adds the most: the network breaks here, if that is half of the noise where it breaks, or more.
+        none, and at most 0.3 points of accuracy are ``lost``, it holds. Meant is the layer, up to there or of all, that
+        adds most noise: the network breaks here if that is half of the noise where it breaks, or more.
         """
         noise = 10 ** (-np.array(list(self.sqnr.values())) / 20)
         broken = 1 + np.flatnonzero(noise[1:] > 0.5)

@@ -75,7 +75,7 @@ def cells(
     bits: Iterable[int | tuple[int, int]] = (8, 4, 3, 2),
     seeds: Iterable[int] = (0,),
 ) -> list[Cell]:
-    """Return all combinations, each once. ``bits`` are those of weights and activations, or pairs of both."""
+    """Return all combinations, each once. ``bits`` are for both, or pairs (weights, activations)."""
     every = [
         Cell(network, method, *np.broadcast_to(FLOAT_BITS if method.startswith("float") else each, 2), seed)
         for network, method, each, seed in product(networks, methods, bits, seeds)

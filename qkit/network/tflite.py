@@ -120,8 +120,8 @@ class Operator:
 def read_operators(content: bytes | bytearray) -> list[Operator]:
     """Return the operators of a file, in the order in which they run. Two that share a tensor share the object.
 
-    A ValueError, if it is not a .tflite file, is damaged or cut off, or holds what no network here may. (LiteRT
-    believes what it reads: one wrong byte of a zero-point could end the process.)
+    A ValueError if it is not a .tflite file, is damaged or cut off, or holds what no network here may. (LiteRT believes
+    what it reads: one wrong byte of a zero-point could end the process.)
     """
     schema, magic = import_litert("schema_py_generated"), bytes(content[4:8])
     if magic != b"TFL3":

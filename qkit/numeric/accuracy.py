@@ -85,7 +85,7 @@ class Paired:
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact test: how likely so uneven a split is if neither network is better.
+        """McNemar's exact test: how likely a split at least so uneven is if neither network is better.
 
         Images that both get right, or both wrong, say nothing about which is better. Of the others each should win
         half: a two-sided binomial test. Source: Q. McNemar, "Note on the sampling error of the difference between
@@ -121,8 +121,8 @@ class Mean:
     def of(cls, numbers: np.ndarray) -> "Mean":
         """Take the mean of ``numbers`` (n,), and the 95 % interval that the bootstrap gives.
 
-        A thousand times n of the n numbers are drawn, with repetition: of those thousand means 95 % lie between the
-        ends of the interval. Of few numbers intervals are too short. Source: Efron 1979, "Bootstrap methods: another
+        A thousand times, n of them are drawn with replacement: 95 % of the thousand means lie in the interval. Of few
+        numbers it is too short, and fewer than two are a ValueError. Source: Efron 1979, "Bootstrap methods: another
         look at the jackknife", The Annals of Statistics 7(1).
         """
         from scipy.stats import bootstrap

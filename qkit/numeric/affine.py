@@ -38,7 +38,7 @@ class QuantSpec:
     ----------
     bits : int from 2 to 16
     signed : bool, integers around 0 (int8: -128 to 127) or from 0 up (uint8: 0 to 255)
-    symmetric : bool, zero-point 0: the larger side of the range alone sets the scale, and unsigned is non-negative
+    symmetric : bool, zero-point 0: the larger side of the range alone sets the scale; unsigned refuses negative numbers
     narrow_range : bool, leave the lowest integer out: a symmetric grid then ends as far below 0 as above
     axis : int or None, one scale and zero-point for each index along this axis, or one pair for the whole tensor
     """
@@ -169,7 +169,7 @@ def params_from_range(low: float | np.ndarray, high: float | np.ndarray, spec: Q
         # Not -low / scale: the share is exactly 1/2 for -1 to 1, so that a tie is a tie whatever the numbers.
         share_below = -low / np.where(width > 0, width, 1)
         zero_point = spec.qmin + np.floor(share_below * steps + 0.5).astype(np.int64)
-    # Steps below 1e-200 would lose digits, and numbers divided by them overflow: such a range counts as 0.
+    # Steps below 1e-200 would lose digits, and numbers divided by them overflow: such a range gets scale 1.
     return QuantParams(np.where(scale > 1e-200, scale, 1.0), zero_point, spec)
 
 
@@ -260,7 +260,7 @@ def straight_through(x: np.ndarray, params: QuantParams) -> np.ndarray:
 
 
 def reals(x: np.ndarray, name: str = "x", integers: bool = False) -> np.ndarray:
-    """Return ``x`` as an array of its own type; a TypeError or ValueError, if that is not of finite real numbers."""
+    """Return ``x`` as an array of its own type; a TypeError or ValueError if that is not of finite real numbers."""
     if np.ma.is_masked(x):
         raise ValueError(f"{name} has {np.ma.count_masked(x)} masked entries; leave them out with x.compressed()")
     array = np.asarray(x)
@@ -276,7 +276,7 @@ def reals(x: np.ndarray, name: str = "x", integers: bool = False) -> np.ndarray:
 
 
 def some(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return :func:`reals`, and a ValueError, if there is none."""
+    """Return :func:`reals`; a ValueError if it is empty."""
     array = reals(x, name)
     if array.size == 0:
         raise ValueError(f"{name} must hold at least one value, got shape {array.shape}")
@@ -289,7 +289,7 @@ def float64s(x: np.ndarray, name: str = "x") -> np.ndarray:
 
 
 def float32s(x: np.ndarray, name: str = "x") -> np.ndarray:
-    """Return :func:`some` as float32, and a ValueError, if they are beyond its largest number."""
+    """Return :func:`some` as float32; a ValueError beyond its largest number."""
     array = some(x, name)
     if max(abs(float(array.min())), abs(float(array.max()))) > float(np.finfo(np.float32).max):
         raise ValueError(f"{name} must hold numbers of float32, up to 3.4e38, got {array.min()} to {array.max()}")
@@ -297,13 +297,13 @@ def float32s(x: np.ndarray, name: str = "x") -> np.ndarray:
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """Return an array that others hold too, once nobody can change it."""
+    """Make an array read-only, since others hold it too, and return it."""
     array.flags.writeable = False
     return array
 
 
 def whole(value: int, name: str, low: int, high: int, hint: str = "") -> int:
-    """Return a whole number of Python's or NumPy's as Python's, which never overflows; True and False are none."""
+    """Return a Python or NumPy integer as Python's; a ValueError if it is a bool, or not from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
         raise ValueError(f"{name} must be an integer from {low:,} to {high:,}, got {value!r}{hint}")
     return int(value)

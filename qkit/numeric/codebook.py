@@ -6,8 +6,9 @@ A :class:`Codebook` is that list. :func:`kmeans` chooses the values with the lea
 :func:`powers_of_two` takes those that turn a product into a shift. What a file then holds is counted in bits:
 :meth:`Codebook.pack`, :meth:`Codebook.bits_per_weight` and :func:`entropy`.
 
-The values are float32, and so are the numbers they are chosen for; sums are in float64. NaN, infinity, numbers beyond
-float32's largest and empty arrays are a ValueError, what is no number at all is a TypeError.
+The values are float32, and so are the numbers they are chosen for; sums are in float64. NaN and infinity are a
+ValueError, where values are chosen also empty arrays and numbers beyond float32's largest; what is no number at all is
+a TypeError.
 
 Source: Han, Mao and Dally 2016, "Deep Compression", arXiv:1510.00149.
 """
@@ -28,7 +29,7 @@ MOST = 256
 class Codebook:
     """The values of a code: float32, shape (k,), rising, 1 to 256 of them. Taught in notebook 10, section 1.
 
-    A ValueError, if they do not rise, or two are equal; ``np.unique`` puts them in order.
+    A ValueError if they do not rise, or two are equal; ``np.unique`` puts them in order.
 
     >>> Codebook([-1.0, 0.0, 0.5])
     Codebook: 3 values from -1 to 0.5, an index takes 2 bits

@@ -64,8 +64,8 @@ class FixedPointMultiplier:
 def quantize_multiplier(real: float | np.ndarray) -> FixedPointMultiplier:
     """Write a real multiplier as a 32-bit integer and a shift; the relative error is at most 2^-31.
 
-    It is above 0 and at most 2^30, else a ValueError: a number, or an array of shape (channels,). As LiteRT does,
-    numbers below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook 06, section 3.
+    ``real``, a number or an array (channels,), is above 0 and at most 2^30, else a ValueError. As LiteRT does, numbers
+    below 2^-32, which would turn every int32 to 0, become 0. Taught in notebook 06, section 3.
 
     >>> quantize_multiplier(0.75)  # 3 * 2^29 / 2^31
     FixedPointMultiplier(m0=1610612736, shift=0)
@@ -91,7 +91,7 @@ def rescale(acc: np.ndarray, multiplier: FixedPointMultiplier, rounding: FixedPo
     * "double": by 2^31, ties up, then by 2^-shift, ties away from 0 (gemmlowp; LiteRT's reference convolution).
     * "double_up": by 2^31, then by 2^-shift, both ties up (ruy on x86).
 
-    Taught in notebook 06, section 4. The exact product is 118.4989; rounded twice, it is first 118.5 and then 119:
+    Taught in notebook 06, section 4. The exact product is 118.4987; rounded twice, it is first 118.5 and then 119:
 
     >>> m = quantize_multiplier(0.00202749)
     >>> int(rescale(58446, m, "single")), int(rescale(58446, m, "double"))

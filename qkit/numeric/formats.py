@@ -118,7 +118,7 @@ FLOAT16, FLOAT32 = np.dtype("<f2"), np.dtype("<f4")
 class Integers:
     """Integers from ``low`` to ``high`` in ``bits`` bits: ``code = (q + offset) mod 2^bits``.
 
-    With offset 0 this is two's complement. ``rounding`` makes numbers whole to which the offset has been added.
+    With offset 0 this is two's complement. ``rounding`` is applied after the offset is added.
     """
 
     bits: int
@@ -192,8 +192,8 @@ class BlockFormat:
         """Return the codes and scales of ``x``, whose last axis must be a multiple of ``block`` long.
 
         The blocks of a Keras kernel, (inputs, outputs), run along its inputs: pass ``kernel.T``. A ValueError also
-        where a scale or minimum is beyond float16, in the formats that store them so. Where a block is so small that
-        its scale is stored as 0, it comes back as zeros. ``tensor_scale`` is that of a tensor that ``x`` is part of.
+        where a scale or minimum is beyond float16, in the formats that store them so. A block whose scale is stored as
+        0 comes back as zeros, in q4_1 as its minimum. ``tensor_scale`` is that of a tensor that ``x`` is part of.
 
         >>> x = np.arange(32)  # the scale is 4, so that 31 becomes 6 * 4
         >>> FORMATS["mxfp4"].quantize(x).dequantize()[[0, 1, 5, 16, 31]]
@@ -221,7 +221,7 @@ class BlockFormat:
     def unpack(self, data: bytes, shape: int | tuple[int, ...]) -> "Blocks":
         """Return what :meth:`Blocks.pack` wrote for an array of that shape.
 
-        A ValueError, if that takes another number of bytes, or they stand for anything but finite numbers.
+        A ValueError if that takes another number of bytes, or they stand for anything but finite numbers.
 
         >>> data = FORMATS["q4_0"].quantize(np.linspace(-1, 1, 64)).pack()
         >>> len(data), FORMATS["q4_0"].unpack(data, 64).dequantize()[[0, 63]]

@@ -87,7 +87,7 @@ class Dense(Layer):
     """Every output is the sum of all inputs, each times a weight. Taught in notebook 06, section 2.
 
     ``q_weights`` are int8, shape (channels, inputs), ``q_bias`` int32, shape (channels,); ``w`` is the weights' grid,
-    ``activation`` ``"NONE"``, ``"RELU"`` or ``"RELU6"``. A ValueError, if sums may become more than an int32 holds.
+    ``activation`` ``"NONE"``, ``"RELU"`` or ``"RELU6"``. A ValueError if sums may become more than an int32 holds.
     """
 
     op = "FULLY_CONNECTED"
@@ -118,7 +118,7 @@ class Dense(Layer):
         patches = self.patches(q_x.astype(self._columns.dtype))
         if q_x.dtype != np.int8 or patches.shape[1:] != (*self._place(self.shape), *self.q_weights.shape[1:]):
             what = f"{q_x.dtype} inputs of shape {q_x.shape}"
-            raise ValueError(f"{what} do not fit {self.name}, whose outputs are {self.shape}, for int8 inputs")
+            raise ValueError(f"{self.name} takes int8 inputs that lead to outputs of shape {self.shape}, got {what}")
         acc = self._products(patches).reshape(len(q_x), *self.shape).astype(np.int32)
         return acc + self.folded_bias.astype(np.int32)
 
@@ -256,7 +256,7 @@ class AveragePool(MaxPool):
 
 
 class Mean(Layer):
-    """Global average: the sum of each channel, which is given another grid, too. Taught in notebook 09, section 1.
+    """Global average: the mean of each channel, on another grid. Taught in notebook 09, section 1.
 
         q_y = round(Σ (q_x - Z_x) * S_x / (S_y * count)) + Z_y
 
@@ -308,7 +308,7 @@ def windows_along(side: int, size: int, stride: int, same: bool) -> int:
 
 
 def windows(x: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool, fill: float) -> np.ndarray:
-    """Return what each window sees: (n, ..., rows, columns, inputs), for inputs (n, height, width, inputs)."""
+    """Return what each window sees, (n, windows down, across, *size, inputs), of x (n, height, width, inputs)."""
     if same:
         pads = []
         for side, length, stride in zip(x.shape[1:3], size, strides, strict=True):

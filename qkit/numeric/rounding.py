@@ -32,9 +32,9 @@ def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray
 
     ``kernel`` is (inputs, outputs), ``params`` its grid, with one scale or, along the last axis, one for each output;
     or a format whose blocks run along the inputs: their scales are chosen when the first row of a block is reached, for
-    the rows ``wanted`` then. ``gram`` is H = AᵀA. Returns W_q, on the grid, in the shape and type of the kernel. A
-    ValueError, if shapes do not agree, or ``damping`` is not positive. Source: Frantar et al. 2022, arXiv:2210.17323.
-    Taught in notebook 09, section 6, and with blocks in notebook 11, section 4.
+    the rows ``wanted`` then. ``gram`` is H = AᵀA. Returns W_q, on the grid, in the shape and type of the kernel, at
+    least float32. A ValueError if shapes do not agree, or ``damping`` is not positive. Source: Frantar et al. 2022,
+    arXiv:2210.17323. Taught in notebook 09, section 6, and with blocks in notebook 11, section 4.
 
     >>> from qkit.numeric import QuantSpec
     >>> params, inputs = QuantParams(1.0, 0, QuantSpec(4)), np.array([[1.0, 1.0], [2.0, 2.1]])
@@ -67,19 +67,19 @@ def gptq(kernel: np.ndarray, params: QuantParams | BlockFormat, gram: np.ndarray
 def adaround(kernel: np.ndarray, params: QuantParams, gram: np.ndarray, steps: int = 1000) -> np.ndarray:
     """Learn for every weight whether it goes up or down: AdaRound.
 
-    With W / scale as steps of the grid, and one number v for each weight:
+    With Z the zero-point, and one number v for each weight:
 
-        h = clip(1.2 sigmoid(v) - 0.1, 0, 1)        W_q = scale * clip(floor(W / scale) + h, qmin, qmax)
+        h = clip(1.2 sigmoid(v) - 0.1, 0, 1)        W_q = scale * (clip(floor(W / scale) + Z + h, qmin, qmax) - Z)
 
-    so h, which starts where W_q is W, is 0 for down and 1 for up. Adam lowers the squared output error in units of
-    the grid, ``||A (W_q - W) / scale||²``, H having a mean diagonal of 1, plus ``sum(1 - |2h - 1|**beta)`` from the
-    fifth part of the ``steps`` on; beta falls from 20 to 2, which drives every h to 0 or 1. No weight goes
-    further than to a level beside it. Each of the ``steps`` costs a product with H: of 1,600 inputs and 128 outputs a
-    thousand take tens of seconds, dozens of times as long as :func:`gptq`.
+    so h, which starts where W_q is W, is 0 for down and 1 for up. Adam lowers the squared output error in units of the
+    grid, ``||A (W_q - W) / scale||²``, H having a mean diagonal of 1, plus ``sum(1 - |2h - 1|**beta)`` after a fifth of
+    the ``steps``; beta falls from 20 to 2, which drives every h to 0 or 1. On the grid no weight passes a level beside
+    it. Each of the ``steps`` costs a product with H: of 1,600 inputs and 128 outputs a thousand take tens of seconds,
+    dozens of times as long as :func:`gptq`.
 
-    Arguments, result and errors are those of :func:`gptq`. Source: Nagel et al. 2020, "Up or Down?", arXiv:2004.10568,
-    which trains on batches of inputs, and weighs the sum with 0.01 beside errors in units of the outputs. Taught in
-    notebook 09, section 6.
+    Kernel, gram and result are those of :func:`gptq`, and ``params`` a grid. Source: Nagel et al. 2020, "Up or Down?",
+    arXiv:2004.10568, which trains on batches of inputs, and weighs the sum with 0.01 beside errors in units of the
+    outputs. Taught in notebook 09, section 6.
 
     >>> from qkit.numeric import QuantSpec
     >>> params, inputs = QuantParams(1.0, 0, QuantSpec(4)), np.array([[1.0, 1.0], [2.0, 2.1]])

@@ -18,8 +18,8 @@ ONE = 2**31 - 1
 def softmax_by_table(q: np.ndarray, scale: float) -> np.ndarray:
     """Look the 256 possible exponentials up, and add and divide in float32: LiteRT's default on x86.
 
-    (On ARM it has another table, of integers.) ``q`` are int8, shape (n, ..., classes), with the ``scale`` S; so is
-    what is returned. Taught in notebook 06, section 5.
+    (On ARM it has another table, of integers.) ``q`` is int8, (n, ..., classes), in steps of ``scale`` S; the result
+    likewise, in steps of 1/256. Taught in notebook 06, section 5.
 
     >>> softmax_by_table(np.int8([[0, 10]]), scale=0.1)  # 256 / (1 + e) and 256 e / (1 + e), both minus 128
     array([[-59,  59]], dtype=int8)
@@ -71,7 +71,7 @@ def exponential_of_negative(x: np.ndarray) -> np.ndarray:
 
 
 def reciprocal(total: np.ndarray) -> np.ndarray:
-    """Return 2^63 / total in about 31 bits, for int64 totals from 2^31 to 2^32: Newton's method, three times."""
+    """Return 2^62 / total, at most 2^31 - 1, in about 29 bits, for totals from 2^31 to 2^32, int64: Newton's method."""
     half = total >> 1
     x = round(2**29 * 48 / 17) + high_product(half, round(2**29 * -32 / 17))
     for _ in range(3):

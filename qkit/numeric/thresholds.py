@@ -10,8 +10,8 @@ negative integers, by default if there are negative values. Where a method looks
 at the threshold: ``alpha = Q * scale``, where Q is the highest integer, ``2**(bits - 1) - 1`` signed and
 ``2**bits - 1`` unsigned. Others write ``2**(bits - 1) * scale`` (ACIQ, PPQ): compare scales, not thresholds.
 
-Values that are all 0 get the threshold 0, since every grid holds them; parameters made of it have scale 1. No values,
-NaN, and negative ones where ``signed`` is False are refused with a ValueError, other than numbers with a TypeError.
+Values that are all 0 get the threshold 0, since every grid holds them; parameters made of it have scale 1. Empty
+arrays, NaN, and negative values where ``signed`` is False are a ValueError, what is no number a TypeError.
 """
 
 import math
@@ -35,8 +35,8 @@ Values = np.ndarray | Histogram | Samples
 class Threshold:
     """Where to clip, and why there.
 
-    ``value`` is the largest magnitude that is kept. The ``method`` chose it, among the ``candidates``, where its
-    criterion is the ``curve``: arrays of float64, empty where it has none.
+    ``value`` is the largest magnitude that is kept. The ``method`` chose it. The ``curve`` is its criterion at the
+    ``candidates``: arrays of float64, empty where it has none.
     """
 
     value: float
@@ -51,7 +51,7 @@ class Threshold:
 
     @property
     def low(self) -> float:
-        """The smallest value that is kept: ``-value``, or 0 where none is negative."""
+        """The smallest value that is kept: ``-value``, or 0 where not ``signed``."""
         return -self.value if self.signed else 0.0
 
     def params(self, spec: QuantSpec) -> QuantParams:
@@ -186,7 +186,7 @@ def kl(
     histogram = values if isinstance(values, Histogram) else histogram_of(values.x)
     counts = histogram.nonzero_counts if drop_zeros else histogram.counts
     levels, least = steps + 1, max(2 * (steps + 1), 128)
-    hint = f"; {bits} bits have {levels} levels: count {least} bins or more, two for each, or use mse"
+    hint = f"; {bits} bits have {levels} levels: count {least} bins or more, or use mse"
     first = whole(least if start is None else start, "the first candidate's number of bins", 1, len(counts), hint)
     # Bins beyond the largest value, in a histogram wider than its data, are no candidates: they would clip nothing.
     end = max(first, np.flatnonzero(counts)[-1] + 1)

@@ -48,7 +48,7 @@ def advise(data: str, bits: int = 8, loss: float = 0.5, lost: float | None = Non
     lost : float or None
         The points that the quantized network has lost so far, on test images; None, where nothing is measured yet.
 
-    A ValueError, if one of these cannot be. Taught in notebook 13, section 10.
+    A ValueError if one of these cannot be. Taught in notebook 13, section 10.
 
     Examples
     --------

@@ -243,7 +243,7 @@ def accuracy_intervals(rows: Mapping[str, Accuracy]) -> tuple[Figure, str]:
 def confusion(labels: np.ndarray, predicted: np.ndarray) -> tuple[Figure, str]:
     """Draw how often each digit is called each name; the right answers on the diagonal are greyed.
 
-    ``labels`` and ``predicted``, (n,), are digits from 0 to 9; a ValueError, if not. Taught in notebook 01, section 5.
+    ``labels`` and ``predicted``, (n,), are digits from 0 to 9; a ValueError if not. Taught in notebook 01, section 5.
     """
     one_each = "9, one for each image, as .argmax(axis=1) of probabilities is"
     labels = _whole(labels, "labels", (len(labels),), 9, one_each)
@@ -297,7 +297,7 @@ def digit_grid(images: np.ndarray, labels: Sequence, name: str) -> tuple[Figure,
 def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
     """Draw an image with the grey level of every pixel written into it.
 
-    ``image``, (rows, columns), holds whole numbers from 0, paper, to 255, ink; a ValueError, if not. Taught in notebook
+    ``image``, (rows, columns), holds whole numbers from 0, paper, to 255, ink; a ValueError if not. Taught in notebook
     00, section 3.
     """
     image = _whole(image, "image", np.shape(image)[:2], 255, "255 (rows, columns)")
@@ -316,7 +316,7 @@ def pixel_values(image: np.ndarray) -> tuple[Figure, str]:
 def ruler(values: np.ndarray, scale: float) -> tuple[Figure, str]:
     """Draw each value above a ruler with marks ``scale`` apart, and an arrow to the mark nearest to it.
 
-    ``values`` are finite; a ValueError, if not, or if there would be over 100 marks. Taught in notebook 00, section 2.
+    ``values`` are finite; a ValueError if not, or if there would be over 100 marks. Taught in notebook 00, section 2.
     """
     values = reals(values, "values").ravel()
     if not (scale > 0 and np.ptp(np.round(values / scale)) < 100):

@@ -11,7 +11,7 @@ def number(x: float) -> str:
 
 
 def exact(x: float, decimals: int = 7) -> str:
-    """Write a number in full, with as many decimals as it needs, up to seven: 118.4989071, 118.5, 119."""
+    """Write a number in full, with as many decimals as it needs, up to seven: 118.4986805, 118.5, 119."""
     return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
 
 

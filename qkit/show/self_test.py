@@ -68,7 +68,7 @@ class SelfTest:
         pages = pd.Series([POOL[place]["page"] for place in places], places)
         self.asked = [drawn(POOL[place], rng) for place in sorted(pages.groupby(pages).head(2).index)]
         choose = partial(widgets.RadioButtons, value=None, description="Answer:", layout={"width": "max-content"})
-        write = partial(widgets.Text, description="Answer:", placeholder="a number, three digits")
+        write = partial(widgets.Text, description="Answer:", placeholder="whole: exact; else 3 digits")
         self.boxes = [choose(options=one.options) if one.options else write() for one in self.asked]
         self.verdicts = [widgets.HTML() for _ in self.asked]
         self.score = widgets.HTML()

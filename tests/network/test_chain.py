@@ -180,7 +180,7 @@ REFUSED = [
     ),
     (lambda: sequential((8, 8, 4), conv(8, 1), L.BatchNormalization(axis=1)), r"axis \[1\]; give it the last one"),
     (lambda: sequential((8,), L.Dense(2), L.LeakyReLU()), r"\(LeakyReLU\) cannot .*; train the network with ReLU"),
-    (lambda: sequential((8, 8, 1), L.Rescaling(1 / 255)), "leave it out: grey levels are divided by 255"),
+    (lambda: sequential((8, 8, 1), L.Rescaling(1 / 255)), "if it divides by 255, leave it out"),
     (lambda: sequential((8, 8, 1), L.SeparableConv2D(2, 3)), "write it as DepthwiseConv2D and Conv2D"),
     (lambda: sequential((8, 8), L.LSTM(2, name="m")), r"'m' \(LSTM\) .* with unroll=True, convert\(model, \"dynamic"),
     (lambda: sequential((8, 8), L.Bidirectional(L.GRU(2))), r"\(Bidirectional\) .* keeps a state; LiteRT alone takes"),

@@ -84,7 +84,7 @@ def test_multiplier_refuses_nan():
 
 
 def test_published_double_rounding():
-    """The exact product is 118.49891: rounded to 118.5 first, then up."""
+    """The exact product is 118.49868: rounded to 118.5 first, then up."""
     m = quantize_multiplier(0.00202749)
     assert [rescale(58446, m, way) for way in ("single", "double", "double_up")] == [118, 119, 119]
     assert rescale_float32(58446, 0.00202749) == 118

@@ -54,7 +54,7 @@ def test_it_starts_in_the_middle_and_where_it_is_told():
 
 
 def test_runtimes_that_differ_are_named():
-    """The sum 58446 and the multiplier 0.00202749: 118.4989, which a first rounding turns into 118.5."""
+    """The sum 58446 and the multiplier 0.00202749: 118.4987, which a first rounding turns into 118.5."""
     layer = Dense(
         name="one",
         source="image",

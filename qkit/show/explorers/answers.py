@@ -12,7 +12,7 @@ from qkit.show.picture import ERROR, FLOAT, GOOD, in_style
 def answers(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, **start) -> Explorer:
     """Slide through images and the probabilities that a network gave them: all mistakes, and the closest calls.
 
-    ``images`` have shape (n, height, width), ``labels`` (n,), ``probabilities`` (n, classes); a ValueError, if not, or
+    ``images`` have shape (n, height, width), ``labels`` (n,), ``probabilities`` (n, classes); a ValueError if not, or
     if there are none. ``start`` is a value of the control ``rank``, from 1. Taught in notebook 01, section 5.
     """
     images, labels, probabilities = np.asarray(images), np.asarray(labels), np.asarray(probabilities)

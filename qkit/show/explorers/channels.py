@@ -19,7 +19,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
     Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many it uses, from
     that of its smallest weight to that of its largest. Taught in notebook 02, section 7, and notebook 03, section 4.
 
-    ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
+    ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError if not, or if there are
     none. The last axis counts the output channels, as in a Keras kernel. ``start`` are values of the controls: ``bits``
     (2 to 8), ``channel``, ``per_channel``, ``symmetric``.
     """

@@ -23,7 +23,7 @@ def codes(weights: np.ndarray, **start) -> Explorer:
     largest; powers of two are as many as their bits allow, 3, 7, 15 or 31; those of
     :func:`~qkit.numeric.codebook.kmeans` make the least squared error. Taught in notebook 10, sections 2 and 3.
 
-    ``weights`` are finite numbers of any shape, up to float32's largest; a ValueError, if not, or if there are none.
+    ``weights`` are finite numbers of any shape, up to float32's largest; a ValueError if not, or if there are none.
     ``start`` are values of the controls: ``code`` ("uniform", "powers" or "kmeans"), ``count`` (2 to 32), ``which``
     (from 1, the lowest; the highest, where there are fewer) and ``moved`` (−0.9 to 0.9 of the way to its neighbour).
     """
@@ -86,7 +86,7 @@ def codes(weights: np.ndarray, **start) -> Explorer:
 
     controls = {
         "code": choice("code", "Which values there are: each weight goes to the nearest", "kmeans", NAMES),
-        "count": slider("values", "How many values there are at most: an index of 16 takes 4 bits", 8, 2, 32),
+        "count": slider("values", "How many values there are at most: for 16, an index takes 4 bits", 8, 2, 32),
         "which": slider("value no.", "Which value is moved by hand, counted from the lowest", 4, 1, 32),
         "moved": slider("moved by", "Which share of the way to its neighbour it is moved", 0, -0.9, 0.9, step=0.05),
     }

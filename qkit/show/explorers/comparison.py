@@ -23,7 +23,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     ``results`` have ``labels``, (n,), and ``predicted``, a mapping of cells to predictions, (n,). A cell has the
     attributes ``network``, ``method``, ``weight_bits``, ``activation_bits`` and ``seed``; those of a float network are
     recorded with 32 bits each. ``images``, (n, height, width), are what was predicted, from 0, white, to their largest
-    value, black. A ValueError, if there are no predictions or shapes do not agree.
+    value, black. A ValueError if there are no predictions or shapes do not agree.
 
     ``start`` are values of the controls: ``first`` and ``second``, names of methods, and, where there are several,
     ``network``, ``bits``, pairs such as (2, 8) of weight and activation bits, and ``seed``. By default the first method

@@ -23,7 +23,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
     """Try repairs on a network: channels' ranges, the SQNR after each layer, right answers and bytes follow.
 
     ``treated`` is what :func:`qkit.network.repair.treatments` returns for the network; ``images`` are as it takes them,
-    with a label each: a ValueError, if not, or if there are none. At most 1,000 of them, evenly chosen, are measured. A
+    with a label each: a ValueError if not, or if there are none. At most 1,000 of them, evenly chosen, are measured. A
     repair takes a second or more when it is tried for the first time, EQ and GPTQ several.
 
     ``start`` are values of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8; ``per_channel``;

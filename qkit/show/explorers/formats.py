@@ -34,7 +34,7 @@ def formats(weights: np.ndarray, **start) -> Explorer:
     Taught in notebook 11, section 3.
 
     ``weights`` are finite float32 numbers, whose blocks run along the last axis: of a Keras kernel (inputs, outputs)
-    pass ``kernel.T``. A ValueError, if there are none, or the length of that axis is no multiple of 16; a format whose
+    pass ``kernel.T``. A ValueError if there are none, or the length of that axis is no multiple of 16; a format whose
     blocks do not fit is not offered. ``start`` are values of the controls: ``format`` ("int2" to "int8" or a name in
     :data:`~qkit.numeric.formats.FORMATS`); ``group``, how many integers share a scale (16 to 256, or a whole row);
     ``row`` and ``column`` of the weight, from 0.

@@ -23,7 +23,7 @@ def images(image: np.ndarray, *, kernel: np.ndarray, bias: np.ndarray, **start) 
     error is full-coloured from a sixth of that range, the largest that two bits can make.
 
     ``image`` has shape (height, width) or (height, width, 1). ``kernel``, (rows, columns, 1, maps), and ``bias``,
-    (maps,), are a Keras convolution, computed here with ReLU and without padding. A ValueError, if an array has another
+    (maps,), are a Keras convolution, computed here with ReLU and without padding. A ValueError if an array has another
     shape, or holds NaN or infinity. ``start`` are values of the controls: ``bits`` (2 to 8), ``per_map``,
     ``quantize_kernel``. Taught in notebook 02, section 8.
     """

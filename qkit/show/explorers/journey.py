@@ -24,7 +24,7 @@ def journey(layer: Dense, q_inputs: np.ndarray, **start) -> Explorer:
     """Follow one output number of an int8 convolution or dense layer from its int8 inputs to the int8 result.
 
     ``layer`` is one of ``IntegerNetwork.layers``; ``q_inputs`` its int8 input for some images, which
-    ``IntegerNetwork.run`` has under the name ``layer.source``; a ValueError, if they are not those of this layer.
+    ``IntegerNetwork.run`` has under the name ``layer.source``; a ValueError if they are not those of this layer.
     ``start`` are values of the controls: ``image``, ``channel``, ``runtime``; and ``row`` and ``column`` of a
     convolution, by default in the middle. Taught in notebook 06, section 5.
     """

@@ -25,8 +25,8 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     """Show how often a quantized network is right, beside the float one, and the SQNR after each layer.
 
     ``simulation`` is a :class:`qkit.network.Simulation`; ``images`` are as the network takes them, with a label each: a
-    ValueError, if not, or if there are none. At most 2,000 of them, evenly chosen, are measured. ``start`` are values
-    of the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
+    ValueError if not, or if there are none. At most 2,000 of them, evenly chosen, are measured. ``start`` are values of
+    the controls: ``weight_bits`` and ``activation_bits``, from 2 to 8 or ``"float"``; ``per_channel``;
     ``weight_method`` and ``activation_method``, such as ``"mse"``; and for each layer by its name, whether it is
     quantized. Taught in notebook 05, section 8.
     """
@@ -96,7 +96,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
 
 
 def evenly_chosen(images: np.ndarray, labels: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most so many of the images with their labels; a ValueError, if these are not as many, or none."""
+    """Return at most so many of the images with their labels; a ValueError if these are not as many, or none."""
     if len(images) == 0 or len(images) != len(labels):
         raise ValueError(f"images and labels must be as many, one at least, got {len(images)} and {len(labels)}")
     step = -(-len(images) // most)

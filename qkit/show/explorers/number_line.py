@@ -23,7 +23,7 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
     """Show the real axis, the levels on it, and the journey of one number to the integers and back.
 
     Below, the error over the whole axis. ``values``, of any shape, are marked on it, and the range starts as theirs, or
-    at −1 to 1; a ValueError, if one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``,
+    at −1 to 1; a ValueError if one is not finite. ``start`` are values of the controls: ``bits`` (2 to 16), ``value``,
     ``range``, for which the axis becomes as wide as it needs, ``symmetric``, ``signed``, ``narrow_range``. Taught in
     notebook 02, section 3.
     """

@@ -17,7 +17,7 @@ ALL_BITS = range(2, 17)
 def tensor(weights: np.ndarray, **start) -> Explorer:
     """Show the histogram of ``weights`` with the levels on it, and SQNR over bits, with one scale and one a channel.
 
-    ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError, if not, or if there are
+    ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError if not, or if there are
     none. The last axis counts the output channels, as in a Keras kernel; the levels have a row of pixels for each, the
     widest on top. ``start`` are values of the controls: ``bits`` (2 to 16), ``per_channel``, ``symmetric``. Taught in
     notebook 02, section 6, and notebook 03, section 2.

@@ -55,7 +55,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
     ``histograms`` are of magnitudes, of the activations or weights of each layer: ``{"dense1": histogram, ...}``, or
     only one of them. To compare what images the activations were counted on, there is one such mapping for each set:
     ``{"10 images": {"dense1": histogram, ...}, "1,000 images": ...}``. An array is counted in 2,048 bins first. A
-    ValueError, if one is empty, a value is not finite, or not all sets have the same layers.
+    ValueError if one is empty, a value is not finite, or not all sets have the same layers.
 
     ``start`` are values of the controls: ``bits``; ``method``, the one that is explained; ``percentile``; ``end``, the
     threshold by hand in per cent of the largest magnitude; and, where there are several, ``images`` and ``layer``.
