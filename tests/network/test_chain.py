@@ -202,8 +202,8 @@ REFUSED = [
         r"an activation that cannot .* \(Softmax, as it is set",
     ),
     (lambda: sequential((8,), L.Dense(2, activation="softmax"), L.Dense(2)), "softmax, which only the last layer ca"),
-    (lambda: sequential((8,), L.ReLU(), L.Dense(2)), r"\(ReLU\) must come after a layer with weights, .*; move it"),
-    (lambda: sequential((8, 8, 1), conv(2), L.AveragePooling2D(), L.ReLU()), r"\(ReLU\) must come after a layer wi"),
+    (lambda: sequential((8,), L.ReLU(), L.Dense(2)), r"\(ReLU\) must follow a layer with weights, .*; move it"),
+    (lambda: sequential((8, 8, 1), conv(2), L.AveragePooling2D(), L.ReLU()), r"\(ReLU\) must follow a layer with w"),
     (lambda: sequential((8,), L.Dense(2, activation="relu"), L.ReLU(6)), "after another activation, relu; leave one"),
     (
         lambda: sequential((8,), L.Dense(5, "softmax"), L.Softmax(name="s")),
@@ -227,7 +227,7 @@ REFUSED = [
     (lambda: sequential((8,), L.Dense(1, activation="sigmoid")), "for a sigmoid there, two outputs and softmax"),
     (lambda: sequential((8,), L.Dense(2, "relu"), L.BatchNormalization()), "leave it out, and train again"),
     (lambda: sequential((8, 8, 1), L.Flatten()), "has no layer with weights"),
-    (lambda: sequential((8,), L.Softmax()), r"\(Softmax\) must come after a layer with weights"),
+    (lambda: sequential((8,), L.Softmax()), r"\(Softmax\) must follow a layer with weights"),
     (
         lambda: sequential((8,), L.Dense(4, name="logits"), L.Dense(2)),
         r"stands for something else here; give it another, name=…, .* new\.set_weights\(model\.get_weights",

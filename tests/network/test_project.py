@@ -169,7 +169,7 @@ def test_whatever_is_handed_in_gets_a_report(easy, file, tmp_path):
         "damaged or cut off": [bytes(broken)],
         "No such file": [str(tmp_path / "nowhere.tflite"), tmp_path / "nowhere.tflite"],
         "uint8 of shape \\(n, 14, 14\\)": [of_small],
-        "ten finite numbers are wanted": [
+        "an image wants ten finite numbers": [
             of_other_answers(easy, L.Flatten(), L.Dense(5)),
             of_other_answers(easy, L.Conv2D(10, 3, padding="same")),
         ],
