@@ -181,6 +181,8 @@ def store(words):
 
 def book(words):
     """Run every notebook and make a site of them, book/index.html, whose explorers move without a kernel."""
+    if not PYTHON.exists() and sys.version_info < (3, 11):
+        stop("The book needs Python 3.11 or newer: make book PYTHON=python3.12")
     install(DEVELOPER)
     if subprocess.call([str(PYTHON), "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]) != 0:
         stop("The book needs Python 3.11 or newer: delete .venv, then make book PYTHON=python3.12")

@@ -7,6 +7,7 @@ MNIST is looked for in the file named by ``QKIT_MNIST``, in the data folder, in 
 import hashlib
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def load_digits() -> Digits:
     except (OSError, ValueError, NotImplementedError) as problem:
         short = f"{type(problem).__name__}: {problem}"[:120]
         instead = "You are working with STAND-IN digits, drawn by qkit; every result will say so."
-        way_out = "To use MNIST, put mnist.npz there; QKIT_OFFLINE=1 skips this."
+        way_out = "To use MNIST, put mnist.npz into that folder; QKIT_OFFLINE=1 skips this."
         warnings.warn(f"MNIST could not be downloaded to {home} ({short}). {instead} {way_out}", stacklevel=2)
         return _stand_in("drawn by qkit: MNIST could not be downloaded")
 
@@ -122,10 +123,11 @@ def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA25
     folder.mkdir(parents=True, exist_ok=True)
     bar = progress(total=1, desc="MNIST", unit="B", unit_scale=True)
     with alone(folder / "mnist.npz", "the copy of MNIST"), bar:
-        # To connect, for each address that the name has: a silent firewall lets all of them pass by.
+        # 2 s to connect, for each address that the name has: behind a silent firewall all of them are waited for.
         downloader = pooch.HTTPDownloader(progressbar=bar, timeout=(2, 5))
         path = Path(store.fetch("mnist.npz", downloader=downloader))
-        path.chmod(0o644)  # pooch leaves it to its owner, and a teacher shares it
+        with suppress(OSError):  # another's file, or a disk without rights
+            path.chmod(0o644)  # pooch leaves it to its owner, and a teacher shares it
         return path
 
 

@@ -141,7 +141,7 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """Return what a network answers, float32 (n, classes); ours: the probabilities of ten digits.
 
     Images are grey levels from 0 to 255, uint8 (n, 28, 28), or of whatever shape the network takes; or what it takes
-    itself, floats (n, 28, 28, 1), 0 to 1. Others are a ValueError.
+    itself, floats (n, 28, 28, 1), for ours 0 to 1. Other shapes and types are a ValueError.
     """
     batches, forward = input_batches(images, image_shape(model), PREDICT_BATCH), partial(model, training=False)
     if len(images) > PREDICT_BATCH:

@@ -90,12 +90,12 @@ def rounded(
 ) -> keras.Sequential:
     """Return the network with its weights on grids, as floats, and nothing else changed.
 
-    ``kernels`` are grids by layer, per channel along ``axis=-1``, such as those of ``Simulation(model,
-    images).quantized(3)`` or of :func:`easyquant`; layers that are not named stay in float. Weights go to their nearest
-    levels; or as ``rounding`` has it, :func:`~qkit.numeric.rounding.gptq` or :func:`~qkit.numeric.rounding.adaround`,
-    for what each layer gets of ``images`` through those rounded before it. A depthwise layer is rounded channel by
-    channel. A ValueError if a layer is not there, or ``rounding`` has no ``images``. Taught in notebook 09, sections 5
-    and 6.
+    ``kernels`` are grids by layer, of one scale or, along ``axis=-1``, one a channel, such as those of
+    ``Simulation(model, images).quantized(3)`` or of :func:`easyquant`; layers that are not named stay in float. Weights
+    go to their nearest levels; or as ``rounding`` has it, :func:`~qkit.numeric.rounding.gptq` or
+    :func:`~qkit.numeric.rounding.adaround`, for what each layer gets of ``images`` through those rounded before it. A
+    depthwise layer is rounded channel by channel. A ValueError if a layer is not there, or ``rounding`` has no
+    ``images``. Taught in notebook 09, sections 5 and 6.
 
     >>> model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,), name="only")])
     >>> model.set_weights([np.array([[0.4], [0.45]]), np.zeros(1)])

@@ -230,6 +230,14 @@ def test_download(server, data_home):
     assert left_behind(data_home) == ["mnist.npz", "mnist.npz.lock"]
 
 
+def test_a_disk_without_rights_is_no_failed_download(server, data_home, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(load.Path, "chmod", refuse)
+    assert download_mnist(data_home, server.url, server.sha256).read_bytes() == server.payload
+
+
 def test_a_truncated_download_is_tried_again(server, data_home):
     half = server.payload[: len(server.payload) // 2]
     server.answers = [(half, len(server.payload)), (server.payload, len(server.payload))]

@@ -344,7 +344,9 @@ def test_treatments_are_the_repairs_one_by_one(network, images, easy):
     plain = treated(3, 6)
     assert repr(plain) == repr(Simulation(network, images).quantized(3, 6, **start))
     assert repr(treated(4, 6, True, scales="eq")) == repr(easy)
-    np.testing.assert_allclose(treated(None, None, equalized=True).predict(images), predict(network, images), rtol=1e-3)
+    for how in ({"equalized": True}, {"scales": "eq"}):
+        found = treated(None, None, **how).predict(images)
+        np.testing.assert_allclose(found, predict(network, images), rtol=1e-3)
     by_mse = dict(start, weight_method=thresholds.mse, activation_method=thresholds.mse)
     by_bits = {bits: Simulation(even, images).quantized(bits, 6, **by_mse) for bits in (3, 5)}
     kernels = {**by_bits[3].kernels, "conv2": by_bits[5].kernels["conv2"]}

@@ -33,6 +33,8 @@ def test_committed_clean(path):
     assert path.stat().st_size <= 1_500_000
     assert "widgets" not in notebook.metadata
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run make store"
+    numbers = [(output.get("execution_count"), cell.execution_count) for cell in code for output in cell.outputs]
+    assert all(mine in (None, its) for mine, its in numbers), "an output of another run"
     assert not [cell.metadata for cell in code if "execution" in cell.metadata], "timestamps"
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     assert "application/vnd.jupyter.widget-view+json" not in text

@@ -114,6 +114,26 @@ def test_port_taken(start, monkeypatch):
         )
 
 
+def test_port_that_is_not_for_everybody(start, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(start, "install", lambda locks: None)
+    monkeypatch.setattr(start.socket.socket, "bind", refuse)
+    assert "Port 80 is not for you to open" in sentence(start, ["--port", "80"])
+    assert "Port 8888 is taken" in sentence(start)  # Windows keeps blocks of ports for itself
+
+
+def test_a_book_by_an_old_python(start, monkeypatch):
+    monkeypatch.setattr(start, "install", lambda locks: None)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    with pytest.raises(SystemExit, match=r"delete \.venv, then make book PYTHON"):
+        start.book([])
+    monkeypatch.setattr(start.sys, "version_info", PYTHON_VERSION(3, 10, 0, "final", 0))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer: make book PYTHON"):
+        start.book([])
+
+
 def test_no_such_port(start, monkeypatch):
     monkeypatch.setattr(start, "install", lambda locks: None)
     assert sentence(start, ["--port", "99999"]).startswith("There is no port 99999")

@@ -1,6 +1,7 @@
 """The check of the machine says what is missing."""
 
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 from qkit.show import check_environment, environment
 
@@ -17,9 +18,16 @@ def test_a_data_folder_that_is_not_there_yet_or_cannot_be(monkeypatch, tmp_path)
         assert check_environment().loc["free disk", "enough"] == "yes"
 
 
-def test_a_folder_that_a_teacher_has_filled_needs_no_room(monkeypatch):
+def test_a_folder_that_a_teacher_has_filled_needs_no_room(monkeypatch, data_home):
     monkeypatch.setattr(environment.os, "access", lambda *_: False)
+    assert "free disk" in check_environment().index  # there is none yet
+    data_home.mkdir()
     assert "free disk" not in check_environment().index
+
+
+def test_two_gigabytes_in_whole_pages_are_enough(monkeypatch):
+    monkeypatch.setattr(environment.psutil, "virtual_memory", lambda: SimpleNamespace(total=2 * 10**9 // 4096 * 4096))
+    assert check_environment().loc["memory", "enough"] == "yes"
 
 
 def test_what_is_missing_is_said(monkeypatch):

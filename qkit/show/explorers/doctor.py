@@ -106,7 +106,7 @@ def doctor(treated: Callable, images: np.ndarray, labels: np.ndarray, **start) -
         "weight_bits": stops("weight bits", "How many bits each weight has", 8, BITS),
         "activation_bits": stops("activation bits", "How many bits each number between two layers has", 8, BITS),
         "per_channel": switch(*PER_CHANNEL, False),
-        "equalized": switch("equalize", "Give all channels of a layer one range first; needs no image", False),
+        "equalized": switch("equalize", "Bring the ranges of a layer's channels together first; needs no image", False),
         "corrected": switch("correct biases", "Make the mean of every channel what it is in float", False),
         "scales": choice("scales", "How the scales of weights and activations are chosen", "minmax", SCALES),
         "rounding": choice("rounding", "To which of its levels a weight goes", "nearest", ROUNDINGS),
