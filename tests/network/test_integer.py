@@ -285,7 +285,7 @@ def test_networks_of_floats(deep):
         ),
         (
             [keras.layers.MaxPooling2D(), keras.layers.BatchNormalization(name="norm")],
-            "norm is a MUL; .* after weights",
+            "norm is a MUL; .* after a layer with weights",
         ),
         ([keras.layers.Conv2D(4, 3, dilation_rate=2, name="wide")], "is a SPACE_TO_BATCH_ND"),
         ([keras.layers.GlobalAveragePooling2D(keepdims=True, name="means")], "means must be the mean of rows and colu"),
