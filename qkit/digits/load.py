@@ -113,19 +113,18 @@ def read_digits(path: Path, source: str) -> Digits:
 def download_mnist(folder: Path, url: str = MNIST_URL, sha256: str = MNIST_SHA256) -> Path:
     """Download MNIST into ``folder`` and return its path; a file is there only when it is whole and right.
 
-    After two tries: an OSError if the network does not answer, a ValueError if what arrives has another SHA-256.
+    After three tries: an OSError if the network does not answer, a ValueError if what arrives has another SHA-256.
     """
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
     hashes = {"mnist.npz": f"sha256:{sha256}"}
-    store = pooch.create(folder, base_url="", registry=hashes, urls={"mnist.npz": url}, retry_if_failed=1)
+    store = pooch.create(folder, base_url="", registry=hashes, urls={"mnist.npz": url}, retry_if_failed=2)
     folder.mkdir(parents=True, exist_ok=True)
     bar = progress(total=1, desc="MNIST", unit="B", unit_scale=True)
     with alone(folder / "mnist.npz", "the copy of MNIST"), bar:
         # 2 s to connect, for each address that the name has: behind a silent firewall all of them are waited for.
-        downloader = pooch.HTTPDownloader(progressbar=bar, timeout=(2, 5))
-        path = Path(store.fetch("mnist.npz", downloader=downloader))
+        path = Path(store.fetch("mnist.npz", downloader=pooch.HTTPDownloader(progressbar=bar, timeout=(2, 5))))
         with suppress(OSError):  # another's file, or a disk without rights
             path.chmod(0o644)  # pooch leaves it to its owner, and a teacher shares it
         return path

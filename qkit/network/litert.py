@@ -66,8 +66,8 @@ def convert(
     take one, such as a loop: LSTM and GRU need ``unroll=True``, and do best as ``dynamic``. Taught in notebook 05,
     section 2.
 
-    Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization,
-    which now recommends litert-quantizer for files of float32 instead.
+    Source: https://developers.google.com/edge/litert/conversion/tensorflow/quantization/post_training_quantization
+    It now deprecates this, in favour of litert-quantizer, which quantizes a float32 file.
 
     >>> convert(trained("deep", digits), "int8", digits.x_train[:200])  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out

@@ -130,9 +130,9 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
     The ``model``, of the layers that :func:`qkit.network.fold` knows, stays as it is: what is trained is its plain
     form, with softmax where it ends in logits. Learned steps need ReLU or ReLU6 after every layer but the last.
     ``digits`` may be anything with ``x_train``, ``y_train`` and ``name``, of the network's shape; the first 1,000
-    training images calibrate. ``settings`` are those of :class:`Settings`, in its order or by name: ``weight_bits=8,
-    activation_bits=8, method="lsq", seed=0, images=12_000, epochs=1``. A ValueError if a setting or the network cannot
-    be used. Taught in notebook 07, sections 2 to 5.
+    training images calibrate. ``settings`` are those of :class:`Settings`, in its order or by name:
+    ``weight_bits=8, activation_bits=8, method="lsq", seed=0, images=12_000, epochs=1``. A ValueError if a setting or
+    the network cannot be used. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(*settings, **named)
     return _train(with_quantizers(model, settings), model, digits, settings)

@@ -366,7 +366,7 @@ def treatments(model: keras.Model, images: np.ndarray) -> Callable[..., Quantize
     @cache
     def on_grids(equalized: bool, scales: str, per_channel: bool, *bits: int | None) -> QuantizedNetwork:
         model, simulation = begun(equalized)
-        if scales == "eq" and bits != (None, None):
+        if scales == "eq" and bits != (None, None):  # in float there are no grids to find
             return easyquant(model, images[:100], *bits, per_channel)
         method = {"minmax": thresholds.minmax, "mse": thresholds.mse, "eq": thresholds.minmax}[scales]
         return simulation.quantized(*bits, per_channel=per_channel, weight_method=method, activation_method=method)

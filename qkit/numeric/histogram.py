@@ -165,8 +165,8 @@ def range_of(x: np.ndarray) -> Range:
 def channel_shares(x: np.ndarray) -> np.ndarray:
     """Return the range of each channel as a share of the largest: ``max(|x|)``, by index of the last axis.
 
-    Channels that are all 0 are left out; if all are, the result is a single 1. The largest channel is ``1 /
-    np.median(shares)`` times the median one, whatever the smallest is. Taught in notebook 09, section 3.
+    Channels that are all 0 are left out; if all are, the result is a single 1. The largest channel is
+    ``1 / np.median(shares)`` times the median one, whatever the smallest is. Taught in notebook 09, section 3.
 
     >>> channel_shares([[0.5, 4.0, 0.0, -2.0], [-1.0, 3.0, 0.0, 0.0]])
     array([0.25, 1.  , 0.5 ])

@@ -38,5 +38,5 @@ def check_environment() -> pd.DataFrame:
         rooms.append(("free disk", DISK_NEEDED, shutil.disk_usage(there).free))
     for name, needed, size in rooms:
         here = f"{size / 1e9:.1f} GB" if size < 1e10 else "more than 10 GB"
-        rows.append((name, f"{needed} GB", here, "yes" if size >= 0.99 * needed * 1e9 else "NO"))
+        rows.append((name, f"{needed} GB", here, "yes" if round(size / 1e6) >= 1000 * needed else "NO"))
     return pd.DataFrame(rows, columns=["what", "needed", "here", "enough"]).set_index("what")

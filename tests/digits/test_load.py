@@ -250,7 +250,7 @@ def test_a_wrong_download_leaves_nothing(server, data_home):
     server.answers = [(wrong, len(wrong))]
     with pytest.raises(ValueError, match="hash"):
         download_mnist(data_home, server.url, server.sha256)
-    assert server.asked == 2
+    assert server.asked == 3
     assert left_behind(data_home) == ["mnist.npz.lock"]
 
 
