@@ -24,7 +24,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from qkit.numeric import QuantParams
+from qkit.numeric import QuantParams, QuantSpec, params_from_data
 from qkit.numeric.affine import some
 from qkit.show.numerals import number
 from qkit.show.picture import CLIPPED, GUIDE, QUANTIZED
@@ -213,6 +213,16 @@ def as_channels(x: np.ndarray, name: str) -> np.ndarray:
     """Return ``x`` as :func:`as_drawable` does, of shape (channels, values of each): a vector is one channel."""
     x = as_drawable(x, name)
     return x.reshape(1, -1) if x.ndim < 2 else np.moveaxis(x, -1, 0).reshape(x.shape[-1], -1)
+
+
+def reach_of(rows: np.ndarray) -> float:
+    """Return how far from 0 the numbers of :func:`as_channels` lie, and the levels of any grid that is laid over them.
+
+    An asymmetric grid is moved by up to half a step, for 0 to be a level: with more than 4 bits, too little to matter.
+    """
+    specs = (QuantSpec(bits, axis=axis) for bits in (2, 3, 4) for axis in (None, 0))
+    grids = [params_from_data(rows, spec) for spec in specs]
+    return max(np.max(np.abs(each)) for each in (rows, *(end for grid in grids for end in (grid.low, grid.high))))
 
 
 def write(texts: Iterable[Text], words: Iterable[str]) -> None:

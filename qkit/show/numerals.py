@@ -12,7 +12,7 @@ def number(x: float) -> str:
 
 def exact(x: float, decimals: int = 7) -> str:
     """Write a number in full, with as many decimals as it needs, up to seven: 118.4986805, 118.5, 119."""
-    return f"{x:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
+    return f"{round(x, decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
 def raised(exponent: str) -> str:
@@ -50,7 +50,7 @@ def decibels(x: float) -> str:
 def size(count: int) -> str:
     """Write a number of bytes as a learner's file manager does: 312 B, 4.6 kB, 1.6 MB."""
     for unit in ("B", "kB", "MB"):
-        if count < 1000:
+        if count < 999.5:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"

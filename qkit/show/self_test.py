@@ -40,7 +40,8 @@ class Asked:
         if re.fullmatch(r"\d{1,3}(,\d{3})+", given.strip()):  # 1,234 is either
             readings.append(given.replace(",", ""))
         found = [value for value in map(_value, readings) if value is not None]
-        slack = 0 if self.answer % 1 == 0 else 0.02 * abs(self.answer)  # may be rounded; a whole number is to be met
+        # Whole numbers are to be met, others may be rounded to three digits: to two, 255 and 256 steps look the same.
+        slack = 0 if self.answer % 1 == 0 else 0.5 * 10.0 ** (math.floor(math.log10(abs(self.answer))) - 2)
         return any(abs(value - self.answer) <= slack + 1e-9 for value in found) if found else None
 
     @property

@@ -144,6 +144,10 @@ def test_any_kind_of_number_will_do():
     assert check("5.2", "225,736").status == "right" and check("5.2", "0,225").message.startswith(
         "'0,225' is too small"
     )
+    for share in (0.077, "0.077", "7.7 %", "7,7%"):
+        assert check("8.2", share).status == "right"
+    assert check("8.2", 7.7).status == check("8.2", "77 %").status == "wrong"
+    assert check("1.1", "−9").message.startswith("'−9' is too small")
     for not_nine in (10**400, 9.001, "nine", [9], True):
         assert check("1.1", not_nine).status == "wrong"
     assert check("3.1", True).status == check("3.1", np.True_).status == "wrong"
@@ -154,6 +158,13 @@ def test_numbers_that_are_rounded_will_do():
     assert check("1.5", 3.97).status == "right" and check("1.5", 3.9).status == "wrong"
     for number, exact in (("2.4", 30 * np.log10(4)), ("10.2", 23 / 3), ("13.1", 40 / 13), ("14.4", 1_920 / 225.034)):
         assert check(number, exact).status == check(number, round(exact, 1)).status == "right"
+
+
+def test_a_function_may_compute_in_float32_but_integers_are_to_be_met():
+    assert check("11.1", lambda p: -np.mean(np.log2(p.astype(np.float32)))).status == "right"
+    assert check("11.1", lambda p: -1.00001 * np.mean(np.log2(p))).status == "wrong"
+    m0 = QUESTIONS["6.3"].expected
+    assert check("6.3", m0).status == "right" and check("6.3", lambda m: m0(m) + 1).status == "wrong"
 
 
 def test_a_function_that_returns_no_number_is_told_so():

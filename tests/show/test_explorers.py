@@ -27,7 +27,7 @@ from qkit.numeric import (
 from qkit.numeric.codebook import Codebook, entropy
 from qkit.numeric.formats import FLOATS, FORMATS, integers
 from qkit.show import explorers
-from qkit.show.canvas import as_channels
+from qkit.show.canvas import as_channels, reach_of
 from qkit.show.explorers.channels import judge
 from qkit.show.explorers.codes import compared, make_code, with_moved
 from qkit.show.explorers.float_format import reckon
@@ -365,7 +365,7 @@ def test_channels_with_a_shared_scale_keep_few_levels():
     assert own_sqnr[1] > shared_sqnr[1] == 0
     explorer = explorers.channels(rows.T, channel=1)
     assert "channel 0 sets it" in explorer.words
-    assert "levels used: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
+    assert "levels in that range: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
 
 
 def test_channels_that_set_an_asymmetric_grid():
@@ -387,6 +387,25 @@ def test_a_number_at_the_end_of_the_range_is_off_by_half_a_step():
     assert "more than half a step" in explorer.set(value=1.02).words
 
 
+def test_a_tie_on_the_screen_is_rounded_as_one():
+    """A slider's numbers are not quite those that it shows: the 52nd from −2.5 on is 0.10000000000000009."""
+    params = params_from_range(-1.0, 2.0, QuantSpec(4))
+    for halves in range(-9, 20, 2):
+        for x in (round(0.1 * halves, 1), -2.5 + round((0.1 * halves + 2.5) / 0.05) * 0.05):
+            trip = follow(x, params)
+            assert (trip.steps, trip.rounded) == (halves / 2, round(halves / 2))
+    assert "is 0.5 steps, rounded 0;" in explorers.number_line(range=(-1.0, 2.0), bits=4, value=0.1).words
+    assert "x = −0.001 is 0 steps" in explorers.number_line(value=-0.001).words
+
+
+def test_every_level_of_every_grid_lies_in_the_picture():
+    for weights in (WEIGHTS, np.r_[np.full(50, -1.0), np.full(50, 0.6)][:, None], np.ones((3, 2)), np.zeros((2, 2))):
+        rows = as_channels(weights, "weights")
+        for bits, symmetric, per_channel in product(range(2, 17), (True, False), (True, False)):
+            levels = lay_grids(rows, bits, symmetric, per_channel)[1]
+            assert np.max(np.abs(levels)) <= 1.04 * reach_of(rows)
+
+
 def test_relu_convolution_is_the_one_of_keras():
     bias = RNG.normal(size=9)
     maps = relu_convolution(IMAGE, KERNEL, bias)
@@ -402,6 +421,7 @@ def test_a_code_says_what_it_costs():
         assert len(book.values) == ({2: 3, 7: 7, 16: 15}[count] if code == "powers" else count)
         q = book.quantize(WEIGHTS)
         words = explorers.codes(WEIGHTS, code=code, count=count).words
+        assert code == "kmeans" or f"% above k-means with at most {max(count, len(book.values))} values." in words
         assert f": {len(book.values)} values, SQNR {decibels(sqnr_db(WEIGHTS, book.dequantize(q)))}. With" in words
         assert f"takes {book.bits} bits, by its entropy at least {number(entropy(q))}; " in words
         assert f"a weight takes {number(book.bits_per_weight(q.size))} bits with the codebook" in words
@@ -421,6 +441,7 @@ def test_a_moved_value_stays_between_its_neighbours():
     for place, moved, values in [*moves, (2, 0.5, [0, 1, 4]), (2, 0, [0, 1, 3])]:
         assert with_moved(book, place, moved).values.tolist() == values
     assert with_moved(Codebook([1.0]), 0, 0.5).values.tolist() == [1]
+    assert "With value 1 at 0.7, " in explorers.codes(np.full(4, 0.7), moved=0.5).words
     # To float32's next number, and beyond its largest.
     for values, moved in (([1, 1 + 2**-23], 0.9), ([-3e38, 3e38], -0.9)):
         book = Codebook(values)
@@ -439,7 +460,7 @@ def test_numbers_are_written_for_readers():
     assert [share(x) for x in (0, 1e-6, 0.004, 0.314, 0.9999, 1)] == shares
     ratios = ["−3.2 dB", "0.0 dB", "−250.0 dB", "∞ dB", "∞ dB", "−∞ dB", "nan dB"]
     assert [decibels(x) for x in (-3.21, -0.04, -250, 320.0, np.inf, -np.inf, np.nan)] == ratios
-    assert [size(x) for x in (12, 4608, 1_605_632, 2e9)] == ["12 B", "4.61 kB", "1.61 MB", "2 GB"]
+    assert [size(x) for x in (12, 4608, 999_600, 1_605_632, 2e9)] == ["12 B", "4.61 kB", "1 MB", "1.61 MB", "2 GB"]
 
 
 def test_explorers_load_neither_pyplot_nor_tensorflow():
@@ -480,7 +501,7 @@ def test_a_float_is_seen_among_all_of_its_format():
     assert [control.disabled for control in explorer.controls.values()] == [False, *4 * [True], *5 * [False]]
     largest = {"format": "e4m3", "bit7": True, "bit3": True, "bit1": True, "bit0": False}
     assert (
-        "= −448, a normal number: its leading 1 is not stored. The gap to the next value is 32;"
+        "= −448, a normal number: its leading 1 is not stored. The gap to the previous value is 32;"
         in explorer.set(**largest).words
     )
     assert "mantissa 7: NaN, not a number: all bits but the sign are 1." in explorer.set(bit0=True).words
@@ -502,7 +523,8 @@ def test_a_format_makes_of_a_tensor_what_the_explorer_says():
                 in words
             )
             best = max((each for each in names if forms[each].bits_per_weight <= bits), key=sqnr.get)
-            rival = "no other has more" if sqnr[best] == sqnr[name] else f"{best} has {decibels(sqnr[best])}"
+            has, most = decibels(sqnr[name]), decibels(sqnr[best])
+            rival = "no other has more" if has == most else f"{best} has {most}"
             assert f"; with as few bits {rival}. The weight at row {row}, column {column} is " in words
             code = blocks.codes.ravel()[192 * row + column]
             level, written = re.search(r"nearest level (\S+), code ([01]+)", words).groups()

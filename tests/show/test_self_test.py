@@ -83,6 +83,7 @@ def test_formulas_say_what_qkit_computes():
 def test_numbers_may_be_written_in_several_ways():
     third = Asked(2, "", 1 / 3, "")
     assert all(third.accepts(given) for given in ("0.333", "0,333", "1/3", " 3.33e-1 "))
+    assert not third.accepts("0.33") and not third.accepts("85/256")
     assert Asked(2, "", -2.0, "").accepts("−2")
     assert not Asked(2, "", 7.0, "").accepts("7.01") and not Asked(2, "", 25.0, "").accepts("2,5")
     assert all(Asked(1, "", 102_400.0, "").accepts(given) for given in ("102400", "102,400", "1.024e5"))

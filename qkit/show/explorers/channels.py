@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from qkit.numeric import QuantSpec, dequantize, params_from_data, quantize, sqnr_db
-from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks
+from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks, reach_of
 from qkit.show.explorer import BITS, PER_CHANNEL, SYMMETRIC, Explorer, slider, switch
 from qkit.show.numerals import decibels, number
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
@@ -14,9 +14,9 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 
 @in_style
 def channels(weights: np.ndarray, **start) -> Explorer:
-    """Show the range of every output channel, the levels it uses, and how many bits it can really use.
+    """Show the range of every output channel, the levels in it, and how many bits it can really use.
 
-    Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many it uses, from
+    Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many these are, from
     that of its smallest weight to that of its largest. Taught in notebook 02, section 7, and notebook 03, section 4.
 
     ``weights`` are finite numbers of any shape, of any layer, or activations; a ValueError if not, or if there are
@@ -28,7 +28,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
     widest = np.argmax(np.max(np.abs(rows), axis=1))
     lowest, highest = np.argmin(low), np.argmax(high)
     ends = dict.fromkeys(end for end, counts in ((lowest, low.min() < 0), (highest, high.max() > 0)) if counts)
-    reach = 1.06 * (np.max(np.abs(rows)) or 1.0)
+    reach = 1.06 * (reach_of(rows) or 1.0)
     edges = (np.arange(count)[:, None] + [-0.4, 0.4]).ravel()
 
     def bars(heights):  # with a gap after each: one stairs artist is faster than many bars
@@ -36,7 +36,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
 
     stage = Stage(9, 4.6)
     top = stage.axes(0.1, 0.4, 0.88, 0.52, xlim=(-0.5, count - 0.5), ylim=(-reach, reach), xticks=[])
-    top.set_title("weights: the range of every channel, and the levels it uses", fontsize=11)
+    top.set_title("weights: the range of every channel, and the levels in it", fontsize=11)
     plain_ticks(top.yaxis)
     top.stairs(bars(high), edges, baseline=bars(low), fill=True, color=FLOAT, alpha=0.35)
     top.axhline(0, color=GUIDE, linewidth=0.8)
@@ -78,7 +78,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
             layout = f"one scale for all channels: {setting}, and {left}."
         return stage.png(), (
             f"{bits} bits, {layout} Channel {channel} spans {number(low[channel])} to {number(high[channel])}; "
-            f"levels used: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
+            f"levels in that range: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
             f"{decibels(sqnr_otherwise[channel])} with {'the scale of all' if per_channel else 'a scale of its own'}."
         )
 
@@ -92,7 +92,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
 
 
 def judge(rows: np.ndarray, bits: int, symmetric: bool, per_channel: bool) -> tuple:
-    """Quantize ``rows``, a channel each: return their grid, how many levels each uses, and each SQNR in dB."""
+    """Quantize ``rows``, a channel each: return their grid, how many levels each spans, and its SQNR in dB."""
     spec = QuantSpec(bits, symmetric=symmetric, narrow_range=symmetric, axis=0 if per_channel else None)
     params = params_from_data(rows, spec)
     q = quantize(rows, params)

@@ -58,7 +58,9 @@ def codes(weights: np.ndarray, **start) -> Explorer:
     parts = stage.line(below, color=ERROR, linewidth=5, solid_capstyle="butt")
 
     def update(code, count, which, moved):
-        still, least = made(code, count), least_error(count)
+        still = made(code, count)
+        most = max(count, len(still.values))  # of powers of two there are three at least
+        least = least_error(most)
         place = min(which, len(still.values)) - 1
         book = with_moved(still, place, moved)
         values, old, new = book.values, still.values[place], book.values[place]
@@ -77,10 +79,10 @@ def codes(weights: np.ndarray, **start) -> Explorer:
         times = number(error / least if least else 1.0 if error == 0 else np.inf)
         write(numbers, [number(len(values)), sqnr, times, number(book.bits), least_bits, all_bits])
 
-        position = f"at {number(old)}" if not moved else f"moved from {number(old)} to {number(new)}"
+        position = f"at {number(old)}" if new == old else f"moved from {number(old)} to {number(new)}"
         return stage.png(), (
             f"{NAMES[code].capitalize()}: {len(values)} values, SQNR {sqnr}. With value {place + 1} {position}, "
-            f"{compared(error, least)} with at most {count} values. An index takes {book.bits} bits, by its entropy at "
+            f"{compared(error, least)} with at most {most} values. An index takes {book.bits} bits, by its entropy at "
             f"least {least_bits}; a weight takes {all_bits} bits with the codebook, where each value takes 32."
         )
 

@@ -126,11 +126,11 @@ def formats(weights: np.ndarray, **start) -> Explorer:
 
         best = names[np.argmax(np.where(found[:, 0] <= bits, found[:, 1], -np.inf))]
         highest = judged(best, group)[1]
-        rival = f"{best} has {decibels(highest)}" if highest > sqnr else "no other has more"
+        rival = "no other has more" if decibels(highest) == decibels(sqnr) else f"{best} has {decibels(highest)}"
         least = "" if blocks.minima is None else f" and its minimum {number(lowest)}"
         divided, back = ("(w − min) ÷ S", "× S + min = ŵ") if least else ("w ÷ S", "× S = ŵ")
         write(formulas, [divided, back])
-        level, ratio = float(form.element.values[code]), (one - lowest) / scale if scale else 0.0
+        level, ratio = float(form.element.values[code]), (one - lowest) / scale if scale else np.nan
         found = [*map(number, (one, scale, ratio, level)), f"{code:0{form.element.bits}b}"]
         found += [*map(number, (one_hat, one_hat - one))]
         write(steps, found)

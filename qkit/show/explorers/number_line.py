@@ -108,7 +108,8 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
         )
         if values.size:
             sqnr, cut = sqnr_db(values, fake_quantize(values, params)), share_clipped(values, params)
-            words += f" Values in the array: {values.size}, SQNR {decibels(sqnr)}, {share(cut)} clipped."
+            words += f" Values in the array: {values.size}, SQNR {decibels(sqnr)}, "
+            words += f"{share(cut)} clipped by more than half a step."
         return stage.png(), words
 
     spread = "The real numbers that the levels are spread over; what lies outside is clipped"
@@ -127,6 +128,9 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
 def follow(x: float, params: QuantParams) -> Trip:
     """Follow ``x`` through quantization, station by station."""
     steps, spec = x / params.scale, params.spec
+    tie = round(2 * steps) / 2
+    # What the screen shows as 1.5 steps is rounded as that, although 0.3 / 0.2 is a little less.
+    steps = tie if abs(steps - tie) < 1e-9 else steps
     rounded = int(np.rint(steps))
     shifted = rounded + params.zero_point
     q = min(max(shifted, spec.qmin), spec.qmax)

@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, fake_quantize, params_from_data, quantize, sqnr_db
-from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks, write
+from qkit.show.canvas import Pixels, Stage, as_channels, level_colours, level_pixels, plain_ticks, reach_of, write
 from qkit.show.explorer import BITS, PER_CHANNEL, SYMMETRIC, Explorer, slider, switch
 from qkit.show.numerals import decibels, number, share, size
 from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -25,7 +25,7 @@ def tensor(weights: np.ndarray, **start) -> Explorer:
     rows = as_channels(weights, "weights")
     # The fan of levels reads best from the widest channel to the narrowest.
     rows = rows[np.argsort(-np.max(np.abs(rows), axis=1), kind="stable")]
-    end = 1.05 * (np.max(np.abs(rows)) or 1.0)
+    end = 1.05 * (reach_of(rows) or 1.0)
     edges, fine = np.linspace(-end, end, 121), np.linspace(-end, end, 721)
 
     stage = Stage(9, 4.6)
