@@ -227,7 +227,8 @@ def _as_float(value: object) -> float | None:
     try:
         if isinstance(value, str):
             value = value.strip("% ").replace("−", "-")
-            value = value.replace(",", "" if re.fullmatch(r"-?[1-9]\d{0,2}(,\d{3})+", value) else ".")
+            thousands = re.fullmatch(r"-?[1-9]\d{0,2}([, ]\d{3})+", value)
+            value = re.sub("[, ]", "", value) if thousands else value.replace(",", ".")
         number = float(value.item() if isinstance(value, np.ndarray) else value)
     except Exception:
         return None

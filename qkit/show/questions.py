@@ -31,14 +31,14 @@ class Question:
     letters: str = "abc"
 
 
-_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-0.5, 0.2, 3)]  # low end, high end, bits
+_RANGES = [(-1.0, 2.0, 2), (0.0, 6.0, 8), (-1.0, 3.0, 4), (-1.0, 2.5, 4), (-0.5, 0.2, 3)]  # low end, high end, bits
 
 FUNCTIONS = {
     "1.2": (
         lambda patch, kernel: np.sum(patch * kernel),
         [
             (np.array([[0, 0, 9]] * 3), np.array([[-1, 0, 1]] * 3)),
-            (np.arange(9).reshape(3, 3), np.eye(3, dtype=int)),
+            (np.arange(9).reshape(3, 3), -np.eye(3, dtype=int)),
             (np.array([[1, 2, 0], [0, 5, 1], [3, 0, 2]]), np.array([[0, 1, 0], [2, 0, 0], [0, 0, -1]])),
         ],
     ),
