@@ -127,7 +127,7 @@ class Mean:
         """
         from scipy.stats import bootstrap
 
-        numbers = some(numbers, "numbers")
+        numbers = float64s(some(numbers, "numbers"))
         if numbers.ndim != 1 or len(numbers) < 2:
             raise ValueError(f"numbers must be a list of at least two, got shape {numbers.shape}")
         draws = bootstrap([numbers], np.mean, n_resamples=1000, method="percentile", random_state=0)
@@ -143,13 +143,16 @@ def holm(p_values: np.ndarray, level: float = 0.05) -> np.ndarray:
 
     Holm's rule keeps the chance that any of them is wrong below ``level``: sort the m p-values; the i-th, from the
     smallest on, must be below ``level / (m + 1 - i)``, until one is not. That one and all after it do not stand.
-    Returns an array of bool, shape (m,), in the order of ``p_values``. Source: S. Holm, "A simple sequentially
-    rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught in notebook 08, section 4.
+    Returns an array of bool, shape (m,), in the order of ``p_values``; a ValueError if they are no list. Source: S.
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979). Taught
+    in notebook 08, section 4.
 
     >>> holm([0.04, 0.01, 0.045])  # 0.01 < 0.05 / 3, but 0.04 > 0.05 / 2: then 0.045 does not stand either
     array([False,  True, False])
     """
     p_values = float64s(p_values, "p_values")
+    if p_values.ndim != 1:
+        raise ValueError(f"p_values must be a list, got shape {p_values.shape}")
     order = np.argsort(p_values)
     stands = np.logical_and.accumulate(p_values[order] < level / np.arange(len(p_values), 0, -1))
     return stands[np.argsort(order)]

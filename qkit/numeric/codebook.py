@@ -178,8 +178,9 @@ def _limits(values: np.ndarray, weights: np.ndarray, sums: np.ndarray, count: in
             means = np.diff(sums[borders]) / np.diff(weights[borders])
             moved = np.searchsorted(values, (means[1:] + means[:-1]) / 2)
             narrower(borders[1:-1], moved, out=borders[1:-1])
-        low = np.maximum.accumulate(low - order) + order
-        high = np.minimum.accumulate((high - order)[::-1])[::-1] + order
+        # Sums of very large and very small numbers can lead beyond the ends.
+        low = np.minimum(np.maximum.accumulate(low - order), len(values) - count) + order
+        high = np.maximum(np.minimum.accumulate((high - order)[::-1])[::-1], 0) + order
         if low.sum() - high.sum() == before:
             break
     return low, np.maximum(low, high)  # rounding may have crossed two that are the same

@@ -153,6 +153,8 @@ def integer_range(y: QuantParams, activation: Activation, runtime: Runtime = "xn
     >>> integer_range(QuantParams(0.05, -100, QuantSpec()), "RELU6")
     (-100, 20)
     """
+    if activation not in get_args(Activation):
+        raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}")
     if activation == "NONE":
         return y.spec.qmin, y.spec.qmax
     q_max = y.spec.qmax

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -203,9 +202,10 @@ class BlockFormat:
         blocks, minima = x.reshape(self._count(x.shape), self.block), None
         with np.errstate(over="ignore", divide="ignore"):
             if not self.tensor:
-                tensor_scale = np.float32(1)
+                tensor_scale = 1.0
             elif tensor_scale is None:
-                tensor_scale = np.float32(np.abs(x).max() / float(self.levels[-1] * self.stored.largest))
+                tensor_scale = np.abs(x).max() / float(self.levels[-1] * self.stored.largest)
+            tensor_scale = np.float32(tensor_scale)
             blocks = _divide(blocks, tensor_scale)
             if self.minimum:
                 lowest = blocks.min(axis=1, keepdims=True)
@@ -373,16 +373,6 @@ def _power_of_two(blocks: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return np.where(largest > 0, np.ldexp(np.float32(1), powers), 0)
 
 
-def _normal_quantiles() -> Codebook:
-    """Return NF4's values: of a normal distribution seven quantiles below its median, the median, and eight above.
-
-    The probabilities are evenly spaced on either side, to 0.9677083 = 1 - (1 / 30 + 1 / 32) / 2 as the outermost.
-    """
-    outermost, quantile = 0.9677083, NormalDist().inv_cdf
-    below, above = np.linspace(1 - outermost, 0.5, 8), np.linspace(0.5, outermost, 9)[1:]
-    return Codebook([quantile(p) / quantile(outermost) for p in (*below, *above)])
-
-
 def _plus_half(x: np.ndarray) -> np.ndarray:
     """Round as GGML does 4 bits: add 0.5, in float32, and cut off what follows the point."""
     return np.floor(x + np.float32(0.5))
@@ -393,6 +383,13 @@ def _divide(x: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.divide(x, scales, where=scales != 0, out=np.zeros_like(x))
 
 
+NF4 = (-1.0, -0.696192801, -0.525073051, -0.394917488, -0.284441382, -0.18477343, -0.0910500363, 0.0)
+NF4 += (0.0795802996, 0.160930201, 0.246112302, 0.337915242, 0.440709829, 0.562617004, 0.722956836, 1.0)
+"""Of a normal distribution seven quantiles below its median, the median, and eight above, over the highest, in float32.
+
+The probabilities are evenly spaced on either side, to 0.9677083 = 1 - (1 / 30 + 1 / 32) / 2 as the outermost.
+"""
+
 _ggml = partial(BlockFormat, block=32, stored=FLOAT16, unrounded=True)
 _mx = partial(BlockFormat, block=32, scale=_power_of_two, stored=E8M0)
 
@@ -401,7 +398,7 @@ FORMATS = {
     for each in (
         _mx("mxfp4", element=FLOATS["e2m1"], nibbles="halves"),
         _ggml("q4_0", element=Integers(4, -8, 7, _plus_half, offset=8), scale=_signed_largest, nibbles="halves"),
-        BlockFormat("nf4", 64, _normal_quantiles(), _largest, FLOAT32, nibbles="high first"),
+        BlockFormat("nf4", 64, Codebook(NF4), _largest, FLOAT32, nibbles="high first"),
         BlockFormat("nvfp4", 16, FLOATS["e2m1"], _largest, FLOATS["e4m3"], tensor=True),
         _ggml("q4_1", element=Integers(4, 0, 15, _plus_half), scale=_largest, nibbles="halves", minimum=True),
         _mx("mxfp6", element=FLOATS["e2m3"]),

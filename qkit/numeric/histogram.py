@@ -98,7 +98,8 @@ class Histogram:
         """
         width = self.edges[1]
         t = np.minimum(np.asarray(t), len(self.counts) * width)
-        index = np.ceil(t / width).astype(np.intp)  # of the next edge; at 0, which is one itself, nothing lies between
+        # Of the next edge; at 0, which is one itself, nothing lies between. Rounding could lead beyond the last.
+        index = np.minimum(np.ceil(t / width).astype(np.intp), len(self.counts))
         edge = index * width
         between = (index - t / width) * self.shares.take(index - 1)  # a bin's values lie evenly in it
         share, total, square = self.beyond_edges
@@ -177,7 +178,9 @@ def channel_shares(x: np.ndarray) -> np.ndarray:
 
 def channel_ranges(x: np.ndarray) -> np.ndarray:
     """Return the range of each channel, ``max(|x|)``, by index of the last axis."""
-    return np.abs(x).reshape(-1, np.shape(x)[-1]).max(axis=0)
+    x = np.atleast_1d(x)
+    x = x.astype(np.result_type(x, np.float32), copy=False)  # |-128| is no int8
+    return np.abs(x).reshape(-1, x.shape[-1]).max(axis=0)
 
 
 def histogram_of(x: np.ndarray, bins: int = 2048, magnitude: bool = True, within: Range | None = None) -> Histogram:

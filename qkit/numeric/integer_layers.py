@@ -237,6 +237,7 @@ class MaxPool(Layer):
     activation: Activation = "NONE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        check_runtime(runtime)
         q = windows(q_x, self.size, self.strides, self.same, -128).max(axis=(3, 4))
         return np.clip(q, *integer_range(self.y, self.activation, runtime)).astype(np.int8)
 
@@ -250,6 +251,7 @@ class AveragePool(MaxPool):
     op = "AVERAGE_POOL_2D"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        check_runtime(runtime)
         seen = windows(q_x.astype(np.float64), self.size, self.strides, self.same, np.nan)
         q = half_away(np.nanmean(seen, axis=(3, 4)))
         return np.clip(q, *integer_range(self.y, self.activation, "builtin")).astype(np.int8)
@@ -289,6 +291,7 @@ class Reshape(Layer):
     op = "RESHAPE"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        check_runtime(runtime)
         return q_x.reshape(len(q_x), *self.shape)
 
 
@@ -298,6 +301,7 @@ class Softmax(Layer):
     op = "SOFTMAX"
 
     def run(self, q_x: np.ndarray, runtime: Runtime = "xnnpack") -> np.ndarray:
+        check_runtime(runtime)
         softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
         return softmax(q_x, self.x.scale)
 

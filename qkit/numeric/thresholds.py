@@ -206,7 +206,7 @@ def admm(
     With a = |x|, Q the highest integer, and the threshold Qs, two half-steps take turns::
 
         for _ in range(rounds):
-            q = np.minimum(np.rint(a / s), Q)
+            q = np.minimum(np.floor(a / s + 0.5), Q)
             s = np.sum(a * q) / np.sum(q**2)
 
     Each lowers the same error ``mean((a - s q)²)`` that :func:`mse` minimises, down to the nearest local minimum. From
@@ -233,6 +233,8 @@ def admm(
         start = mse(values, bits, signed).value
     elif start == "max":
         start = values.largest
+    elif isinstance(start, np.floating):
+        start = float(start)
     if not (isinstance(start, Real) and 0 < start <= LARGEST):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
     # No q is computed. It is at least k where a lies beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for every k,

@@ -114,6 +114,8 @@ def test_a_mean_goes_with_its_numbers():
     np.testing.assert_allclose([moved.value, *moved.interval], 4 * np.array([found.value, *found.interval]) + 3)
     same = Mean.of([0.25, 0.25, 0.25])
     assert (same.value, same.interval) == (0.25, (0.25, 0.25))
+    coarse = np.float16(1000 + 1000 * numbers)  # whose sum float16 could not hold
+    assert Mean.of(coarse) == Mean.of(coarse.astype(float))
     assert str(Mean.of(np.array([1, 2]))) == "1.5000 (95 % interval 1.0000 to 2.0000, 2 samples)"
 
 
@@ -170,3 +172,6 @@ def test_holm_refuses():
         holm([np.nan])
     with pytest.raises(TypeError, match="p_values must hold integers or floats"):
         holm(["0.1"])
+    for shape in ((), (2, 2)):
+        with pytest.raises(ValueError, match="p_values must be a list, got shape"):
+            holm(np.full(shape, 0.01))

@@ -90,6 +90,8 @@ def test_kmeans_by_hand():
     assert kmeans([-7.0, 3.0, 3.0, -7.0], 5).values.tolist() == [-7, 3]
     tiny = kmeans([1e-30, 2e-30, 3e-30, 1.0, 1e5], 4).values  # in float64, 1e5 + 1e-30 is 1e5
     assert len(tiny) == 4 and tiny[-1] == np.float32(1e5)
+    for outlier in (1e10, 1e19, 1e38):
+        assert kmeans([3.0, 2.0, 4.0, -5.0, outlier], 4).values[-1] == np.float32(outlier)
 
 
 # Codebooks

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import norm
 
 from qkit.numeric import QuantParams, QuantSpec, quantize
 from qkit.numeric.formats import E8M0, FLOATS, FORMATS, integers
@@ -160,14 +161,15 @@ def test_nvfp4_follows_its_definition():
 
 
 def test_nf4_has_the_published_levels():
-    """The list of bitsandbytes, which was computed in float32: its last digits are rounding errors."""
+    """The list of bitsandbytes, quantiles computed in float32: its last digits are rounding errors."""
     negative = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635]
     negative += [-0.18477343022823334, -0.09105003625154495, 0.0]
     positive = [0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224]
     positive += [0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]
     levels = FORMATS["nf4"].levels
-    np.testing.assert_allclose(levels, negative + positive, rtol=0, atol=4e-7)
-    assert levels[[0, 7, 15]].tolist() == [-1, 0, 1]
+    assert levels.tolist() == negative + positive
+    probabilities = np.append(np.linspace(1 - 0.9677083, 0.5, 8), np.linspace(0.5, 0.9677083, 9)[1:])
+    np.testing.assert_allclose(levels, norm.ppf(probabilities) / norm.ppf(0.9677083), rtol=0, atol=4e-7)
 
 
 def test_nf4_bytes_are_those_of_bitsandbytes():

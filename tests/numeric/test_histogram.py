@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qkit.numeric import Histogram, Range, Samples, histogram_of, range_of, thresholds
+from qkit.numeric.histogram import channel_shares
 
 # Values on bin borders, repeated values and zeros are likely.
 values = st.one_of(st.integers(-8, 8).map(float), st.floats(-10, 10).map(lambda x: round(x, 9)), st.just(0.0))
@@ -162,6 +163,18 @@ def test_histograms_answer_as_if_values_spread_evenly_over_their_bins(x, bins, t
     ranked = np.array([found.ranked(rank) for rank in ranks])
     # Up to a magnitude of this rank lie as many.
     np.testing.assert_allclose((1 - found.zeros / x.size - found.beyond(ranked)[0]) * x.size, ranks, atol=1e-9)
+
+
+@given(st.floats(1e-3, 1e3), st.integers(1, 300))
+def test_nothing_lies_beyond_the_last_edge(largest, bins):
+    histogram = histogram_of([largest], bins)
+    for t in (histogram.edges[-1], largest, 2 * largest):
+        assert np.max(histogram.beyond(t)) <= 1e-12 * max(1, largest**2)
+
+
+def test_the_lowest_integer_has_a_magnitude():
+    assert channel_shares(np.int8([[-128, 64]])).tolist() == channel_shares([[-128, 64]]).tolist() == [1, 0.5]
+    assert channel_shares(2.0).tolist() == [1]
 
 
 def test_only_histograms_of_magnitudes_are_asked():

@@ -401,13 +401,20 @@ def test_alternation_by_hand():
 
 @every_tensor
 def test_alternation_is_the_plain_loop(name):
-    """Not for values that repeat: exact ties go up here, and to the even integer in NumPy."""
     x = TENSORS[name][:300] + np.random.default_rng(0).normal(scale=1e-3, size=300)
     for bits, rounds in ((2, 1), (3, 4), (8, 30)):
         start, steps = np.abs(x).max(), 2 ** (bits - 1) - 1
         plain = plain_loop(thresholds.admm, a=np.abs(x), s=start / steps, Q=steps, rounds=rounds)
         found = thresholds.admm(x, bits, signed=True, start="max", rounds=rounds)
         assert found.value == pytest.approx(plain["s"] * steps, rel=1e-6)
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=8).filter(any), st.sampled_from([2, 3, 4]))
+def test_alternation_is_the_plain_loop_where_values_are_halfway(x, bits):
+    a, steps, rounds = np.abs(x), 2 ** (bits - 1) - 1, 20
+    plain = plain_loop(thresholds.admm, a=a, s=a.max() / steps, Q=steps, rounds=rounds)
+    found = thresholds.admm(x, bits, signed=True, start=np.float32(a.max()), rounds=rounds)
+    assert found.value == pytest.approx(plain["s"] * steps, rel=1e-9)
 
 
 def test_alternation_stops_at_a_fixed_point():
