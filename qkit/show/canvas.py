@@ -225,6 +225,12 @@ def reach_of(rows: np.ndarray) -> float:
     return max(np.max(np.abs(each)) for each in (rows, *(end for grid in grids for end in (grid.low, grid.high))))
 
 
+def as_shown(steps: np.ndarray) -> np.ndarray:
+    """Return numbers of steps that are ties on the screen as ties: a slider's 0.3 is 1.4999999999999998 times 0.2."""
+    halves = np.round(2 * steps) / 2
+    return np.where(np.abs(steps - halves) < 1e-9, halves, steps)
+
+
 def write(texts: Iterable[Text], words: Iterable[str]) -> None:
     """Write a word into each of ``texts``, and nothing into those that are left."""
     for text, word in zip_longest(texts, words, fillvalue=""):

@@ -76,7 +76,9 @@ def test_two_accuracies_overlap_or_do_not():
         (low_a, high_a), (low_b, high_b) = (each.interval for each in measured)
         apart = high_a < low_b or high_b < low_a
         assert ("The intervals do not touch: a clear difference." in words) == apart
-        assert ("The intervals overlap: no clear difference; only a test of the" in words) == (not apart)
+        equal = measured[0] == measured[1]
+        assert ("The intervals overlap: no clear difference; only a test of the" in words) == (not apart and not equal)
+        assert ("The two are the same." in words) == equal
         verdicts.add(apart)
     assert verdicts == {True, False}
     assert explorers.two_accuracies(a=99.5).values["a"] == 99.5

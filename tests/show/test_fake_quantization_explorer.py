@@ -65,6 +65,12 @@ def test_a_weight_at_the_end_of_the_range_is_inside():
             assert "straight-through takes 1" in explorer.set(bits=bits, clip=clip, w=w).words
 
 
+def test_a_weight_that_is_halfway_on_the_screen_goes_to_the_even_level():
+    explorer = explorers.fake_quantization(bits=3, clip=0.3, push=0)
+    for w, level in ((0.05, 0), (-0.05, 0), (0.15, 0.2), (0.25, 0.2)):  # in float64 0.05 is more than half of 0.3 / 3
+        assert f"w = {number(w)} becomes ŵ = {number(level)}." in explorer.set(w=w).words
+
+
 def test_words_tell_what_the_update_does():
     explorer = explorers.fake_quantization(bits=3, clip=1, w=0.55, push=0.1)
     assert "w = 0.55 becomes ŵ = 0.667." in explorer.words

@@ -65,7 +65,7 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
     counts = [stage.label(table, 0.5 + i % 2, 0.5 + i // 2, color=ink, **looks) for i, ink in enumerate(inks)]
 
     looks = ("o-", {"color": FIRST, "mfc": "white", "mew": 2}), ("s-", {"color": SECOND, "mfc": "white", "mew": 2})
-    rows, show = wrong_answers(stage, (0.58, 0.49, 0.39, 0.27), looks)
+    rows, show = wrong_answers(stage, (0.58, 0.49, 0.39, 0.27), looks, labels)
     rows.set_yticklabels([])
     beside = {"transform": rows.get_yaxis_transform(), "ha": "right"}
     heads += [stage.label(rows, -0.03, y, color=colour, **beside) for y, colour in enumerate((FIRST, SECOND))]
@@ -106,16 +106,16 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         for texts, method, said in zip(answers[1:], (first, second), found[seed], strict=True):
             write(texts, [method, *np.where(said == labels, "✓", said.astype(str))[some]])
 
+        how = f", {bits[0]}-bit weights and {bits[1]}-bit activations unless in float" if bits != UNQUANTIZED else ""
         words = [
-            f"{network}, {bits[0]}-bit weights, {bits[1]}-bit activations, seed {seed}, {len(labels):,} images: "
-            f"{first} {right[0]} right, {second} {right[1]}.",
+            f"{network}{how}, seed {seed}, {len(labels):,} images: {first} {right[0]} right, {second} {right[1]}.",
             f"{points(test.gain)} points: {test.only_second} images only {second} gets right, {test.only_first} only "
             f"{first}; McNemar's test: p {p_value(p)}, {'a difference' if p < 0.05 else 'no difference shown'}.",
         ]
         for what, which in (("lost", lost), ("won", won)):
-            if which.size:
-                of_digit = np.bincount(labels[which])
-                words.append(f"Most are {what} among the {of_digit.argmax()}s: {of_digit.max()}.")
+            of_digit = np.bincount(labels[which], minlength=1)
+            if np.sum(of_digit == of_digit.max()) == 1 and which.size:
+                words.append(f"Of those {what}, {of_digit.argmax()}s are the most: {of_digit.max()}.")
         if len(paired) > 1:
             gains = ", ".join(points(each.gain) for each in paired.values())
             words.append(f"Gains with seeds {', '.join(map(str, paired))}: {gains} points.")

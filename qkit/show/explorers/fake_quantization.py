@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qkit.numeric import QuantSpec, fake_quantize, params_from_range, straight_through
-from qkit.show.canvas import Stage, plain_ticks, write
+from qkit.numeric import QuantSpec, params_from_range, straight_through
+from qkit.show.canvas import Stage, as_shown, plain_ticks, write
 from qkit.show.explorer import BITS, Explorer, slider
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -50,7 +50,8 @@ def fake_quantization(**start) -> Explorer:
         # As float32, like weights: in float64 the end of the range may lie a last digit below the number that set it.
         passes = int(straight_through(np.float32(w), params))
         after = w - push * passes
-        w_hat, after_hat = fake_quantize(np.array([w, after]), params).tolist()
+        steps = as_shown(np.array([w, after]) / params.scale)
+        w_hat, after_hat = (params.scale * np.clip(np.rint(steps), spec.qmin, spec.qmax)).tolist()
         write(numbers, map(number, (w, w_hat, params.scale, passes, after, after_hat)))
         levels = params.scale * np.arange(spec.qmin, spec.qmax + 1)
         edges = (levels[1:] + levels[:-1]) / 2

@@ -42,7 +42,7 @@ def network(simulation, images: np.ndarray, labels: np.ndarray, **start) -> Expl
     bottom, share = 0.6 / height, (height - 1.6) / height
     stage = Stage(9, height)
     looks = ("o-", {"color": FLOAT, "mfc": "white", "mew": 2}), ("s-", {"color": QUANTIZED, "mec": "black"})
-    wrong, show = wrong_answers(stage, (0.11, bottom, 0.38, share), looks)
+    wrong, show = wrong_answers(stage, (0.11, bottom, 0.38, share), looks, labels)
     wrong.set_yticklabels(["float", "quantized"])
     exact = stage.axes(0.62, bottom, 0.26, share, xlim=(0, MOST_DB), ylim=(len(rows) - 0.4, -0.6))
     exact.set(yticks=range(len(rows)), yticklabels=rows, xlabel="SQNR in dB: how exact each layer's output still is")
@@ -104,7 +104,7 @@ def evenly_chosen(images: np.ndarray, labels: np.ndarray, most: int) -> tuple[np
 
 
 def wrong_answers(
-    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]]
+    stage: Stage, place: tuple[float, float, float, float], looks: Iterable[tuple[str, dict]], labels: np.ndarray
 ) -> tuple[Axes, Callable[[Iterable[Accuracy]], None]]:
     """Return axes with a row for each of two accuracies, and what shows two: wrong answers with their intervals."""
     ticks = 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
@@ -113,8 +113,9 @@ def wrong_answers(
     axes.set_xlabel("wrong answers in %, with 95 % interval, log scale")
     axes.minorticks_off()
     axes.grid(axis="x", color="#DDDDDD")
-    axes.axvline(0.9, color=GUIDE, linestyle=":", linewidth=1.5)
-    axes.text(0.82, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
+    guessed = 1 - 1 / max(2, len(np.unique(labels)))
+    axes.axvline(guessed, color=GUIDE, linestyle=":", linewidth=1.5)
+    axes.text(0.91 * guessed, -0.5, "guessing", ha="right", va="center", color=GUIDE, fontsize=10)
     both = {"linewidth": 4, "markersize": 10, "markevery": [1], "clip_on": False, "zorder": 3}
     lines = [stage.line(axes, style, **both, **more) for style, more in looks]
 

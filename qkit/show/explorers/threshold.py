@@ -129,9 +129,11 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         clipping, rounding = (error.item() for error in costs(histogram, bits, np.array([hand])))
         shown = curves_of(method, chosen, histogram, bits, [*reach * (np.arange(1, 201) / 200), hand])
         criterion = found[method if is_kl else "mse"].curve
-        usable = criterion[np.isfinite(criterion) & (criterion > 0)]
+        curve = shown["divergence" if is_kl else "sum"]
+        usable = np.append(criterion, curve[1])  # the slider may go farther than this set's largest value
+        usable = usable[np.isfinite(usable) & (usable > 0)]
         least = usable.min() if usable.size else np.nan
-        at_chosen, at_hand = (nearest(*shown["divergence" if is_kl else "sum"], x) for x in (chosen.value, hand))
+        at_chosen, at_hand = (nearest(*curve, x) for x in (chosen.value, hand))
 
         counts.set_data(heights[images])
         hatch.set(x=end, width=100 - end)
@@ -158,11 +160,12 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
 
         for patch, (density, borders) in zip(patches, outlines(histogram, bits, method, hand), strict=True):
             patch.set_data(np.maximum(density, THINNEST), borders)
-        title, left_out = f"{layer}, {images}" if images else layer, f"{share(zeros)} exact zeros left out"
+        title, left_out = f"{layer}, {images}" if images else layer, f"{share(zeros)} exact zeros"
+        left_out += " counted in P" if method == "kl_plain" else " left out"
         unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
         keys = ("filled: reference P", "outline: quantized Q") if is_kl else ("filled: before", "outline: after")
         write(facts, [*keys, title, f"100 % is |x| = {number(reach)}", left_out if zeros else ""])
-        times.set_text(number(at_hand / least))
+        times.set_text(number(at_hand / least if np.all(criterion) else np.nan))
         by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
         write(tiles, by_hand)
         if histogram.largest == 0:

@@ -30,11 +30,14 @@ def two_accuracies(**start) -> Explorer:
             line.set_data([low, accuracy.value, high], np.full(3, place))
         first, second = sorted(accuracy.interval for accuracy in measured)
         a, b = map(with_interval, measured)
-        return stage.png(), f"{images:,} images: A {a}, B {b}. " + (
-            "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
-            if second[0] <= first[1]
-            else "The intervals do not touch: a clear difference."
-        )
+        said = "The intervals do not touch: a clear difference."
+        if a == b:
+            said = "The two are the same."
+        elif second[0] <= first[1]:
+            said = (
+                "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
+            )
+        return stage.png(), f"{images:,} images: A {a}, B {b}. {said}"
 
     counts = (round(step * 10**power) for power in range(2, 7) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
     named = {count: f"{count:,}" for count in counts if 300 <= count <= 1_000_000}
