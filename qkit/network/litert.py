@@ -169,7 +169,9 @@ class LiteModel:
         """Return :meth:`tensors` to be looked at: with the scales in words, also where there are many."""
         table = self.tensors()
         table["scale"] = [
-            f"{np.size(s)} scales, {np.min(s):.2g} to {np.max(s):.2g}" if np.size(s) > 1 else f"{s:.4g}"
+            f"{np.size(s)} scales, {np.min(s):.2g} to {np.max(s):.2g}"
+            if np.size(s) > 1
+            else f"{s:.4g}".replace("nan", "–")
             for s in table["scale"].fillna(np.nan)
         ]
         return table

@@ -88,7 +88,7 @@ def test_a_summary_has_its_scales_in_words(files):
     table, scale = files["int8"].tensors(), files["int8"].summary()["scale"]
     many = table.loc[("conv1", "weights"), "scale"]
     assert scale["conv1", "weights"] == f"32 scales, {many.min():.2g} to {many.max():.2g}"
-    assert scale["image", "input"] == "0.003922" and scale["flatten", "shape"] == "nan"
+    assert scale["image", "input"] == "0.003922" and scale["flatten", "shape"] == "–"
     assert files["int8"].summary().drop(columns="scale").equals(table.drop(columns="scale"))
 
 

@@ -33,12 +33,14 @@ def tensor(weights: np.ndarray, **start) -> Explorer:
 
     density = np.histogram(rows, edges)[0] / np.diff(edges)
     top = stage.axes(0.055, 0.41, 0.6, 0.38, xlim=(-end, end), ylim=(0, 1.12 * density.max()), yticks=[], xticks=[])
+    top.set_ylabel("how many")
     top.stairs(density, edges, fill=True, color=FLOAT, alpha=0.45, label="float weights")
     outline = stage.moving(top.stairs(0 * fine[1:], fine, color=QUANTIZED, linewidth=2, label="quantized"))
     top.legend(loc="lower left", bbox_to_anchor=(0.3, 1), ncols=2, borderaxespad=0)
 
     below = stage.axes(0.055, 0.115, 0.6, 0.295, xlim=(-end, end), ylim=(0, 1), yticks=[])
     below.set_ylabel(f"levels of\n{len(rows)} channels" if len(rows) > 1 else "levels")
+    below.set_xlabel("weight")
     plain_ticks(below.xaxis)
     for axes in (top, below):
         axes.spines["left"].set_visible(False)
