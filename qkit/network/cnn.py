@@ -95,7 +95,7 @@ def train(
     ``learning_rate`` to 0 along a cosine. The ``seed`` decides the order of the images, of which only the first so many
     are used if ``images`` says so. Afterwards ``model.curves`` holds ``loss``, ``accuracy``, ``val_loss`` and
     ``val_accuracy``, one number an epoch: Keras's own ``model.history`` is soon empty again. A ValueError if there are
-    fewer than ten training images, or ``images`` is not from 1 to those that are left.
+    fewer than ten training images, ``images`` is not from 1 to those that are left, or a label is not a class's number.
     """
     held_out = validation_images(digits)
     if held_out == 0:
@@ -104,12 +104,17 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    shape = image_shape(model)
-    to_learn = batches(digits.x_train[:images], digits.y_train[:images], shape, np.random.default_rng(seed))
-    to_watch = batches(digits.x_train[-held_out:], digits.y_train[-held_out:], shape)
-    steps = epochs * len(to_learn)
+    shape, labels = image_shape(model), np.asarray(digits.y_train)
     if not model.built:  # made of another model's layers
         model.build((None, *shape))
+    classes = model.output_shape[-1]
+    fit = labels.shape == (len(digits.x_train),) and labels.dtype.kind in "iu"
+    if not (fit and 0 <= labels.min() and labels.max() < classes):
+        got = f"{labels.dtype} of shape {labels.shape} from {labels.min()} to {labels.max()}"
+        raise ValueError(f"y_train must hold an integer from 0 to {classes - 1} for each image, got {got}")
+    to_learn = batches(digits.x_train[:images], labels[:images], shape, np.random.default_rng(seed))
+    to_watch = batches(digits.x_train[-held_out:], labels[-held_out:], shape)
+    steps = epochs * len(to_learn)
     compile_for_digits(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps), momentum)
     with progress(total=steps, desc=f"training {model.name}", unit=" batches") as bar:
         if bar.disable:
@@ -147,7 +152,7 @@ def predict(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     if len(images) > PREDICT_BATCH:
         # In two thirds of the time; but to compile takes as long as one batch.
         forward = tf.function(forward, reduce_retracing=True)
-    return np.concatenate([forward(batch) for batch in batches])
+    return np.concatenate([forward(batch) for batch in batches]).astype(np.float32, copy=False)
 
 
 @contextmanager

@@ -245,9 +245,11 @@ def deploy(
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP
     LiteModel: 235,176 bytes, int8 in, int8 out
     """
-    from qkit.network.chain import fold, weights_of
+    from qkit.network.chain import RENAMED, fold, weights_of
 
     own = weights_of(fold(model))
+    if cut := [name for name in own if "/" in name]:
+        raise ValueError(f"layer {cut[0]!r} has a slash in its name, where a .tflite file cuts names; {RENAMED}")
     content = bytearray(converted.content)
     operators = read_operators(content)
     first, *_, last = named_tensors(operators).values()

@@ -128,11 +128,11 @@ def train(model: "keras.Sequential", digits: Digits, *settings, **named) -> QatN
     logits of two digits are too often equal), and biases stay float.
 
     The ``model``, of the layers that :func:`qkit.network.fold` knows, stays as it is: what is trained is its plain
-    form, with softmax where it ends in logits. Learned steps need ReLU or ReLU6 after every layer but the last.
-    ``digits`` may be anything with ``x_train``, ``y_train`` and ``name``, of the network's shape; the first 1,000
-    training images calibrate. ``settings`` are those of :class:`Settings`, in its order or by name:
-    ``weight_bits=8, activation_bits=8, method="lsq", seed=0, images=12_000, epochs=1``. A ValueError if a setting or
-    the network cannot be used. Taught in notebook 07, sections 2 to 5.
+    form, with softmax where it ends in logits; layers that are frozen there are trained, too. Learned steps need ReLU
+    or ReLU6 after every layer but the last. ``digits`` may be anything with ``x_train``, ``y_train`` and ``name``, of
+    the network's shape; the first 1,000 training images calibrate. ``settings`` are those of :class:`Settings`, in its
+    order or by name: ``weight_bits=8, activation_bits=8, method="lsq", seed=0, images=12_000, epochs=1``. A ValueError
+    if a setting or the network cannot be used. Taught in notebook 07, sections 2 to 5.
     """
     settings = Settings(*settings, **named)
     return _train(with_quantizers(model, settings), model, digits, settings)
@@ -313,7 +313,9 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
     own_grids = {layer.grid_of for layer in plan_of(plain)}
     *inner, end = (layer for layer in plain.layers if layer.name in own_grids)
     if getattr(last, "activation", None) is not keras.activations.softmax:
-        raise ValueError(f"layer {last.name!r} must end with softmax, or with no activation, to be trained here")
+        raise ValueError(
+            f"layer {last.name!r} must end with softmax, or have weights and no activation, to be trained here"
+        )
     for layer in inner:
         if learned and layer.weights and layer.activation is keras.activations.linear:
             why = "has no ReLU: what it returns has both signs, and learned steps are for numbers from 0 up"
@@ -329,6 +331,9 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
             known = getattr(layer, "activation", None) in (keras.activations.relu, keras.activations.softmax)
             config = LayerConfig(weights, ["activation"] if known else [], kernel, output, learned, layer is end)
         # tfmot leaves an image in float that goes to a layer without quantizers.
+        if isinstance(layer, keras.layers.AveragePooling2D) and not config:
+            # Its means have the grid of what it takes; tfmot would lay one of its own over them, never calibrated.
+            config = stock.default_8bit_quantize_configs.NoOpQuantizeConfig()
         return tfmot.quantize_annotate_layer(copy, config) if config or layer is plain.layers[0] else copy
 
     with tfmot.quantize_scope({"LayerConfig": LayerConfig}):

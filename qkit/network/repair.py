@@ -77,7 +77,8 @@ def equalize(model: keras.Model, rounds: int = 20) -> keras.Sequential:
     for _ in range(whole(rounds, "rounds", 0, 1_000_000)):
         for first, second in _neighbours(model):
             channels = first.bias.shape[0]
-            r_1 = np.abs(first.get_weights()[0]).reshape(-1, channels).max(axis=0)
+            # In float64, as the product of two tiny numbers is 0 in float32.
+            r_1 = np.abs(first.get_weights()[0]).reshape(-1, channels).max(axis=0).astype(np.float64)
             by_input = np.moveaxis(np.abs(second.get_weights()[0]), -2, 0)
             r_2 = by_input.reshape(-1, channels, by_input[0].size).max(axis=(0, 2))
             both = (r_1 > 0) & (r_2 > 0)

@@ -258,6 +258,16 @@ def test_a_model_made_of_another_models_layers():
     np.testing.assert_allclose(predict(fold(body), images), predict(body, images), rtol=1e-5)
 
 
+def test_layers_that_have_taken_images_of_another_size():
+    layers = conv(4, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(3)
+    any_size, small = sequential((None, None, 1), *layers), L.Input((16, 16, 1))
+    for model in (
+        sequential((16, 16, 1), *sequential((28, 28, 1), *layers).layers),
+        keras.Model(small, any_size(small)),
+    ):
+        assert fold(model).input_shape == (None, 16, 16, 1)
+
+
 def test_a_relu_that_is_called_twice_in_such_a_model():
     relu = L.ReLU()
     layers = L.Dense(6), relu, L.Dense(6), relu, L.Dense(3)

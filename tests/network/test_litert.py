@@ -243,6 +243,14 @@ def test_the_others_answer_almost_so(files, network, images):
         assert not np.array_equal(found, expected)
 
 
+def test_a_channel_without_weights_has_no_scale_with_16_bits(network, images):
+    kernel, bias = network.get_layer("conv1").get_weights()
+    kernel[..., 0], bias[0] = 0, 0
+    dead = keras.models.clone_model(network)
+    dead.set_weights([kernel, bias, *network.get_weights()[2:]])
+    np.testing.assert_allclose(convert(dead, "int16x8", images).predict(images), predict(dead, images), atol=1e-2)
+
+
 def test_every_runtime_answers_in_steps_of_the_output(files, images):
     for runtime in RESOLVERS:
         found = files["int8"].predict(images, runtime)
@@ -581,6 +589,15 @@ def test_what_cannot_be_deployed(network, files):
     ):
         with pytest.raises(ValueError, match=message):
             deploy(network, files["int8"], activations, weights)
+
+
+def test_a_name_with_a_slash_is_cut_in_the_file(images):
+    layers = keras.layers.Flatten(), keras.layers.Dense(10, name="head/dense")
+    model = keras.Sequential([keras.layers.Input((28, 28, 1)), *layers])
+    with pytest.raises(
+        ValueError, match=r"'head/dense' has a slash in its name, where a \.tflite file cuts names; give"
+    ):
+        deploy(model, convert(model, "int8", images[:9]))
 
 
 def test_what_nothing_can_be_deployed_in(network, files, per_tensor):

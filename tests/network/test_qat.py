@@ -24,6 +24,7 @@ from qkit.network import (
 from qkit.network.backend import keras, tf
 from qkit.network.chain import ends_in_softmax, fold
 from qkit.network.cnn import as_input
+from qkit.network.integer import IntegerNetwork
 from qkit.network.qat import RATE, LayerConfig, LearnedStep, Settings, read_ranges, with_quantizers, write_ranges
 from qkit.numeric import thresholds
 from tests.network.models import MODELS, L, conv, randomized, sequential
@@ -331,6 +332,19 @@ def test_networks_of_learners(name):
     assert np.mean(apart < (0.1 if averages else 1e-3)) > 0.95
 
 
+@pytest.mark.parametrize("method", ["lsq", "plain"])
+def test_an_average_pool_before_weights_has_the_grid_of_what_it_takes(method):
+    """By itself tfmot quantizes its means, from -6 to 6 whatever they are."""
+    layers = conv(4, activation="relu", name="large"), L.AveragePooling2D(name="mean"), conv(4, 2, activation="relu")
+    model = randomized(sequential((8, 8, 3), *layers, L.Flatten(), L.Dense(3)))
+    model.get_layer("large").set_weights([30 * each for each in model.get_layer("large").get_weights()])
+    few = Images.of(model)
+    network = qat.train(model, few, 8, 8, method, epochs=0)
+    assert "mean" not in network.ranges and network.ranges["large"].high > 12
+    assert [layer.op for layer in IntegerNetwork.read(network.to_litert().content).layers][1] == "AVERAGE_POOL_2D"
+    np.testing.assert_allclose(network.predict(few.x_train), tf.nn.softmax(predict(model, few.x_train)), atol=0.1)
+
+
 def test_every_learned_step_is_trained():
     layers = (
         L.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="depthwise"),
@@ -353,7 +367,7 @@ def test_networks_that_cannot_be(few_digits):
     for shape, layers, message in (
         ((28, 28, 1), (wide, L.Flatten(), L.Dense(10)), "'wide' .* cannot be quantized here; .*what can"),
         ((28, 28, 1), (conv(2, name="conv"), L.Flatten(), L.Dense(10)), "'conv' has no ReLU: .* method='plain'"),
-        ((28, 28, 1), (L.Flatten(), L.Dense(10, "relu", name="last")), "'last' must end with softmax, or with"),
+        ((28, 28, 1), (L.Flatten(), L.Dense(10, "relu", name="last")), "'last' must end with softmax, or have weights"),
         ((28, 28, 1), (relu, L.Flatten(), L.Dense(5)), r"labels from 0 to 9, but .* answers with shape \(5,\)"),
         ((28, 28, 1), (conv(10),), r"answers with shape \(26, 26, 10\)"),
         ((9, 9, 3), (L.Flatten(), L.Dense(10)), r"uint8 of shape \(n, 9, 9, 3\).* got uint8 of .*1, 28, 28\)"),

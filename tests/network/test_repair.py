@@ -115,6 +115,14 @@ def test_equalized_channels_have_one_range(network, images):
         np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_channel_that_is_tiny_on_both_sides_stays_a_number():
+    model = sequential((2,), L.Dense(2, activation="relu"), L.Dense(1))
+    model.set_weights([np.array([[4, 1e-23], [-8, 1e-23]]), np.zeros(2), np.array([[2], [1e-23]]), np.zeros(1)])
+    x = np.array([[3.0, 1.0]], np.float32)
+    np.testing.assert_allclose(equalize(model)(x), model(x), rtol=1e-6)
+
+
 def test_one_round_is_the_papers_formula():
     model = sequential((2,), L.Dense(2, activation="relu"), L.Dense(1))
     model.set_weights([np.array([[4.0, 1], [-8, 0]]), np.array([16.0, 3]), np.array([[2.0], [-9]]), np.zeros(1)])
