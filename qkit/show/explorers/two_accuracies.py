@@ -29,14 +29,13 @@ def two_accuracies(**start) -> Explorer:
             low, high = accuracy.interval
             line.set_data([low, accuracy.value, high], np.full(3, place))
         first, second = sorted(accuracy.interval for accuracy in measured)
-        a, b = map(with_interval, measured)
         said = "The intervals do not touch: a clear difference."
-        if a == b:
+        if measured[0] == measured[1]:
             said = "The two are the same."
         elif second[0] <= first[1]:
-            said = (
-                "The intervals overlap: no clear difference; only a test of the difference itself could still find one."
-            )
+            said = "The intervals overlap: no clear difference; only a test of the difference itself could "
+            said += "still find one."
+        a, b = map(with_interval, measured)
         return stage.png(), f"{images:,} images: A {a}, B {b}. {said}"
 
     counts = (round(step * 10**power) for power in range(2, 7) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
