@@ -20,7 +20,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 with quiet():
     import tensorflow as tf
     import tf_keras as keras
-tf.get_logger().setLevel("ERROR")  # it warns of every fifth network that is compiled, as if it were the same
+# All networks are compiled by the same code, and TensorFlow takes the fifth for the first one compiled again.
+tf.get_logger().addFilter(lambda record: "retracing" not in record.getMessage())
 
 try:
     # The same arithmetic for everyone; and where there is no graphics card, looking for one prints errors.

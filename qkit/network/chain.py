@@ -279,7 +279,8 @@ def _built(model: keras.Model, parts: list[_Part]) -> keras.Sequential:
             _refuse(part.layer, f"has the name of another layer; {RENAMED}")
         if other is not part:
             _refuse(part.layer, "is used twice; write two layers, also where they are alike")
-    shape = image_shape(model)
+    # Not that of the first layer, which may have stood in another network before.
+    shape = tuple(model.inputs[0].shape[1:]) if model.inputs else image_shape(parts[0].layer)
     if None in shape:
         _refuse(parts[0].layer, f"takes images of any size; {BEGIN}")
     folded = keras.Sequential([keras.layers.Input(shape, name="image"), *(part.built() for part in parts)], model.name)

@@ -108,10 +108,13 @@ def train(
     if not model.built:  # made of another model's layers
         model.build((None, *shape))
     classes = model.output_shape[-1]
+    if labels.shape == (len(digits.x_train), 1):  # as keras.datasets has some
+        labels = labels[:, 0]
     fit = labels.shape == (len(digits.x_train),) and labels.dtype.kind in "iu"
-    if not (fit and 0 <= labels.min() and labels.max() < classes):
-        got = f"{labels.dtype} of shape {labels.shape} from {labels.min()} to {labels.max()}"
-        raise ValueError(f"y_train must hold an integer from 0 to {classes - 1} for each image, got {got}")
+    if not fit or labels.min() < 0 or labels.max() >= classes:
+        got = f"{labels.dtype} of shape {labels.shape}" + (f" from {labels.min()} to {labels.max()}" if fit else "")
+        way_out = "of one-hot labels take .argmax(axis=1), of whole floats .astype(int)"
+        raise ValueError(f"y_train must hold an integer from 0 to {classes - 1} for each image, got {got}; {way_out}")
     to_learn = batches(digits.x_train[:images], labels[:images], shape, np.random.default_rng(seed))
     to_watch = batches(digits.x_train[-held_out:], labels[-held_out:], shape)
     steps = epochs * len(to_learn)

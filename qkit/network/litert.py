@@ -237,7 +237,8 @@ def deploy(
     are symmetric, per tensor or along the last axis, with at most 8 bits and a narrow range: fewer bits save no byte.
 
     ``model`` is a network that :func:`qkit.network.fold` takes, and layers are called as there; the kernel of a
-    DepthwiseConv2D is (height, width, 1, outputs). A ValueError if it is none, ``converted`` is of another network,
+    DepthwiseConv2D is (height, width, 1, outputs). A ValueError if it is none, names coincide behind the last slash,
+    ``converted`` is of another network,
     parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them. Taught in notebook 05,
     section 6.
 
@@ -248,8 +249,9 @@ def deploy(
     from qkit.network.chain import RENAMED, fold, weights_of
 
     own = weights_of(fold(model))
-    if cut := [name for name in own if "/" in name]:
-        raise ValueError(f"layer {cut[0]!r} has a slash in its name, where a .tflite file cuts names; {RENAMED}")
+    ends = [name.rpartition("/")[2] for name in own]  # all that the file has of a name with slashes
+    if alike := [name for name, end in zip(own, ends, strict=True) if ends.count(end) > 1]:
+        raise ValueError(f"layers {' and '.join(alike)} have the same name in a .tflite file; {RENAMED}")
     content = bytearray(converted.content)
     operators = read_operators(content)
     first, *_, last = named_tensors(operators).values()

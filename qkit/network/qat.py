@@ -330,10 +330,11 @@ def with_quantizers(model: "keras.Model", settings: Settings) -> "keras.Sequenti
             # tfmot quantizes after ReLU and before softmax; of what ends otherwise, the output.
             known = getattr(layer, "activation", None) in (keras.activations.relu, keras.activations.softmax)
             config = LayerConfig(weights, ["activation"] if known else [], kernel, output, learned, layer is end)
-        # tfmot leaves an image in float that goes to a layer without quantizers.
-        if isinstance(layer, keras.layers.AveragePooling2D) and not config:
-            # Its means have the grid of what it takes; tfmot would lay one of its own over them, never calibrated.
+        elif isinstance(layer, keras.layers.AveragePooling2D):
+            # LiteRT rounds its means to the grid of what it takes; here they stay between the levels. tfmot would lay a
+            # grid of its own over them, never calibrated.
             config = stock.default_8bit_quantize_configs.NoOpQuantizeConfig()
+        # tfmot leaves an image in float that goes to a layer without quantizers.
         return tfmot.quantize_annotate_layer(copy, config) if config or layer is plain.layers[0] else copy
 
     with tfmot.quantize_scope({"LayerConfig": LayerConfig}):

@@ -93,8 +93,13 @@ class Operator:
         for tensor in (*self.inputs, self.output):
             scale, zero_point = tensor.scale, tensor.zero_point
             lowest, highest = ZERO_POINTS.get(tensor.dtype, (0, 0))
-            least = 0 if tensor.data.size else np.finfo(np.float32).tiny  # a channel without weights can have none
-            fits = (scale >= least) & np.isfinite(scale) & (zero_point >= lowest) & (zero_point <= highest)
+            can_be_zero = self.kind in WEIGHTED and tensor.data.size > 0  # of a channel all of whose weights are 0
+            fits = (
+                ((scale > 0) | (can_be_zero & (scale == 0)))
+                & np.isfinite(scale)
+                & (zero_point >= lowest)
+                & (zero_point <= highest)
+            )
             if not np.all(fits) or (fits.size == 0 and tensor.dtype in ("int8", "int16")):
                 raise ValueError(f"{tensor.name} of {tensor.dtype} has scale {scale} and zero-point {zero_point}")
             if tensor.data.size == 0 and not 1 <= min(tensor.shape, default=1) <= math.prod(tensor.shape) <= LARGEST:

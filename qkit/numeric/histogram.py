@@ -98,10 +98,10 @@ class Histogram:
         """
         width = self.edges[1]
         t = np.minimum(np.asarray(t), len(self.counts) * width)
-        # Of the next edge; at 0, which is one itself, nothing lies between. Rounding could lead beyond the last.
-        index = np.minimum(np.ceil(t / width).astype(np.intp), len(self.counts))
+        place = np.minimum(t / width, len(self.counts))  # rounding could lead beyond the last edge
+        index = np.ceil(place).astype(np.intp)  # of the next edge; at 0, which is one itself, nothing lies between
         edge = index * width
-        between = (index - t / width) * self.shares.take(index - 1)  # a bin's values lie evenly in it
+        between = (index - place) * self.shares.take(index - 1)  # a bin's values lie evenly in it
         share, total, square = self.beyond_edges
         found = share.take(index) + between, total.take(index) + between * (t + edge) / 2
         return (*found, square.take(index) + between * (t**2 + t * edge + edge**2) / 3) if squares else found

@@ -237,8 +237,8 @@ def admm(
         start = float(start)
     if not (isinstance(start, Real) and 0 < start <= LARGEST):
         raise ValueError(f"start must be 'search', 'max' or a positive threshold, got {start!r}")
-    # No q is computed. It is at least k where a lies beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for every k,
-    # all a beyond it, and sum(q²) adds up 2k - 1 for each of them.
+    # No q is computed. It is at least k where a lies at or beyond the midpoint (k - 1/2) s: so sum(a q) adds up, for
+    # every k, all a beyond it, and sum(q²) adds up 2k - 1 for each of them.
     midpoints, odd, square = np.arange(steps) + 0.5, 2.0 * np.arange(steps) + 1, values.beyond(0.0)[2]
     scale, scales, errors, end = start / steps, [], [], "that was the last allowed"
     for _ in range(whole(rounds, "rounds", 1, 10**6)):

@@ -226,7 +226,7 @@ def reach_of(rows: np.ndarray) -> float:
 
 
 def as_shown(steps: np.ndarray) -> np.ndarray:
-    """Return numbers of steps that are ties on the screen as ties: a slider's 0.3 is 1.4999999999999998 times 0.2."""
+    """Return numbers of steps, exactly those that are a whole or a half on the screen: a slider's 0.3 / 0.2 is less."""
     halves = np.round(2 * steps) / 2
     return np.where(np.abs(steps - halves) < 1e-9, halves, steps)
 

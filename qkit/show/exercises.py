@@ -128,8 +128,9 @@ def _problem(question: Question, answer: object) -> str | Feedback:
     value = _as_float(answer)
     if value is None:
         return Feedback("wrong", f"A number is wanted here, such as 0.5, and {_short(answer)} is not one.")
-    readings = [value, value / 100] if isinstance(answer, str) and "%" in answer else [value]  # 7.7 % is 0.077, too
-    if any(abs(reading - question.expected) <= question.tolerance for reading in readings):
+    if isinstance(answer, str) and "%" in answer and 0 < question.expected < 1:  # 7.7 % is the share 0.077, too
+        value = min(value, value / 100, key=lambda reading: abs(reading - question.expected))
+    if abs(value - question.expected) <= question.tolerance:
         return ""
     return f"{_short(answer)} is too {'small' if value < question.expected else 'large'}."
 
@@ -227,8 +228,8 @@ def _as_float(value: object) -> float | None:
     try:
         if isinstance(value, str):
             value = value.strip("% ").replace("−", "-")
-            thousands = re.fullmatch(r"-?[1-9]\d{0,2}([, ]\d{3})+", value)
-            value = re.sub("[, ]", "", value) if thousands else value.replace(",", ".")
+            thousands = re.fullmatch(r"-?[1-9]\d{0,2}([,\s]\d{3})+", value)
+            value = re.sub(r"[,\s]", "", value) if thousands else value.replace(",", ".")
         number = float(value.item() if isinstance(value, np.ndarray) else value)
     except Exception:
         return None

@@ -12,7 +12,7 @@ def number(x: float) -> str:
 
 def exact(x: float, decimals: int = 7) -> str:
     """Write a number in full, with as many decimals as it needs, up to seven: 118.4986805, 118.5, 119."""
-    return f"{round(x, decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
+    return f"{round(float(x), decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
 def raised(exponent: str) -> str:

@@ -13,6 +13,8 @@ SILENT = """
 import qkit
 from qkit.network.backend import keras, tf
 keras.Sequential([keras.layers.Dense(2)])(tf.zeros((1, 2)))
+for _ in range(6):
+    tf.function(lambda x: x)(tf.zeros(1))
 for module in (qkit, qkit.network):
     for name in module.__all__:
         getattr(module, name)

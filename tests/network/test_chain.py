@@ -264,6 +264,8 @@ def test_layers_that_have_taken_images_of_another_size():
     for model in (
         sequential((16, 16, 1), *sequential((28, 28, 1), *layers).layers),
         keras.Model(small, any_size(small)),
+        keras.Model({"x": small}, any_size(small)),
+        keras.Sequential([L.Dropout(0.1), *sequential((16, 16, 1), conv(2), L.Flatten(), L.Dense(3)).layers]),
     ):
         assert fold(model).input_shape == (None, 16, 16, 1)
 

@@ -237,8 +237,9 @@ def test_layers_that_move_numbers():
     for runtime in RUNTIMES:
         softmax = softmax_in_integers if runtime == "reference" else softmax_by_table
         np.testing.assert_array_equal(layer.run(logits, runtime), softmax(logits, 0.05))
-    with pytest.raises(ValueError, match="runtime must be one of"):
-        layer.run(logits, "xnpack")
+    for each in (layer, Reshape(**common((12,)))):
+        with pytest.raises(ValueError, match="runtime must be one of"):
+            each.run(logits, "xnpack")
     with pytest.raises(NotImplementedError):
         Layer(**common()).run(q_x)
 

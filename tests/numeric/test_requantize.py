@@ -114,6 +114,8 @@ def test_a_relu6_clips_at_six():
             layer = Requantizer(1.0, 1.0, y, "RELU6", dense=False)
             assert layer.run(np.int32([-(10**6), 10**6]), runtime).tolist() == [zero_point, highest]
             assert layer.steps(10**6, 0, runtime).q == highest
+    with pytest.raises(ValueError, match="activation must be one of NONE, RELU, RELU6, got 'TANH'"):
+        integer_range(y, "TANH")
 
 
 def test_a_relu_clips_at_the_zero_point():

@@ -100,7 +100,7 @@ def test_words_tell_the_counts_the_test_the_digits_and_the_seeds():
         won = Counter(LABELS[i] for i in range(500) if second[i] == LABELS[i] != first[i])
         test = Paired.of(first, second, LABELS)
         right = [100 * np.mean(each == LABELS) for each in (first, second)]
-        how = f"{bits[0]}-bit weights and {bits[1]}-bit activations unless in float"
+        how = f"{bits[0]}-bit weights, {bits[1]}-bit activations"
         assert f"shallow, {how}, seed {seed}, 500 images: " in words
         assert f"PTQ {right[0]:.2f} % right, QAT {right[1]:.2f} %. {points(test.gain)} points: " in words
         assert f"{won.total()} images only QAT gets right, {lost.total()} only PTQ; " in words

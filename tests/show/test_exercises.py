@@ -145,6 +145,7 @@ def test_any_kind_of_number_will_do():
     assert check("5.2", "0,225").message.startswith("'0,225' is too small")
     for share in (0.077, "0.077", "7.7 %", "7,7%"):
         assert check("8.2", share).status == "right"
+    assert check("8.2", "5 %").message.startswith("'5 %' is too small") and check("10.b", "-20 %").status == "wrong"
     assert check("8.2", 7.7).status == check("8.2", "77 %").status == "wrong"
     assert check("1.1", "−9").message.startswith("'−9' is too small")
     for not_nine in (10**400, 9.001, "nine", [9], True):

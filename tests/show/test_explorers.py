@@ -365,7 +365,7 @@ def test_channels_with_a_shared_scale_keep_few_levels():
     assert own_sqnr[1] > shared_sqnr[1] == 0
     explorer = explorers.channels(rows.T, channel=1)
     assert "channel 0 sets it" in explorer.words
-    assert "levels in that range: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
+    assert "levels it spans: 1; SQNR 0.0 dB, ∞ dB with a scale of its own" in explorer.words
 
 
 def test_channels_that_set_an_asymmetric_grid():
@@ -501,7 +501,7 @@ def test_a_float_is_seen_among_all_of_its_format():
     assert [control.disabled for control in explorer.controls.values()] == [False, *4 * [True], *5 * [False]]
     largest = {"format": "e4m3", "bit7": True, "bit3": True, "bit1": True, "bit0": False}
     assert (
-        "= −448, a normal number: its leading 1 is not stored. The gap to the previous value is 32;"
+        "= −448, a normal number: its leading 1 is not stored. The gap to the next value towards 0 is 32;"
         in explorer.set(**largest).words
     )
     assert "mantissa 7: NaN, not a number: all bits but the sign are 1." in explorer.set(bit0=True).words

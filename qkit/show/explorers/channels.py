@@ -14,7 +14,7 @@ from qkit.show.picture import FLOAT, GUIDE, QUANTIZED, in_style
 
 @in_style
 def channels(weights: np.ndarray, **start) -> Explorer:
-    """Show the range of every output channel, the levels in it, and how many bits it can really use.
+    """Show the range of every output channel, the levels it spans, and how many bits it can really use.
 
     Above, a bar for the range of every channel, crossed by its levels; below, log₂ of how many these are, from
     that of its smallest weight to that of its largest. Taught in notebook 02, section 7, and notebook 03, section 4.
@@ -36,7 +36,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
 
     stage = Stage(9, 4.6)
     top = stage.axes(0.1, 0.4, 0.88, 0.52, xlim=(-0.5, count - 0.5), ylim=(-reach, reach), xticks=[])
-    top.set_title("weights: the range of every channel, and the levels in it", fontsize=11)
+    top.set_title("weights: the range of every channel, and the levels it spans", fontsize=11)
     plain_ticks(top.yaxis)
     top.stairs(bars(high), edges, baseline=bars(low), fill=True, color=FLOAT, alpha=0.35)
     top.axhline(0, color=GUIDE, linewidth=0.8)
@@ -78,7 +78,7 @@ def channels(weights: np.ndarray, **start) -> Explorer:
             layout = f"one scale for all channels: {setting}, and {left}."
         return stage.png(), (
             f"{bits} bits, {layout} Channel {channel} spans {number(low[channel])} to {number(high[channel])}; "
-            f"levels in that range: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
+            f"levels it spans: {found[channel]}; SQNR {decibels(sqnr[channel])}, "
             f"{decibels(sqnr_otherwise[channel])} with {'the scale of all' if per_channel else 'a scale of its own'}."
         )
 

@@ -106,16 +106,19 @@ def comparison(results: Any, images: np.ndarray, **start) -> Explorer:
         for texts, method, said in zip(answers[1:], (first, second), found[seed], strict=True):
             write(texts, [method, *np.where(said == labels, "✓", said.astype(str))[some]])
 
-        how = f", {bits[0]}-bit weights and {bits[1]}-bit activations unless in float" if bits != UNQUANTIZED else ""
+        how = f", {bits[0]}-bit weights, {bits[1]}-bit activations" if bits != UNQUANTIZED else ""
+        if how and any((network, method, UNQUANTIZED, seed) in predicted for method in (first, second)):
+            how += " unless in float"
         words = [
             f"{network}{how}, seed {seed}, {len(labels):,} images: {first} {right[0]} right, {second} {right[1]}.",
             f"{points(test.gain)} points: {test.only_second} images only {second} gets right, {test.only_first} only "
             f"{first}; McNemar's test: p {p_value(p)}, {'a difference' if p < 0.05 else 'no difference shown'}.",
         ]
         for what, which in (("lost", lost), ("won", won)):
-            of_digit = np.bincount(labels[which], minlength=1)
-            if np.sum(of_digit == of_digit.max()) == 1 and which.size:
-                words.append(f"Of those {what}, {of_digit.argmax()}s are the most: {of_digit.max()}.")
+            if which.size:
+                of_digit = np.bincount(labels[which])
+                if np.sum(of_digit == of_digit.max()) == 1:
+                    words.append(f"Of those {what}, {of_digit.argmax()}s are the most: {of_digit.max()}.")
         if len(paired) > 1:
             gains = ", ".join(points(each.gain) for each in paired.values())
             words.append(f"Gains with seeds {', '.join(map(str, paired))}: {gains} points.")

@@ -89,7 +89,7 @@ def float_format(**start) -> Explorer:
         drop.set_data([at, at], [0, height if abs(at) < BEYOND else 0])
         here.set(data=([at], [height]), marker="s" if abs(at) < BEYOND else ">" if x > 0 else "<")
 
-        gaps = f" The gap to the {'next' if above.size else 'previous'} value is {number(gap)}; "
+        gaps = f" The gap to the next value{'' if above.size else ' towards 0'} is {number(gap)}; "
         gaps += f"that of int{bits} is {number(step)} everywhere."
         return stage.png(), (
             f"{name}, bits {code:0{bits}b}, exponent {e}, mantissa {m}: {equation}, {kind}."

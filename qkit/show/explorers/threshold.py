@@ -165,6 +165,7 @@ def threshold(histograms: Mapping | Histogram | np.ndarray, **start) -> Explorer
         unit.set_text(f"{'divergence' if is_kl else 'mean squared error'} / the least, log scale")
         keys = ("filled: reference P", "outline: quantized Q") if is_kl else ("filled: before", "outline: after")
         write(facts, [*keys, title, f"100 % is |x| = {number(reach)}", left_out if zeros else ""])
+        # Of an error of 0 nothing is a multiple.
         times.set_text(number(at_hand / least if np.all(criterion) else np.nan))
         by_hand = number(hand), share(clipped), *map(number, (clipping, rounding, clipping + rounding))
         write(tiles, by_hand)
