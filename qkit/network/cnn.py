@@ -104,17 +104,10 @@ def train(
     images = available if images is None else images
     if not 1 <= images <= available:
         raise ValueError(f"images must be from 1 to the {available:,} training images of {digits.name}, got {images:,}")
-    shape, labels = image_shape(model), np.asarray(digits.y_train)
+    shape = image_shape(model)
     if not model.built:  # made of another model's layers
         model.build((None, *shape))
-    classes = model.output_shape[-1]
-    if labels.shape == (len(digits.x_train), 1):  # as keras.datasets has some
-        labels = labels[:, 0]
-    fit = labels.shape == (len(digits.x_train),) and labels.dtype.kind in "iu"
-    if not fit or labels.min() < 0 or labels.max() >= classes:
-        got = f"{labels.dtype} of shape {labels.shape}" + (f" from {labels.min()} to {labels.max()}" if fit else "")
-        way_out = "of one-hot labels take .argmax(axis=1), of whole floats .astype(int)"
-        raise ValueError(f"y_train must hold an integer from 0 to {classes - 1} for each image, got {got}; {way_out}")
+    labels = checked_labels(digits, model)
     to_learn = batches(digits.x_train[:images], labels[:images], shape, np.random.default_rng(seed))
     to_watch = batches(digits.x_train[-held_out:], labels[-held_out:], shape)
     steps = epochs * len(to_learn)
@@ -211,6 +204,20 @@ def compile_for_digits(model: keras.Sequential, rate=LEARNING_RATE, momentum: fl
     accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
+
+
+def checked_labels(digits: Digits, model: keras.Sequential) -> np.ndarray:
+    """Return the training labels, integers (n,), each the number of a class of the model; else a ValueError."""
+    labels, count, answers = np.asarray(digits.y_train), len(digits.x_train), model.output_shape[1:]
+    if labels.shape == (count, 1):  # as keras.datasets has some
+        labels = labels[:, 0]
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        way_out = "of one-hot labels take .argmax(axis=1), of whole floats .astype(int)"
+        raise ValueError(f"y_train must be {count:,} integers, got {labels.dtype} of shape {labels.shape}; {way_out}")
+    if answers != (answers[-1],) or labels.min() < 0 or labels.max() >= answers[-1]:
+        found = f"labels from {labels.min()} to {labels.max()}"
+        raise ValueError(f"{digits.name} have {found}, but for each image this network answers with shape {answers}")
+    return labels
 
 
 def validation_images(digits: Digits) -> int:

@@ -237,10 +237,9 @@ def deploy(
     are symmetric, per tensor or along the last axis, with at most 8 bits and a narrow range: fewer bits save no byte.
 
     ``model`` is a network that :func:`qkit.network.fold` takes, and layers are called as there; the kernel of a
-    DepthwiseConv2D is (height, width, 1, outputs). A ValueError if it is none, names coincide behind the last slash,
-    ``converted`` is of another network,
-    parameters do not fit into int8, a bias not into int32, or LiteRT cannot compute with them. Taught in notebook 05,
-    section 6.
+    DepthwiseConv2D is (height, width, 1, outputs). A ValueError if it is none, names coincide behind their last slash,
+    ``converted`` is of another network, parameters do not fit into int8, a bias not into int32, or LiteRT cannot
+    compute with them. Taught in notebook 05, section 6.
 
     >>> params = thresholds.mse(histograms["conv1"]).params(QuantSpec())  # doctest: +SKIP
     >>> deploy(deep, convert(deep, "int8", images), {"conv1": params})  # doctest: +SKIP

@@ -142,9 +142,7 @@ def _train(quantized: "keras.Sequential", model: "keras.Sequential", digits: Dig
     """Train ``quantized``, which is ``model`` with quantizers around its layers."""
     start = perf_counter()
     recipe.check_images(digits.x_train[:1], quantized.input_shape[1:])
-    if (answers := quantized.output_shape[1:]) != (answers[-1],) or answers[-1] <= digits.y_train.max():
-        labels = f"labels from 0 to {digits.y_train.max()}"
-        raise ValueError(f"{digits.name} have {labels}, but for each image this network answers with shape {answers}")
+    cnn.checked_labels(digits, quantized)  # before the calibration
     if settings.method != "stock":
         write_ranges(quantized, _calibrated(model, digits.x_train[:CALIBRATION_IMAGES], settings))
     layer, (kernel, _) = next(iter(latent_weights(quantized).items()))

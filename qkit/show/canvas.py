@@ -225,12 +225,6 @@ def reach_of(rows: np.ndarray) -> float:
     return max(np.max(np.abs(each)) for each in (rows, *(end for grid in grids for end in (grid.low, grid.high))))
 
 
-def as_shown(steps: np.ndarray) -> np.ndarray:
-    """Return numbers of steps, exactly those that are a whole or a half on the screen: a slider's 0.3 / 0.2 is less."""
-    halves = np.round(2 * steps) / 2
-    return np.where(np.abs(steps - halves) < 1e-9, halves, steps)
-
-
 def write(texts: Iterable[Text], words: Iterable[str]) -> None:
     """Write a word into each of ``texts``, and nothing into those that are left."""
     for text, word in zip_longest(texts, words, fillvalue=""):

@@ -267,9 +267,16 @@ def test_few_images_are_enough_and_too_few_are_said(few_digits):
     with pytest.raises(ValueError, match="epochs must be at least 1 for a network to be kept, got 0"):
         trained("shallow", some, epochs=0)
     train(build("shallow"), with_training(some, some.x_train, some.y_train[:, None]), images=9, epochs=1)
-    wrong = np.eye(10)[some.y_train], some.y_train[:-1], some.y_train.astype(int) - 1, some.y_train + 1
-    for labels in (*wrong, some.y_train.astype(str), some.y_train[:0]):
-        with pytest.raises(ValueError, match="y_train must hold an integer from 0 to 9 for each image, got"):
+    no_list, no_class = "y_train must be 200 integers, got", r"have labels from .* answers with shape \(10,\)"
+    for labels, message in (
+        (np.eye(10)[some.y_train], no_list),
+        (some.y_train[:-1], no_list),
+        (some.y_train[:0], no_list),
+        (some.y_train.astype(str), no_list),
+        (some.y_train.astype(int) - 1, no_class),
+        (some.y_train + 1, no_class),
+    ):
+        with pytest.raises(ValueError, match=message):
             train(build("shallow"), with_training(some, some.x_train, labels))
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from qkit.numeric import QuantSpec, params_from_range, straight_through
-from qkit.show.canvas import Stage, as_shown, plain_ticks, write
+from qkit.show.canvas import Stage, plain_ticks, write
 from qkit.show.explorer import BITS, Explorer, slider
+from qkit.show.explorers.number_line import follow
 from qkit.show.numerals import number
 from qkit.show.picture import ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
 
@@ -50,8 +51,7 @@ def fake_quantization(**start) -> Explorer:
         # As float32, like weights: in float64 the end of the range may lie a last digit below the number that set it.
         passes = int(straight_through(np.float32(w), params))
         after = w - push * passes
-        steps = as_shown(np.array([w, after]) / params.scale)
-        w_hat, after_hat = (params.scale * np.clip(np.rint(steps), spec.qmin, spec.qmax)).tolist()
+        w_hat, after_hat = (follow(x, params).x_hat for x in (w, after))
         write(numbers, map(number, (w, w_hat, params.scale, passes, after, after_hat)))
         levels = params.scale * np.arange(spec.qmin, spec.qmax + 1)
         edges = (levels[1:] + levels[:-1]) / 2

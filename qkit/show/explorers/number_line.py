@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 
 from qkit.numeric import QuantParams, QuantSpec, dequantize, fake_quantize, params_from_range, share_clipped, sqnr_db
-from qkit.show.canvas import Stage, as_drawable, as_shown, plain_ticks, round_up, write
+from qkit.show.canvas import Stage, as_drawable, plain_ticks, round_up, write
 from qkit.show.explorer import BITS, SYMMETRIC, Explorer, slider, span, switch
 from qkit.show.numerals import decibels, exact, number, share
 from qkit.show.picture import CLIPPED, ERROR, FLOAT, GUIDE, QUANTIZED, QUANTIZED_TEXT, in_style
@@ -127,7 +127,9 @@ def number_line(values: np.ndarray = (), **start) -> Explorer:
 
 def follow(x: float, params: QuantParams) -> Trip:
     """Follow ``x`` through quantization, station by station."""
-    steps, spec = float(as_shown(x / params.scale)), params.spec
+    steps, spec = x / params.scale, params.spec
+    halves = round(2 * steps) / 2
+    steps = halves if abs(steps - halves) < 1e-9 else steps  # a slider's 0.3 / 0.2, 1.5 on the screen, is a little less
     rounded = int(np.rint(steps))
     shifted = rounded + params.zero_point
     q = min(max(shifted, spec.qmin), spec.qmax)
