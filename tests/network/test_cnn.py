@@ -280,6 +280,11 @@ def test_few_images_are_enough_and_too_few_are_said(few_digits):
             train(build("shallow"), with_training(some, some.x_train, labels))
 
 
+def test_answers_are_float32_whatever_the_network_computes_in():
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, dtype="float64")])
+    assert predict(model, np.ones((2, 4), np.float32)).dtype == np.float32
+
+
 def test_a_network_made_of_another_ones_layers_is_trained(few_digits):
     """Its weights are not there before; and each image is learned from once an epoch, in another order each time."""
     seen = []

@@ -6,6 +6,8 @@ from fake_simulation import FakeSimulation, fake_digits
 
 from qkit.numeric import thresholds
 from qkit.show import explorers
+from qkit.show.canvas import Stage
+from qkit.show.explorers.network import wrong_answers
 from qkit.show.explorers.threshold import METHODS
 
 
@@ -107,3 +109,9 @@ def test_it_starts_where_it_is_told():
     assert values | start == values
     with pytest.raises(ValueError, match=r"weight_method must be one of .*, got 'kl_plain'"):
         network(weight_method="kl_plain")
+
+
+def test_guessing_is_marked_for_as_many_classes_as_there_are():
+    for classes, wrong in ((2, 0.5), (10, 0.9)):
+        axes, _ = wrong_answers(Stage(4, 3), (0.1, 0.1, 0.8, 0.8), (), np.arange(classes))
+        assert axes.lines[-1].get_xdata()[0] == wrong
